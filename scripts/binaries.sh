@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Fetches the servers' binaries from Maven Central once per version. Sourced by the servers' scripts. Each lands in a
+# folder of its own that is renamed when it is complete, so that an interrupted fetch starts over and is never used.
+
+# The name of this machine in PostgreSQL's artifacts.
+postgres_platform() {
+    case "$(uname -s)-$(uname -m)" in
+        Linux-x86_64) echo linux-amd64 ;;
+        Linux-aarch64 | Linux-arm64) echo linux-arm64v8 ;;
+        Darwin-x86_64) echo darwin-amd64 ;;
+        Darwin-arm64) echo darwin-arm64v8 ;;
+        *) fail "no PostgreSQL binaries for $(uname -sm): set DATABASE_URL to a server of yours" ;;
+    esac
+}
+
+# from_maven GOAL INTO [PROPERTY…]: runs a goal of platform/pom.xml. Maven's own cache stays in the checkout too, and
+# is dropped when the goal has succeeded; a failed one resumes from it.
+from_maven() {
+    local goal=$1 into=$2 cache=$LOCAL/maven-${1##*@}
+    shift 2
+    if ! mvn -B -ntp -C -f "$ROOT/platform/pom.xml" -Dmaven.repo.local="$cache" -Dinto="$into" "$@" "$goal" \
+        >"$cache.log" 2>&1; then
+        show_log "$cache.log"
+        fail "Maven Central did not give what is needed; the next try resumes"
+    fi
+    rm -rf "$cache" "$cache.log"
+}
+
+# Prints the folder that holds PostgreSQL's bin, lib and share, fetching it first where it is missing.
+postgres_binaries() {
+    local base home part platform
+    base=$(postgres_base)
+    home=$base/pg/$POSTGRES_VERSION
+    if [ ! -x "$home/bin/postgres" ]; then
+        platform=$(postgres_platform)
+        say "fetching PostgreSQL $POSTGRES_VERSION for $platform into $home"
+        part=$home.part
+        rm -rf "$part" "$home"
+        mkdir -p "$part"
+        from_maven dependency:unpack@postgres "$part" -Dpostgres.platform="$platform"
+        (cd "$part" && tar -xJf postgres-*.txz && rm -rf postgres-*.txz META-INF)
+        chmod -R a+rX "$base/pg"
+        mv "$part" "$home"
+    fi
+    echo "$home"
+}
+
+# Prints the folder that holds Kafka's jars, fetching them first where they are missing.
+kafka_libs() {
+    local home=$LOCAL/kafka/$KAFKA_VERSION part
+    if [ ! -d "$home" ]; then
+        say "fetching Apache Kafka $KAFKA_VERSION into $home"
+        part=$home.part
+        rm -rf "$part"
+        mkdir -p "$part"
+        from_maven dependency:copy-dependencies@kafka "$part"
+        mv "$part" "$home"
+    fi
+    echo "$home"
+}

@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Where everything lives, and how the scripts speak. Sourced by the other scripts; does nothing by itself.
+#
+#   .local/pg/<version>        PostgreSQL binaries      .local/run/…    servers and data of `make run`
+#   .local/kafka/<version>     Apache Kafka's jars      .local/test/…   throw-away servers of `make test`
+#
+# PostgreSQL refuses to run as root, so root starts it as the user nobody. Where nobody cannot reach the checkout
+# (a clone below /root), its part of .local lives in a folder under /var/tmp that is named after the checkout.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+LOCAL=$ROOT/.local
+
+say() { printf 'souk: %s\n' "$*" >&2; }
+fail() {
+    say "$@"
+    exit 1
+}
+
+# The value of a property of platform/pom.xml, which alone names the versions.
+pom_property() { sed -n "s|.*<$1>\\(.*\\)</$1>.*|\\1|p" "$ROOT/platform/pom.xml"; }
+
+POSTGRES_VERSION=$(pom_property postgres.version)
+KAFKA_VERSION=$(pom_property kafka.version)
+
+# Runs a command as the user that PostgreSQL runs as, in a folder that this user can enter.
+as_postgres() (
+    cd /
+    if [ "$(id -u)" -eq 0 ]; then
+        exec setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups -- env HOME=/nonexistent "$@"
+    fi
+    exec "$@"
+)
+
+make_local() {
+    [ -d "$LOCAL" ] || mkdir -p "$LOCAL"
+    if [ "$(id -u)" -eq 0 ] && [ -O "$LOCAL" ]; then chmod 755 "$LOCAL"; fi
+}
+
+# Prints the folder that holds PostgreSQL's binaries and data: .local where its user can reach it.
+postgres_base() {
+    make_local
+    if [ "$(id -u)" -ne 0 ] || as_postgres test -x "$LOCAL"; then
+        echo "$LOCAL"
+        return
+    fi
+    local base
+    base=/var/tmp/souk-$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)
+    mkdir -p -m 755 "$base"
+    # /var/tmp is everybody's: a folder or link that somebody else put there is not to be trusted.
+    if [ -L "$base" ] || [ ! -O "$base" ]; then fail "$base exists and belongs to somebody else"; fi
+    echo "$base"
+}
