@@ -26,23 +26,32 @@ from_maven() {
     rm -rf "$cache" "$cache.log"
 }
 
+fetch_postgres() {
+    local home=$1 part=$1.part platform
+    platform=$(postgres_platform)
+    say "fetching PostgreSQL $POSTGRES_VERSION for $platform into $home"
+    rm -rf "$part" "$home"
+    mkdir -p "$part"
+    from_maven dependency:unpack@postgres "$part" -Dpostgres.platform="$platform"
+    (cd "$part" && tar -xJf postgres-*.txz && rm -rf postgres-*.txz META-INF)
+    chmod -R a+rX "$part"
+    mv "$part" "$home"
+}
+
 # Prints the folder that holds PostgreSQL's bin, lib and share, fetching it first where it is missing.
 postgres_binaries() {
-    local base home part platform
-    base=$(postgres_base)
-    home=$base/pg/$POSTGRES_VERSION
-    if [ ! -x "$home/bin/postgres" ]; then
-        platform=$(postgres_platform)
-        say "fetching PostgreSQL $POSTGRES_VERSION for $platform into $home"
-        part=$home.part
-        rm -rf "$part" "$home"
-        mkdir -p "$part"
-        from_maven dependency:unpack@postgres "$part" -Dpostgres.platform="$platform"
-        (cd "$part" && tar -xJf postgres-*.txz && rm -rf postgres-*.txz META-INF)
-        chmod -R a+rX "$base/pg"
-        mv "$part" "$home"
+    local home=$LOCAL/pg/$POSTGRES_VERSION reachable=$POSTGRES_BASE/pg/$POSTGRES_VERSION
+    if [ ! -x "$home/bin/postgres" ]; then fetch_postgres "$home"; fi
+    if [ "$reachable" != "$home" ] && [ ! -x "$reachable/bin/postgres" ]; then
+        say "PostgreSQL's user cannot reach $LOCAL: it runs in $POSTGRES_BASE"
+        rm -rf "$reachable.part"
+        mkdir -p "$reachable.part"
+        cp -R "$home/." "$reachable.part"
+        mv "$reachable.part" "$reachable"
     fi
-    echo "$home"
+    # The folders on the way, which a strict umask would have closed to PostgreSQL's user.
+    chmod a+rx "$POSTGRES_BASE/pg" "$reachable"
+    echo "$reachable"
 }
 
 # Prints the folder that holds Kafka's jars, fetching them first where they are missing.

@@ -19,7 +19,9 @@ fail() {
 # The value of a property of platform/pom.xml, which alone names the versions.
 pom_property() { sed -n "s|.*<$1>\\(.*\\)</$1>.*|\\1|p" "$ROOT/platform/pom.xml"; }
 
+# shellcheck disable=SC2034 # both are used by those who source this
 POSTGRES_VERSION=$(pom_property postgres.version)
+# shellcheck disable=SC2034
 KAFKA_VERSION=$(pom_property kafka.version)
 
 # Runs a command as the user that PostgreSQL runs as, in a folder that this user can enter.
@@ -32,20 +34,20 @@ as_postgres() (
 )
 
 make_local() {
-    [ -d "$LOCAL" ] || mkdir -p "$LOCAL"
-    if [ "$(id -u)" -eq 0 ] && [ -O "$LOCAL" ]; then chmod 755 "$LOCAL"; fi
+    [ -d "$LOCAL" ] || mkdir "$LOCAL"
+    [ -w "$LOCAL" ] || fail "$LOCAL belongs to another user: start as that user, or remove it"
+    if [ "$(id -u)" -eq 0 ]; then chmod 755 "$LOCAL"; fi
 }
 
 # Prints the folder that holds PostgreSQL's binaries and data: .local where its user can reach it.
-postgres_base() {
-    make_local
+find_postgres_base() {
     if [ "$(id -u)" -ne 0 ] || as_postgres test -x "$LOCAL"; then
         echo "$LOCAL"
         return
     fi
     local base
     base=/var/tmp/souk-$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)
-    mkdir -p -m 755 "$base"
+    [ -d "$base" ] || mkdir -m 755 "$base"
     # /var/tmp is everybody's: a folder or link that somebody else put there is not to be trusted.
     if [ -L "$base" ] || [ ! -O "$base" ]; then fail "$base exists and belongs to somebody else"; fi
     echo "$base"

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# One PostgreSQL server of a mode (run or test): start, stop, state. Sourced by services.sh, which sets MODE.
+# One PostgreSQL server of a mode (run or test): start, stop, state. Sourced by services.sh, which sets MODE and
+# POSTGRES_BASE.
 #
 # Guarantees: durable as shipped (fsync, synchronous_commit and full_page_writes stay on), reachable on the loopback
 # only, as user souk without a password; a server that died is started again on its data.
 
-postgres_folder() { echo "$(postgres_base)/$MODE/pg"; }
+postgres_folder() { echo "$POSTGRES_BASE/$MODE/pg"; }
 
 postgres_pid() { as_postgres sed -n 1p "$(postgres_folder)/data/postmaster.pid" 2>/dev/null || true; }
 
@@ -23,7 +24,8 @@ postgres_create() {
     if as_postgres test -e "$folder/data/PG_VERSION"; then return; fi
     # A folder without a version is what an interrupted creation left behind.
     rm -rf "$folder"
-    mkdir -p -m 755 "${folder%/pg}" "$folder"
+    mkdir -p "$folder"
+    chmod 755 "${folder%/pg}"
     if [ "$(id -u)" -eq 0 ]; then chown "nobody:$(id -g nobody)" "$folder"; fi
     postgres_fill "$bin" "$folder/part" >"$log" 2>&1 || {
         show_log "$log"

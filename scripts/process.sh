@@ -50,6 +50,27 @@ free_port() {
     echo "$port"
 }
 
+# interruptible COMMAND…: runs it to its end and returns its status, as a process group of its own. Ctrl-C and SIGTERM
+# reach this script alone, at once, and are passed on as one SIGTERM: a shell that waits for a command in its own group
+# would hear of a SIGTERM only when the command has ended by itself.
+interruptible() {
+    local pid status again=yes
+    set -m
+    "$@" </dev/null &
+    pid=$!
+    set +m
+    # shellcheck disable=SC2064 # the id as it is now
+    trap "again=yes; kill -TERM -- -$pid 2>/dev/null || true" INT TERM HUP
+    # A signal ends the wait, not the command.
+    while [ -n "$again" ]; do
+        again=''
+        status=0
+        wait "$pid" || status=$?
+    done
+    trap 'exit 143' INT TERM HUP
+    return "$status"
+}
+
 # show_log FILE: the end of a server's log, for when it did not start.
 show_log() {
     say "the end of $1:"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The PostgreSQL and Kafka servers that Souk runs on: started, stopped and looked at.
 #
-#   scripts/services.sh start  run|test [postgres|kafka]   starts what does not run, waits until it is ready
-#   scripts/services.sh stop   run|test [postgres|kafka]   stops what runs; the data stays
-#   scripts/services.sh clean  run|test                    stops both and removes their data
-#   scripts/services.sh status run|test                    one line per server: running, stopped or external
-#   scripts/services.sh env    run|test                    DATABASE_URL and KAFKA_BROKERS, as in .local/<mode>/env
+#   scripts/services.sh start  run|test [SERVER…]   starts what does not run, waits until it is ready
+#   scripts/services.sh stop   run|test [SERVER…]   stops what runs; the data stays
+#   scripts/services.sh clean  run|test [SERVER…]   stops what runs and removes its data
+#   scripts/services.sh status run|test [SERVER…]   one line each: running, stopped or external, and the address
+#   scripts/services.sh env    run|test             DATABASE_URL and KAFKA_BROKERS, as written to .local/<mode>/env
 #
-# A server named by DATABASE_URL or KAFKA_BROKERS in the environment is used as it is and never started or stopped.
+# run and test are two sets of servers, each with its own data. SERVER is postgres or kafka; without one, both. A server named by DATABASE_URL or KAFKA_BROKERS in the environment is used as it is and never started or stopped.
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -22,6 +22,7 @@ set -euo pipefail
 . "$ROOT/scripts/kafka.sh"
 
 MODE=
+POSTGRES_BASE=
 SERVERS="postgres kafka"
 
 # The address that we give out for a server of ours; empty before its first start.
@@ -65,39 +66,52 @@ environment() {
     echo "KAFKA_BROKERS=$(address kafka)"
 }
 
+# One at a time per mode: two starts at once would both find nothing running. Held until this script ends.
+lock() {
+    exec 9>"$LOCAL/$MODE.lock"
+    if command -v flock >/dev/null; then flock 9; fi
+}
+
 start() {
     local server
-    make_local
-    [ -w "$LOCAL" ] || fail "$LOCAL belongs to another user: start as that user, or remove it"
+    lock
     mkdir -p "$LOCAL/$MODE"
-    # One at a time: two starts at once would both find nothing running. The servers do not inherit the lock (9>&-).
-    exec 9>"$LOCAL/$MODE/lock"
-    if command -v flock >/dev/null; then flock 9; fi
     for server in $SERVERS; do
         case $(state "$server") in
             external) say "$server: the one that the environment names" ;;
             running) say "$server: already running on $(own_address "$server")" ;;
-            stopped) "${server}_start" 9>&- ;;
+            stopped) "${server}_start" 9>&- ;; # the server does not inherit the lock
         esac
     done
     # An address from outside may hold a password.
     (umask 077 && environment >"$LOCAL/$MODE/env.part")
     mv "$LOCAL/$MODE/env.part" "$LOCAL/$MODE/env"
-    exec 9>&-
 }
 
-# In the opposite order: Kafka first.
-stop() {
+# Those of ours, whatever the environment names, and in the opposite order.
+stop_servers() {
     local server
     for server in kafka postgres; do
-        case " $SERVERS " in *" $server "*) if [ "$(state "$server")" = running ]; then "${server}_stop"; fi ;; esac
+        case " $SERVERS " in *" $server "*) if "${server}_running"; then "${server}_stop"; fi ;; esac
     done
 }
 
+stop() {
+    lock
+    stop_servers
+}
+
 clean() {
-    stop
-    rm -rf "$(postgres_base)/$MODE" "${LOCAL:?}/$MODE"
-    say "the data of $MODE is removed"
+    local server
+    lock
+    stop_servers
+    for server in $SERVERS; do rm -rf "$("${server}_folder")" "${LOCAL:?}/$MODE/$server.port"; done
+    if [ -e "$(postgres_folder)" ] || [ -e "$(kafka_folder)" ]; then return; fi
+    rm -rf "${POSTGRES_BASE:?}/$MODE" "${LOCAL:?}/$MODE"
+    # Outside the checkout nothing stays behind, not even the binaries.
+    if [ "$POSTGRES_BASE" != "$LOCAL" ] && [ ! -e "$POSTGRES_BASE/run" ] && [ ! -e "$POSTGRES_BASE/test" ]; then
+        rm -rf "${POSTGRES_BASE:?}"
+    fi
 }
 
 status() {
@@ -108,8 +122,12 @@ status() {
 usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
 
 main() {
+    local server
     case ${2:-} in run | test) MODE=$2 ;; *) usage ;; esac
-    case ${3:-} in '') ;; postgres | kafka) SERVERS=$3 ;; *) usage ;; esac
+    if [ $# -gt 2 ]; then SERVERS=${*:3}; fi
+    for server in $SERVERS; do case $server in postgres | kafka) ;; *) usage ;; esac; done
+    make_local
+    POSTGRES_BASE=$(find_postgres_base)
     case $1 in
         start | stop | clean | status) "$1" ;;
         env) environment ;;
