@@ -49,8 +49,6 @@ postgres_binaries() {
         cp -R "$home/." "$reachable.part"
         mv "$reachable.part" "$reachable"
     fi
-    # The folders on the way, which a strict umask would have closed to PostgreSQL's user.
-    chmod a+rx "$POSTGRES_BASE/pg" "$reachable"
     echo "$reachable"
 }
 

@@ -25,7 +25,6 @@ postgres_create() {
     # A folder without a version is what an interrupted creation left behind.
     rm -rf "$folder"
     mkdir -p "$folder"
-    chmod 755 "${folder%/pg}"
     if [ "$(id -u)" -eq 0 ]; then chown "nobody:$(id -g nobody)" "$folder"; fi
     postgres_fill "$bin" "$folder/part" >"$log" 2>&1 || {
         show_log "$log"

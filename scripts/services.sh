@@ -21,6 +21,9 @@ set -euo pipefail
 # shellcheck source=scripts/kafka.sh
 . "$ROOT/scripts/kafka.sh"
 
+# As root the servers' folders have to be open to PostgreSQL's user, however strict the caller is.
+umask 022
+
 MODE=
 POSTGRES_BASE=
 SERVERS="postgres kafka"
