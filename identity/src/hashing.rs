@@ -1,0 +1,294 @@
+//! bcrypt, off the async threads and never more at once than the machine has cores, so that a burst of log-ins does
+//! not slow other requests. Verifying takes the same time whether or not there is anything to verify against.
+//! Used by [`crate::accounts`] alone.
+
+use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+
+use crate::password::Password;
+
+/// How passwords are hashed.
+#[derive(Clone, Debug)]
+pub struct HashingSettings {
+    /// bcrypt's cost, 4 to 31: each step doubles the time of a hash. 12 takes about a quarter of a second.
+    pub cost: u32,
+    /// How many passwords are hashed or verified at once. A core each, since nothing but the processor is used.
+    pub concurrency: NonZeroUsize,
+    /// How long one waits for its turn before it is refused as [`HashingError::Busy`].
+    pub max_wait: Duration,
+}
+
+impl Default for HashingSettings {
+    fn default() -> Self {
+        Self {
+            cost: bcrypt::DEFAULT_COST,
+            concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            max_wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A bcrypt hash with its salt and cost, as it is stored.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(pub(crate) String);
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+/// Hashes and verifies passwords. Clones share one bound.
+#[derive(Clone, Debug)]
+pub struct PasswordHasher {
+    cost: u32,
+    /// What an attempt without a known user name is verified against: as much work, and never a match.
+    no_match: PasswordHash,
+    slots: Arc<Semaphore>,
+    max_wait: Duration,
+}
+
+impl PasswordHasher {
+    /// A hasher of its own bound.
+    pub fn new(settings: &HashingSettings) -> Result<Self, CostNotAllowed> {
+        let cost = settings.cost;
+        if !(4..=31).contains(&cost) {
+            return Err(CostNotAllowed { cost });
+        }
+        Ok(Self {
+            cost,
+            // salt and digest of zeros: well-formed, and no password is known that hashes to it
+            no_match: PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53))),
+            slots: Arc::new(Semaphore::new(settings.concurrency.get())),
+            max_wait: settings.max_wait,
+        })
+    }
+
+    /// Hashes with a new random salt.
+    pub async fn hash(&self, password: &Password) -> Result<PasswordHash, HashingError> {
+        let (password, cost) = (password.clone(), self.cost);
+        // The plain functions, not the `non_truncating` ones: those count the terminating NUL and so refuse 72 bytes.
+        // A `Password` has at most 72, so nothing of it is cut off.
+        let hash = self
+            .run(move || bcrypt::hash(password.as_bytes(), cost))
+            .await??;
+        Ok(PasswordHash(hash))
+    }
+
+    /// Whether the password is the one that was hashed.
+    ///
+    /// Without a password (the text could not be one) or without a hash (nobody has that name) the answer is no, after
+    /// the same work: time must not tell an unknown name from a wrong password.
+    pub async fn verify(
+        &self,
+        password: Option<&Password>,
+        hash: Option<&PasswordHash>,
+    ) -> Result<bool, HashingError> {
+        let can_match = password.is_some() && hash.is_some();
+        let password = password.map_or_else(Vec::new, |password| password.as_bytes().to_vec());
+        let hash = hash.unwrap_or(&self.no_match).clone();
+        let matches = self
+            .run(move || bcrypt::verify(password, &hash.0))
+            .await??;
+        Ok(can_match && matches)
+    }
+
+    /// Whether the hash was made with another cost than is set now, and should be made anew.
+    pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
+        hash.0
+            .parse::<bcrypt::HashParts>()
+            .is_ok_and(|parts| parts.get_cost() != self.cost)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashingError> {
+        let slot = timeout(self.max_wait, Arc::clone(&self.slots).acquire_owned())
+            .await
+            .map_err(|_| HashingError::Busy)?
+            .map_err(|_| HashingError::Interrupted)?;
+        spawn_blocking(move || {
+            // the slot goes with the work: a caller that gives up does not stop it, so it must not free the place
+            let _slot = slot;
+            work()
+        })
+        .await
+        .map_err(|_| HashingError::Interrupted)
+    }
+}
+
+/// The cost is not one that bcrypt knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a bcrypt cost is between 4 and 31, not {cost}")]
+pub struct CostNotAllowed {
+    /// What was set.
+    pub cost: u32,
+}
+
+/// Why a password could be neither hashed nor verified.
+#[derive(Debug, thiserror::Error)]
+pub enum HashingError {
+    /// Too many wait already; it passes.
+    #[error("too many log-ins at once")]
+    Busy,
+    /// The server is shutting down.
+    #[error("interrupted")]
+    Interrupted,
+    /// The stored hash is not bcrypt's, or the system has no randomness.
+    #[error("bcrypt: {0}")]
+    Bcrypt(#[from] bcrypt::BcryptError),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn hasher(cost: u32, concurrency: usize, max_wait: Duration) -> PasswordHasher {
+        let concurrency = NonZeroUsize::new(concurrency).unwrap();
+        PasswordHasher::new(&HashingSettings {
+            cost,
+            concurrency,
+            max_wait,
+        })
+        .unwrap()
+    }
+
+    fn quick() -> PasswordHasher {
+        hasher(4, 2, Duration::from_secs(10))
+    }
+
+    fn password(text: &str) -> Password {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_its_own_hash_only() {
+        let hasher = quick();
+        let hash = hasher.hash(&password("correct horse")).await.unwrap();
+        assert!(
+            hasher
+                .verify(Some(&password("correct horse")), Some(&hash))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(Some(&password("correct horsf")), Some(&hash))
+                .await
+                .unwrap()
+        );
+        assert!(!hasher.verify(None, Some(&hash)).await.unwrap());
+        assert!(
+            !hasher
+                .verify(Some(&password("correct horse")), None)
+                .await
+                .unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn one_password_has_another_hash_each_time() {
+        let hasher = quick();
+        let first = hasher.hash(&password("souk-demo")).await.unwrap();
+        let second = hasher.hash(&password("souk-demo")).await.unwrap();
+        assert_ne!(first, second);
+        assert!(first.0.starts_with("$2b$04$") && second.0.starts_with("$2b$04$"));
+    }
+
+    #[tokio::test]
+    async fn all_72_bytes_of_a_password_count() {
+        let hasher = quick();
+        let hash = hasher
+            .hash(&password(&format!("{}a", "x".repeat(71))))
+            .await
+            .unwrap();
+        assert!(
+            hasher
+                .verify(
+                    Some(&password(&format!("{}a", "x".repeat(71)))),
+                    Some(&hash)
+                )
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(
+                    Some(&password(&format!("{}b", "x".repeat(71)))),
+                    Some(&hash)
+                )
+                .await
+                .unwrap()
+        );
+        assert!(
+            !hasher
+                .verify(Some(&password(&"x".repeat(71))), Some(&hash))
+                .await
+                .unwrap()
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_is_as_much_work_as_a_known_one() {
+        for cost in [4, 12, 31] {
+            let no_match = hasher(cost, 1, Duration::ZERO).no_match;
+            assert_eq!(
+                no_match.0.parse::<bcrypt::HashParts>().unwrap().get_cost(),
+                cost
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_cost_is_outdated() {
+        let hash = quick().hash(&password("souk-demo")).await.unwrap();
+        assert!(!quick().is_outdated(&hash));
+        assert!(hasher(5, 1, Duration::ZERO).is_outdated(&hash));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_bound_run_at_once_and_who_waits_too_long_is_refused() {
+        let hasher = hasher(11, 1, Duration::from_millis(5));
+        let (wanted, unlucky) = (password("souk-demo"), password("other-demo"));
+        let (first, second) = tokio::join!(hasher.hash(&wanted), hasher.hash(&unlucky));
+        assert!(first.is_ok());
+        assert!(matches!(second, Err(HashingError::Busy)), "{second:?}");
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_gives_up_does_not_free_the_place_of_its_work() {
+        let hasher = hasher(11, 1, Duration::from_mins(1));
+        let souk_demo = password("souk-demo");
+        let given_up = timeout(Duration::from_millis(1), hasher.hash(&souk_demo)).await;
+        assert!(given_up.is_err());
+        assert_eq!(hasher.slots.available_permits(), 0);
+        assert!(
+            hasher.hash(&souk_demo).await.is_ok(),
+            "and it is free when the work is done"
+        );
+    }
+
+    #[test]
+    fn a_cost_that_bcrypt_does_not_know_is_refused() {
+        for cost in [0, 3, 32] {
+            let settings = HashingSettings {
+                cost,
+                ..HashingSettings::default()
+            };
+            assert_eq!(
+                PasswordHasher::new(&settings).unwrap_err(),
+                CostNotAllowed { cost }
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn neither_hash_nor_password_is_in_debug_output() {
+        let hash = quick().hash(&password("souk-demo")).await.unwrap();
+        assert_eq!(format!("{hash:?}"), "PasswordHash(..)");
+        assert!(!format!("{:?}", quick()).contains("$2b$"));
+    }
+}

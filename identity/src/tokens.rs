@@ -1,0 +1,272 @@
+//! Access tokens: JWTs (RFC 7519) signed with HMAC-SHA-256, one algorithm and no other, checked by the rules of
+//! RFC 8725. They hold ids and roles, never personal data. Signed at log-in, verified on every request.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::ids::UserId;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{permissions::Principal, roles::Roles};
+
+/// Fewest bytes of the secret: as many as the hash has (RFC 7518, 3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
+/// Longest token that is looked at. Ours have about 500 bytes; what is longer is refused before it is parsed.
+pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
+/// How far the clocks of two servers may differ: a token is taken this long after it expired and before it begins.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+/// The `typ` of an access token (RFC 9068, 2.1), so that nothing else signed with the same secret passes for one.
+const TOKEN_TYPE: &str = "at+jwt";
+
+/// What access tokens say and how long they live.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// `iss`: who signs. Tokens of another issuer are refused.
+    pub issuer: String,
+    /// `aud`: who they are for. Tokens for another audience are refused.
+    pub audience: String,
+    /// Life of a token from `/api/v1`, which has refresh tokens.
+    pub lifetime: Duration,
+    /// Life of a token from the simple client contract, which has none.
+    pub contract_lifetime: Duration,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            issuer: "souk".into(),
+            audience: "souk".into(),
+            lifetime: Duration::from_mins(15),
+            contract_lifetime: Duration::from_hours(24),
+        }
+    }
+}
+
+/// Which log-in a token is for. It decides how long the token lives and nothing else: both are accepted everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// The log-in of `/api/v1`.
+    Api,
+    /// The log-in of the simple client contract.
+    Contract,
+}
+
+/// A signed access token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    text: String,
+    expires_at: DateTime<Utc>,
+    lifetime: Duration,
+}
+
+impl AccessToken {
+    /// What the client sends after `Authorization: Bearer`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// When it ends.
+    pub fn expires_at(&self) -> DateTime<Utc> {
+        self.expires_at
+    }
+
+    /// How long it lives from now (`expires_in` of RFC 6749, 5.1).
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Signs and verifies access tokens with one secret. Clones share it.
+#[derive(Clone)]
+pub struct AccessTokens(Arc<Inner>);
+
+struct Inner {
+    settings: TokenSettings,
+    header: Header,
+    signing_key: EncodingKey,
+    verifying_key: DecodingKey,
+    validation: Validation,
+}
+
+impl fmt::Debug for AccessTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessTokens")
+            .field("settings", &self.0.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: UserId,
+    jti: Uuid,
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    roles: Roles,
+}
+
+/// What is read back. The other claims are compared by the library and needed by nobody here.
+#[derive(Deserialize)]
+struct VerifiedClaims {
+    sub: UserId,
+    roles: Roles,
+}
+
+impl AccessTokens {
+    /// Tokens signed with that secret. All servers that share a database need the same one.
+    pub fn new(secret: &[u8], settings: TokenSettings) -> Result<Self, WeakSecret> {
+        if secret.len() < MIN_SECRET_BYTES {
+            return Err(WeakSecret);
+        }
+        let mut validation = Validation::new(Algorithm::HS256); // this one, whatever the token's header says
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_audience(&[&settings.audience]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_nbf = true; // the library's default is not to
+        validation.leeway = CLOCK_SKEW.as_secs();
+        let header = Header {
+            typ: Some(TOKEN_TYPE.into()),
+            ..Header::new(Algorithm::HS256)
+        };
+        let (signing_key, verifying_key) = (
+            EncodingKey::from_secret(secret),
+            DecodingKey::from_secret(secret),
+        );
+        Ok(Self(Arc::new(Inner {
+            settings,
+            header,
+            signing_key,
+            verifying_key,
+            validation,
+        })))
+    }
+
+    /// A token that speaks for the principal from now on.
+    pub fn sign(
+        &self,
+        principal: &Principal,
+        kind: TokenKind,
+    ) -> Result<AccessToken, SigningError> {
+        let settings = &self.0.settings;
+        let lifetime = match kind {
+            TokenKind::Api => settings.lifetime,
+            TokenKind::Contract => settings.contract_lifetime,
+        };
+        let now = Utc::now();
+        let expires_at = TimeDelta::from_std(lifetime)
+            .ok()
+            .and_then(|lifetime| now.checked_add_signed(lifetime))
+            .ok_or(SigningError::Lifetime)?;
+        let claims = Claims {
+            iss: &settings.issuer,
+            aud: &settings.audience,
+            sub: principal.user_id,
+            jti: Uuid::new_v4(),
+            iat: now.timestamp(),
+            nbf: now.timestamp(),
+            exp: expires_at.timestamp(),
+            roles: principal.roles,
+        };
+        let text = jsonwebtoken::encode(&self.0.header, &claims, &self.0.signing_key)?;
+        Ok(AccessToken {
+            text,
+            expires_at,
+            lifetime,
+        })
+    }
+
+    /// Who the token speaks for. Nothing in it is believed before its signature is found right.
+    pub fn verify(&self, token: &str) -> Result<Principal, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        let verified = jsonwebtoken::decode::<VerifiedClaims>(
+            token,
+            &self.0.verifying_key,
+            &self.0.validation,
+        )
+        .map_err(|error| TokenError::from(error.kind()))?;
+        // `crit` names extensions that must be understood (RFC 7515, 4.1.11): we know none
+        if verified.header.typ.as_deref() != Some(TOKEN_TYPE) || verified.header.crit.is_some() {
+            return Err(TokenError::Foreign);
+        }
+        Ok(Principal {
+            user_id: verified.claims.sub,
+            roles: verified.claims.roles,
+        })
+    }
+}
+
+/// The secret is too short to sign with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the secret of access tokens needs at least {MIN_SECRET_BYTES} bytes")]
+pub struct WeakSecret;
+
+/// Why a token could not be signed: a defect, or a setting.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// The lifetime reaches beyond the calendar.
+    #[error("the lifetime of access tokens is too long")]
+    Lifetime,
+    /// The library refused.
+    #[error("signing an access token: {0}")]
+    Library(#[from] jsonwebtoken::errors::Error),
+}
+
+/// Why a token is not accepted. For logs and counters; a client is told only that the token is not valid, or that it
+/// expired, since neither helps in forging one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// More than [`MAX_TOKEN_BYTES`].
+    #[error("too long")]
+    TooLong,
+    /// Not a JWT, or one that lacks what ours have.
+    #[error("malformed")]
+    Malformed,
+    /// Signed with another algorithm than ours, or with none.
+    #[error("wrong algorithm")]
+    WrongAlgorithm,
+    /// Changed after it was signed, or signed with another secret.
+    #[error("wrong signature")]
+    WrongSignature,
+    /// Rightly signed, but of another issuer, for another audience or of another type.
+    #[error("not issued as an access token for this server")]
+    Foreign,
+    /// It ended.
+    #[error("expired")]
+    Expired,
+    /// It has not begun.
+    #[error("not valid yet")]
+    NotYetValid,
+}
+
+impl From<&ErrorKind> for TokenError {
+    fn from(kind: &ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidAlgorithm
+            | ErrorKind::MissingAlgorithm
+            | ErrorKind::UnsupportedAlgorithm => Self::WrongAlgorithm,
+            ErrorKind::InvalidSignature => Self::WrongSignature,
+            ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => Self::Foreign,
+            ErrorKind::ExpiredSignature => Self::Expired,
+            ErrorKind::ImmatureSignature => Self::NotYetValid,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

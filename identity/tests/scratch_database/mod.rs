@@ -1,0 +1,53 @@
+//! A database of its own for each test, on the server that `DATABASE_URL` names, dropped when the test ends, also when
+//! it fails. It holds the tables of this crate and no others.
+
+use std::{env, str::FromStr};
+
+use futures::FutureExt;
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use uuid::Uuid;
+
+/// Runs the test on a fresh database through a pool of at most that many connections.
+pub(crate) async fn with_database<F: Future<Output = ()>>(
+    connections: u32,
+    test: impl FnOnce(PgPool) -> F,
+) {
+    let url = env::var("DATABASE_URL")
+        .expect("DATABASE_URL names no PostgreSQL server: `make test` starts one and sets it");
+    let server = PgConnectOptions::from_str(&url).expect("DATABASE_URL is a PostgreSQL address");
+    let name = format!("identity_test_{}", Uuid::new_v4().simple());
+    execute(&server, &format!("create database {name}")).await;
+
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .connect_with(server.clone().database(&name))
+        .await
+        .expect("the new database answers");
+    sqlx::raw_sql(include_str!("../../../migrations/0002_identity.sql"))
+        .execute(&pool)
+        .await
+        .expect("the migration applies to an empty database");
+
+    let outcome = std::panic::AssertUnwindSafe(test(pool.clone()))
+        .catch_unwind()
+        .await;
+    pool.close().await;
+    execute(&server, &format!("drop database {name} with (force)")).await;
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+async fn execute(server: &PgConnectOptions, sql: &str) {
+    let mut connection = PgConnection::connect_with(server)
+        .await
+        .expect("the server of DATABASE_URL answers");
+    sqlx::raw_sql(sql)
+        .execute(&mut connection)
+        .await
+        .expect(sql);
+    connection.close().await.expect("the connection closes");
+}
