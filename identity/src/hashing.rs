@@ -190,6 +190,12 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_matches_where_no_password_was_given() {
+        let hash_of_nothing = PasswordHash(bcrypt::hash("", 4).unwrap());
+        assert!(!quick().verify(None, Some(&hash_of_nothing)).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn one_password_has_another_hash_each_time() {
         let hasher = quick();
         let first = hasher.hash(&password("souk-demo")).await.unwrap();

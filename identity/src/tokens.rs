@@ -13,7 +13,7 @@ use crate::{permissions::Principal, roles::Roles};
 
 /// Fewest bytes of the secret: as many as the hash has (RFC 7518, 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
-/// Longest token that is looked at. Ours have about 500 bytes; what is longer is refused before it is parsed.
+/// Longest token that is looked at. Ours have about 350 bytes; what is longer is refused before it is parsed.
 pub const MAX_TOKEN_BYTES: usize = 4 * 1024;
 /// How far the clocks of two servers may differ: a token is taken this long after it expired and before it begins.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
