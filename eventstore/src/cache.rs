@@ -1,0 +1,149 @@
+//! States of streams held in memory, all as of one head of the log, within a bound.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use crate::{
+    event::{RecordedEvent, Unreadable},
+    stream::{StreamId, StreamState},
+};
+
+/// The state of a stream after `sequence` events.
+pub(crate) struct CachedStream {
+    pub(crate) sequence: i64,
+    pub(crate) state: Box<dyn StreamState>,
+    /// Set when an event could not be read: commands on the stream are answered with it.
+    pub(crate) unreadable: Option<Unreadable>,
+    /// Sequence of the last snapshot that was written or loaded.
+    pub(crate) snapshot_at: i64,
+    weight: usize,
+}
+
+impl CachedStream {
+    pub(crate) fn new(sequence: i64, state: Box<dyn StreamState>, snapshot_at: i64) -> Self {
+        let weight = state.weight();
+        Self { sequence, state, unreadable: None, snapshot_at, weight }
+    }
+}
+
+/// About what the bookkeeping of an entry costs beside its state, in bytes.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+/// Most entries, whatever they weigh.
+const MAX_ENTRIES: NonZeroUsize = NonZeroUsize::new(1_000_000).unwrap();
+
+/// The bounded cache; the least recently used streams go first.
+pub(crate) struct StreamCache {
+    entries: LruCache<StreamId, CachedStream>,
+    weight: usize,
+    capacity_bytes: usize,
+}
+
+impl StreamCache {
+    pub(crate) fn new(capacity_bytes: usize) -> Self {
+        Self { entries: LruCache::unbounded(), weight: 0, capacity_bytes }
+    }
+
+    /// The stream, without marking it as used.
+    pub(crate) fn peek(&self, id: &StreamId) -> Option<&CachedStream> {
+        self.entries.peek(id)
+    }
+
+    pub(crate) fn peek_mut(&mut self, id: &StreamId) -> Option<&mut CachedStream> {
+        self.entries.peek_mut(id)
+    }
+
+    /// Marks the stream as used just now; false where it is not here.
+    pub(crate) fn touch(&mut self, id: &StreamId) -> bool {
+        self.entries.get(id).is_some()
+    }
+
+    pub(crate) fn insert(&mut self, id: StreamId, stream: CachedStream) {
+        self.weight += stream.weight + ENTRY_OVERHEAD_BYTES;
+        if let Some((_, old)) = self.entries.push(id, stream) {
+            self.weight -= old.weight + ENTRY_OVERHEAD_BYTES;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: &StreamId) {
+        if let Some(old) = self.entries.pop(id) {
+            self.weight -= old.weight + ENTRY_OVERHEAD_BYTES;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.weight = 0;
+    }
+
+    /// Weighs the stream again after its state changed.
+    pub(crate) fn reweigh(&mut self, id: &StreamId) {
+        if let Some(entry) = self.entries.peek_mut(id) {
+            let weight = entry.state.weight();
+            self.weight = self.weight - entry.weight + weight;
+            entry.weight = weight;
+        }
+    }
+
+    /// Evicts down to the bound. Called between batches, so that no stream of the batch at hand can vanish.
+    pub(crate) fn shrink(&mut self) {
+        while self.weight > self.capacity_bytes || self.entries.len() > MAX_ENTRIES.get() {
+            match self.entries.pop_lru() {
+                Some((_, old)) => self.weight -= old.weight + ENTRY_OVERHEAD_BYTES,
+                None => return,
+            }
+        }
+    }
+
+    /// Applies an event that another process committed, if its stream is here and has not seen it yet.
+    pub(crate) fn apply_recorded(&mut self, event: &RecordedEvent) {
+        let id = StreamId {
+            aggregate_type: event.aggregate_type.clone(),
+            aggregate_id: event.aggregate_id.clone(),
+        };
+        let Some(entry) = self.entries.peek_mut(&id) else { return };
+        if event.sequence <= entry.sequence {
+            return;
+        }
+        if event.sequence != entry.sequence + 1 {
+            self.remove(&id);
+            return;
+        }
+        entry.sequence = event.sequence;
+        if let Err(error) = entry.state.apply_stored(&event.event_type, &event.event_version, &event.payload) {
+            entry.unreadable.get_or_insert(error);
+        }
+        self.reweigh(&id);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::SequenceOnly;
+
+    fn id(n: usize) -> StreamId {
+        StreamId { aggregate_type: "t".into(), aggregate_id: n.to_string().into() }
+    }
+
+    #[test]
+    fn the_least_recently_used_streams_go_first() {
+        let mut cache = StreamCache::new(ENTRY_OVERHEAD_BYTES * 2);
+        for n in 0..3 {
+            cache.insert(id(n), CachedStream::new(1, Box::new(SequenceOnly), 0));
+        }
+        assert!(cache.touch(&id(0)));
+        cache.shrink();
+        assert_eq!(cache.len(), 2);
+        assert!(cache.peek(&id(1)).is_none(), "the one not used longest is evicted");
+        assert!(cache.peek(&id(0)).is_some());
+        cache.remove(&id(0));
+        cache.remove(&id(0));
+        assert_eq!(cache.weight, ENTRY_OVERHEAD_BYTES);
+    }
+}

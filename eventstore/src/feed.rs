@@ -1,0 +1,208 @@
+//! The feed: committed events in the order of their positions, for every reader of the log.
+//!
+//! The last events are kept in memory, shared by all subscriptions of the process, so that a live event is read from
+//! the database by none of them. Older ones come from the table. A reader names the event that it stands on, not just
+//! its position, and is told when the log does not hold that event any more (a failover, a restored backup).
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::watch;
+
+use crate::{
+    event::{EVENT_COLUMNS, RecordedEvent},
+    position::{Head, Position},
+};
+
+/// Most events kept in memory.
+const RECENT_EVENTS: usize = 20_000;
+/// Most bytes of payload kept in memory.
+const RECENT_BYTES: usize = 24 * 1024 * 1024;
+
+/// Why the feed cannot go on from where a reader stands.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The log does not hold the event that the reader stands on: it is another history.
+    #[error("the log does not hold event {} at position {}", after.event_id, after.position)]
+    Diverged {
+        /// Where the reader stands.
+        after: Head,
+    },
+    /// The database cannot serve now.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// See the module.
+pub struct Feed {
+    pool: PgPool,
+    recent: Mutex<Recent>,
+    known: watch::Sender<Position>,
+    /// How far this process itself has committed: what others are to be told.
+    committed: watch::Sender<Position>,
+}
+
+impl Feed {
+    pub(crate) fn new(pool: PgPool, head: Position) -> Self {
+        Self { pool, recent: Mutex::default(), known: watch::Sender::new(head), committed: watch::Sender::new(head) }
+    }
+
+    /// Up to `limit` events after the one that `after` names, in order; empty at the end of the log.
+    pub async fn read_after(&self, after: Head, limit: usize) -> Result<Vec<Arc<RecordedEvent>>, FeedError> {
+        // at the end of what is in memory, another process may have written more
+        if let Some(events) = self.recent().after(after, limit)
+            && (!events.is_empty() || self.known() <= after.position)
+        {
+            return Ok(events);
+        }
+        let mut connection = self.pool.acquire().await?;
+        let events = read_committed(&mut connection, after, limit as i64).await?;
+        drop(connection);
+        let events: Vec<Arc<RecordedEvent>> = events.into_iter().map(Arc::new).collect();
+        if let Some(last) = events.last() {
+            let at_tail = events.len() < limit;
+            self.recent().extend_from(after.position, &events, at_tail);
+            self.observe(last.position);
+        }
+        Ok(events)
+    }
+
+    /// Returns once the log is known to reach beyond `position`, or after `patience`.
+    pub async fn wait_beyond(&self, position: Position, patience: Duration) {
+        let mut known = self.known.subscribe();
+        // an error of either kind means: look for yourself
+        let _ = tokio::time::timeout(patience, known.wait_for(|head| *head > position)).await;
+    }
+
+    /// The last position that this process knows of.
+    pub fn known(&self) -> Position {
+        *self.known.borrow()
+    }
+
+    /// Follows [`Self::known`].
+    pub fn subscribe(&self) -> watch::Receiver<Position> {
+        self.known.subscribe()
+    }
+
+    /// Follows what this process commits.
+    pub(crate) fn subscribe_committed(&self) -> watch::Receiver<Position> {
+        self.committed.subscribe()
+    }
+
+    /// Takes in a batch that this process has just committed.
+    pub(crate) fn publish_committed(&self, events: Vec<RecordedEvent>) {
+        let Some(last) = events.last().map(|event| event.position) else { return };
+        self.publish(events);
+        self.committed.send_replace(last);
+    }
+
+    /// Takes in events that were just read at the end of the log.
+    pub(crate) fn publish(&self, events: Vec<RecordedEvent>) {
+        let Some(last) = events.last().map(|event| event.position) else { return };
+        self.recent().push(events.into_iter().map(Arc::new));
+        self.observe(last);
+    }
+
+    /// Takes note that the log reaches this far.
+    pub(crate) fn observe(&self, position: Position) {
+        self.known.send_if_modified(|known| {
+            let further = position > *known;
+            if further {
+                *known = position;
+            }
+            further
+        });
+    }
+
+    /// Forgets all: the log is not the one that it was.
+    pub(crate) fn reset(&self) {
+        *self.recent() = Recent::default();
+        self.known.send_replace(Position::START);
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
+        // nothing panics while holding it; a poisoned one would still be consistent
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last events, without gaps.
+#[derive(Default)]
+struct Recent {
+    events: VecDeque<Arc<RecordedEvent>>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// None when these events do not tell what comes after.
+    fn after(&self, after: Head, limit: usize) -> Option<Vec<Arc<RecordedEvent>>> {
+        let first = self.events.front()?.position;
+        let index = usize::try_from(after.position.0 - first.0).ok()?;
+        let standing = self.events.get(index)?;
+        if standing.event_id != after.event_id {
+            return None;
+        }
+        Some(self.events.iter().skip(index + 1).take(limit).cloned().collect())
+    }
+
+    fn push(&mut self, events: impl IntoIterator<Item = Arc<RecordedEvent>>) {
+        for event in events {
+            match self.events.back().map(|last| last.position) {
+                Some(last) if event.position <= last => continue,
+                Some(last) if event.position != last.plus(1) => {
+                    self.events.clear();
+                    self.bytes = 0;
+                }
+                _ => {}
+            }
+            self.bytes += event.payload.len();
+            self.events.push_back(event);
+        }
+        while self.events.len() > RECENT_EVENTS || self.bytes > RECENT_BYTES {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.payload.len();
+        }
+    }
+
+    /// Takes in events that a reader fetched from the table, where they join on or where there are none yet.
+    fn extend_from(&mut self, after: Position, events: &[Arc<RecordedEvent>], at_tail: bool) {
+        let joins = match self.events.back() {
+            Some(last) => last.position == after,
+            None => at_tail,
+        };
+        if joins {
+            self.push(events.iter().cloned());
+        }
+    }
+}
+
+/// Reads up to `limit` events after `after` from the table, and proves that `after` is still there.
+pub(crate) async fn read_committed(
+    connection: &mut PgConnection,
+    after: Head,
+    limit: i64,
+) -> Result<Vec<RecordedEvent>, FeedError> {
+    let rows = sqlx::query(&format!(
+        "select {EVENT_COLUMNS} from events where position >= $1 order by position limit $2"
+    ))
+    .bind(after.position.0)
+    .bind(limit.saturating_add(1))
+    .fetch_all(connection)
+    .await?;
+    let mut events = rows.iter().map(RecordedEvent::from_row).collect::<Result<Vec<_>, _>>()?;
+    if after == Head::EMPTY {
+        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        return Ok(events);
+    }
+    match events.first() {
+        Some(first) if first.head() == after => {
+            events.remove(0);
+            Ok(events)
+        }
+        _ => Err(FeedError::Diverged { after }),
+    }
+}

@@ -1,0 +1,281 @@
+//! The event log as the rest of Souk uses it: execute a unit of work, read, follow.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::aggregate::Decider;
+use sqlx::{
+    PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+use uuid::Uuid;
+
+use crate::{
+    append::read_head,
+    event::{EVENT_COLUMNS, RecordedEvent},
+    feed::Feed,
+    load::load,
+    position::{Head, Position},
+    sequencer::Sequencer,
+    snapshots,
+    stream::{StreamRef, typed},
+    unit::{AnyUnit, Committed, ExecuteError, Pending, Unit},
+    wake,
+};
+
+/// Most units that wait to be decided; beyond that callers are told that the log is overloaded.
+const QUEUE_LENGTH: usize = 8_192;
+
+/// Most connections for read models and other work whose loss in a crash costs nothing.
+const BACKGROUND_POOL_SIZE: u32 = 12;
+
+/// How the log is opened.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// The database.
+    pub database: PgConnectOptions,
+    /// Most pooled connections of this process; the appending session is one more.
+    pub pool_size: u32,
+    /// Bytes of aggregate states kept in memory.
+    pub cache_bytes: usize,
+}
+
+impl LogSettings {
+    /// Pool and cache sizes that suit one server process.
+    pub fn new(database: PgConnectOptions) -> Self {
+        Self { database, pool_size: 16, cache_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// What an idempotency key led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// Keyed digest of the canonical body of the first request.
+    pub fingerprint: Vec<u8>,
+    /// HTTP status of the first answer.
+    pub status: u16,
+    /// Id of the resource that was made.
+    pub resource: String,
+    /// Where its last event stands.
+    pub head: Head,
+}
+
+/// A handle to the log of one database; cheap to clone. See the crate for what it guarantees.
+#[derive(Clone)]
+pub struct EventLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: PgPool,
+    background: PgPool,
+    feed: Arc<Feed>,
+    /// Taken away at shutdown: then nothing new is accepted.
+    queue: std::sync::RwLock<Option<mpsc::Sender<Box<dyn AnyUnit>>>>,
+    tasks: Mutex<Tasks>,
+}
+
+struct Tasks {
+    /// End by themselves once the queue is closed and drained.
+    draining: JoinSet<()>,
+    /// Run until they are aborted.
+    watching: JoinSet<()>,
+}
+
+impl EventLog {
+    /// Connects and starts the tasks of the log. The schema must be migrated.
+    pub async fn open(settings: LogSettings) -> Result<Self, sqlx::Error> {
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.pool_size)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_with(settings.database.clone().application_name("souk"))
+            .await?;
+        let background = PgPoolOptions::new()
+            .max_connections(BACKGROUND_POOL_SIZE)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(
+                settings
+                    .database
+                    .clone()
+                    .application_name("souk background")
+                    .options([("synchronous_commit", "off"), ("idle_in_transaction_session_timeout", "60s")]),
+            );
+        let head = read_head(&mut *pool.acquire().await?).await?;
+        let feed = Arc::new(Feed::new(pool.clone(), head.position));
+        let (queue, units) = mpsc::channel(QUEUE_LENGTH);
+        let (snapshot_queue, due_snapshots) = mpsc::channel(snapshots::QUEUE_LENGTH);
+        let sequencer = Sequencer::new(
+            pool.clone(),
+            settings.database,
+            units,
+            feed.clone(),
+            snapshot_queue,
+            settings.cache_bytes,
+            head,
+        );
+        let mut tasks = Tasks { draining: JoinSet::new(), watching: JoinSet::new() };
+        tasks.draining.spawn(sequencer.run());
+        tasks.draining.spawn(snapshots::write_snapshots(pool.clone(), due_snapshots));
+        tasks.watching.spawn(wake::notify(pool.clone(), feed.subscribe_committed()));
+        tasks.watching.spawn(wake::listen(pool.clone(), feed.clone()));
+        let shared =
+            Shared { pool, background, feed, queue: std::sync::RwLock::new(Some(queue)), tasks: Mutex::new(tasks) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Decides and commits a unit of work. Once called, the unit runs to its end even if the caller goes away.
+    pub async fn execute<T, E>(&self, unit: Unit<T, E>) -> Result<Committed<T>, ExecuteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (pending, answer) = Pending::new(unit);
+        {
+            let queue = self.shared.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let Some(queue) = queue.as_ref() else {
+                return Err(ExecuteError::Unavailable("shutting down".into()));
+            };
+            match queue.try_send(Box::new(pending)) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(ExecuteError::Overloaded),
+                Err(mpsc::error::TrySendError::Closed(_)) => {
+                    return Err(ExecuteError::Unavailable("the sequencer has stopped".into()));
+                }
+            }
+        }
+        answer.await.unwrap_or_else(|_| Err(ExecuteError::OutcomeUnknown))
+    }
+
+    /// What the idempotency key with this id led to, if it was used.
+    pub async fn stored_answer(&self, key: Uuid) -> Result<Option<StoredAnswer>, sqlx::Error> {
+        let row = sqlx::query(
+            "select k.fingerprint, k.status, k.resource, k.position, e.event_id \
+             from idempotency_keys k left join events e on e.position = k.position where k.id = $1",
+        )
+        .bind(key)
+        .fetch_optional(&self.shared.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(StoredAnswer {
+            fingerprint: row.try_get("fingerprint")?,
+            status: u16::try_from(row.try_get::<i16, _>("status")?).unwrap_or_default(),
+            resource: row.try_get("resource")?,
+            head: Head {
+                position: Position(row.try_get("position")?),
+                event_id: row.try_get::<Option<_>, _>("event_id")?.unwrap_or_default(),
+            },
+        }))
+    }
+
+    /// Removes idempotency keys older than `age`. Returns how many.
+    pub async fn expire_keys(&self, age: Duration) -> Result<u64, sqlx::Error> {
+        let result = sqlx::query("delete from idempotency_keys where recorded_at < now() - make_interval(secs => $1)")
+            .bind(age.as_secs_f64())
+            .execute(&self.shared.pool)
+            .await?;
+        Ok(result.rows_affected())
+    }
+
+    /// Which stream owns a unique value, if any.
+    pub async fn claim_owner(&self, scope: &str, value: &str) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar("select owner from claims where scope = $1 and value = $2")
+            .bind(scope)
+            .bind(value)
+            .fetch_optional(&self.shared.pool)
+            .await
+    }
+
+    /// The committed state of an aggregate and its sequence (0 where it has no events), read from the database.
+    pub async fn load<A: Decider>(&self, id: impl std::fmt::Display) -> Result<(A, i64), LoadError> {
+        let stream = StreamRef::of::<A>(id);
+        let loaded = load(&self.shared.pool, std::slice::from_ref(&stream)).await?;
+        let Some((_, cached)) = loaded.into_iter().next() else { return Ok((A::default(), 0)) };
+        if let Some(unreadable) = cached.unreadable {
+            return Err(unreadable.into());
+        }
+        let state = typed::<A>(cached.state.as_ref()).cloned().unwrap_or_default();
+        Ok((state, cached.sequence))
+    }
+
+    /// The events of one stream after `sequence`, in order.
+    pub async fn stream(
+        &self,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+        let rows = sqlx::query(&format!(
+            "select {EVENT_COLUMNS} from events \
+             where aggregate_type = $1 and aggregate_id = $2 and sequence > $3 order by sequence limit $4"
+        ))
+        .bind(aggregate_type)
+        .bind(aggregate_id)
+        .bind(sequence)
+        .bind(limit)
+        .fetch_all(&self.shared.pool)
+        .await?;
+        rows.iter().map(RecordedEvent::from_row).collect()
+    }
+
+    /// The event at this position, if there is one.
+    pub async fn event_at(&self, position: Position) -> Result<Option<RecordedEvent>, sqlx::Error> {
+        let row = sqlx::query(&format!("select {EVENT_COLUMNS} from events where position = $1"))
+            .bind(position.0)
+            .fetch_optional(&self.shared.pool)
+            .await?;
+        row.as_ref().map(RecordedEvent::from_row).transpose()
+    }
+
+    /// Whether the log holds the event that `head` names.
+    pub async fn holds(&self, head: Head) -> Result<bool, sqlx::Error> {
+        if head == Head::EMPTY {
+            return Ok(true);
+        }
+        Ok(self.event_at(head.position).await?.is_some_and(|event| event.event_id == head.event_id))
+    }
+
+    /// The head as committed now.
+    pub async fn head(&self) -> Result<Head, sqlx::Error> {
+        read_head(&mut *self.shared.pool.acquire().await?).await
+    }
+
+    /// The feed of committed events.
+    pub fn feed(&self) -> Arc<Feed> {
+        self.shared.feed.clone()
+    }
+
+    /// The pool of this process, for read models and tables beside the log.
+    pub fn pool(&self) -> &PgPool {
+        &self.shared.pool
+    }
+
+    /// The pool for what can be derived from the log again: its commits are not waited for, so a crash may take read
+    /// models and their checkpoints a moment back, together.
+    pub fn background_pool(&self) -> &PgPool {
+        &self.shared.background
+    }
+
+    /// Accepts nothing new, answers all that was accepted, and stops the tasks. Nothing acknowledged is lost: an
+    /// answer is only ever given after the commit.
+    pub async fn close(&self) {
+        drop(self.shared.queue.write().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        let mut tasks = self.shared.tasks.lock().await;
+        while tasks.draining.join_next().await.is_some() {}
+        tasks.watching.shutdown().await;
+    }
+}
+
+/// Why an aggregate could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The database cannot serve now.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The stream holds events that this binary cannot read.
+    #[error(transparent)]
+    Unreadable(#[from] crate::event::Unreadable),
+}

@@ -1,0 +1,311 @@
+//! The second half of a round: acting on what the database said of a batch.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+
+use super::{Member, Plan, Sequencer, Unit};
+use crate::{
+    append::{AppendError, Appended, Batch, Writer, read_head},
+    feed::{FeedError, read_committed},
+    load::load,
+    snapshots::{Snapshot, snapshot_due},
+    unit::{Failure, Settlement},
+};
+
+/// Most events that are read to catch up with another process; behind by more, the cache is dropped.
+const MAX_GAP: i64 = 5_000;
+/// How long callers wait while the outcome of a lost commit is being found out.
+const RESOLVE_FOR: Duration = Duration::from_secs(8);
+/// Pause between two attempts to find it out.
+const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
+
+impl Sequencer {
+    pub(super) async fn conclude(
+        &mut self,
+        plan: Plan,
+        appended: Result<Appended, AppendError>,
+        backend: i32,
+    ) {
+        match appended {
+            Ok(Appended::Appended { recorded_at }) => self.committed(plan, recorded_at),
+            Ok(Appended::Moved) => {
+                self.misses += 1;
+                self.decide_again(plan);
+                self.catch_up_or_fail().await;
+            }
+            Ok(Appended::Taken { keys, claims }) => self.settle_taken(plan, &keys, &claims),
+            Err(AppendError::BadBatch(error)) => self.isolate(plan, &error).await,
+            Err(AppendError::Unavailable(reason)) => self.fail(plan, &Failure::Unavailable(reason)),
+            Err(AppendError::OutcomeUnknown(reason)) => {
+                tracing::warn!(%reason, "connection lost in a commit; finding out its outcome");
+                self.resolve(plan, backend).await;
+            }
+        }
+    }
+
+    /// The batch is stored: answers everybody, wakes the readers, hands over snapshots.
+    fn committed(&mut self, plan: Plan, recorded_at: Option<chrono::DateTime<chrono::Utc>>) {
+        self.misses = 0;
+        let before = self.head;
+        self.head = plan.batch.head_after(before, plan.batch.len());
+        for member in plan.members {
+            let settlement = match member.failure {
+                Some(failure) => Settlement::Failed(failure),
+                None if member.appended == 0 => Settlement::Final { head: self.head, recorded_at: None, appended: 0 },
+                None => Settlement::Final {
+                    head: plan.batch.head_after(before, member.end),
+                    recorded_at,
+                    appended: member.appended,
+                },
+            };
+            member.unit.settle(settlement);
+        }
+        for stream in &plan.touched {
+            self.cache.reweigh(stream);
+            if let Some(stale) = self.loading.get_mut(stream) {
+                *stale = true;
+            }
+            let Some(cached) = self.cache.peek_mut(stream) else { continue };
+            if snapshot_due(cached)
+                && let Some(snapshot) = Snapshot::of(stream, cached)
+                && self.snapshots.try_send(snapshot).is_ok()
+            {
+                cached.snapshot_at = cached.sequence;
+            }
+        }
+        if let Some(recorded_at) = recorded_at {
+            self.feed.publish_committed(plan.batch.into_recorded(before, recorded_at));
+        }
+    }
+
+    /// Forgets states that ran ahead of what is stored and puts the units back to the front, in their order.
+    fn decide_again(&mut self, plan: Plan) {
+        let units = self.forget(plan).into_iter().map(|member| member.unit);
+        for unit in units.rev() {
+            self.ready.push_front(unit);
+        }
+    }
+
+    fn forget(&mut self, plan: Plan) -> Vec<Member> {
+        for stream in &plan.touched {
+            self.cache.remove(stream);
+        }
+        plan.members
+    }
+
+    pub(super) fn fail(&mut self, plan: Plan, failure: &Failure) {
+        for member in self.forget(plan) {
+            member.unit.settle(Settlement::Failed(failure.clone()));
+        }
+    }
+
+    /// Units whose key or claim is taken are answered; the others are decided again.
+    fn settle_taken(&mut self, plan: Plan, keys: &[uuid::Uuid], claims: &[i64]) {
+        let claimed: Vec<(String, String)> = claims.iter().filter_map(|index| plan.batch.claim(*index)).collect();
+        let mut again = Vec::new();
+        for member in self.forget(plan) {
+            if member.unit.key().is_some_and(|key| keys.contains(&key.id)) {
+                member.unit.settle(Settlement::Failed(Failure::KeyTaken));
+            } else if let Some(at) = claims.iter().position(|index| member.claims.contains(index)) {
+                let (scope, value) = claimed.get(at).cloned().unwrap_or_default();
+                member.unit.settle(Settlement::Failed(Failure::ClaimTaken { scope, value }));
+            } else {
+                again.push(member.unit);
+            }
+        }
+        for unit in again.into_iter().rev() {
+            self.ready.push_front(unit);
+        }
+    }
+
+    /// The database refuses something in the batch: halves are tried until the unit at fault stands alone.
+    async fn isolate(&mut self, plan: Plan, error: &sqlx::Error) {
+        let mut units: Vec<Unit> = self.forget(plan).into_iter().map(|member| member.unit).collect();
+        if units.len() == 1 {
+            if let Some(mut unit) = units.pop() {
+                // a stream that was taken for a new one, or a cached state that is stale: once more, from what is stored
+                if is_stale_stream(error) && unit.reload() {
+                    self.ready.push_front(unit);
+                } else {
+                    unit.settle(Settlement::Failed(Failure::Unacceptable(error.to_string())));
+                }
+            }
+            return;
+        }
+        let second = units.split_off(units.len() / 2);
+        for half in [units, second] {
+            let half = self.load_now(half).await;
+            Box::pin(self.round(half)).await;
+        }
+    }
+
+    /// Loads what the units need and has been forgotten, and waits for it. Units whose load fails are answered.
+    async fn load_now(&mut self, units: Vec<Unit>) -> Vec<Unit> {
+        let mut absent = Vec::new();
+        for unit in &units {
+            absent.extend(unit.streams().iter().filter(|stream| !self.present(stream)).cloned());
+        }
+        absent.sort_by(|a, b| a.id.cmp(&b.id));
+        absent.dedup_by(|a, b| a.id == b.id);
+        match load(&self.pool, &absent).await {
+            Ok(streams) => {
+                for (id, stream) in streams {
+                    self.cache.insert(id, stream);
+                }
+                units
+            }
+            Err(error) => {
+                for unit in units {
+                    unit.settle(Settlement::Failed(Failure::Unavailable(error.to_string())));
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// The connection broke in the commit. Nothing is decided or answered before it is known whether it took place;
+    /// callers are told so when that takes too long.
+    async fn resolve(&mut self, plan: Plan, backend: i32) {
+        let give_up = Instant::now() + RESOLVE_FOR;
+        loop {
+            match self.look_for(&plan.batch, backend).await {
+                Ok(Some(recorded_at)) => return self.committed(plan, Some(recorded_at)),
+                Ok(None) => {
+                    self.decide_again(plan);
+                    return self.catch_up_or_fail().await;
+                }
+                Err(error) if Instant::now() < give_up => {
+                    tracing::debug!(%error, "the outcome of the commit is not known yet");
+                    tokio::time::sleep(RESOLVE_PAUSE).await;
+                }
+                Err(_) => {
+                    // whatever the outcome is, the next append sees it as a moved head
+                    return self.fail(plan, &Failure::OutcomeUnknown);
+                }
+            }
+        }
+    }
+
+    async fn look_for(
+        &mut self,
+        batch: &Batch,
+        backend: i32,
+    ) -> Result<Option<chrono::DateTime<chrono::Utc>>, sqlx::Error> {
+        let mut writer = Writer::connect(&self.options).await?;
+        let found = batch.find_committed(self.head, Some(backend), &mut writer.connection).await?;
+        self.writer = Some(writer);
+        Ok(found)
+    }
+
+    /// The writing session, connected if need be.
+    pub(super) async fn take_writer(&mut self) -> Result<Writer, String> {
+        match self.writer.take() {
+            Some(writer) => Ok(writer),
+            None => Writer::connect(&self.options).await.map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Reads what other processes appended; where that fails, whoever waits is answered.
+    async fn catch_up_or_fail(&mut self) {
+        let caught_up = match self.take_writer().await {
+            Ok(mut writer) => {
+                let result = self.catch_up(&mut writer.connection).await.map_err(|error| error.to_string());
+                if result.is_ok() {
+                    self.writer = Some(writer);
+                }
+                result
+            }
+            Err(reason) => Err(reason),
+        };
+        if let Err(reason) = caught_up {
+            for unit in self.ready.drain(..) {
+                unit.settle(Settlement::Failed(Failure::Unavailable(reason.clone())));
+            }
+        }
+    }
+
+    /// Brings the cached streams to the head that there is.
+    async fn catch_up(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        match read_committed(connection, self.head, MAX_GAP + 1).await {
+            Ok(gap) if gap.len() as i64 <= MAX_GAP => {
+                for event in &gap {
+                    self.cache.apply_recorded(event);
+                    let id = crate::stream::StreamId {
+                        aggregate_type: event.aggregate_type.clone(),
+                        aggregate_id: event.aggregate_id.clone(),
+                    };
+                    if let Some(stale) = self.loading.get_mut(&id) {
+                        *stale = true;
+                    }
+                }
+                if let Some(last) = gap.last() {
+                    self.head = last.head();
+                }
+                self.feed.publish(gap);
+                return Ok(());
+            }
+            // too far behind to replay it here
+            Ok(_) => {}
+            Err(FeedError::Diverged { .. }) => {
+                tracing::warn!(head = %self.head.position, "the log no longer holds the event at our head: starting afresh");
+                self.feed.reset();
+            }
+            Err(FeedError::Database(error)) => return Err(error),
+        }
+        self.cache.clear();
+        self.loading.values_mut().for_each(|stale| *stale = true);
+        self.head = read_head(connection).await?;
+        self.feed.observe(self.head.position);
+        Ok(())
+    }
+
+    /// A round under the lock, so that a process that keeps losing gets its turn. The timeouts of the writer bound how
+    /// long a paused process can hold it.
+    pub(super) async fn locked_round(&mut self, units: Vec<Unit>) {
+        let mut writer = match self.take_writer().await {
+            Ok(writer) => writer,
+            Err(reason) => return fail_units(units, &Failure::Unavailable(reason)),
+        };
+        let backend = writer.backend;
+        let mut tx = match self.lock_and_catch_up(&mut writer.connection).await {
+            Ok(tx) => tx,
+            Err(error) => return fail_units(units, &Failure::Unavailable(error.to_string())),
+        };
+        let units = self.load_now(units).await;
+        let plan = self.decide(units);
+        let appended = match plan.batch.append_or_verify(self.head, &mut tx).await {
+            Ok(appended) => tx.commit().await.map(|()| appended).map_err(AppendError::of),
+            Err(error) => {
+                // dropping the transaction rolls it back; a broken session cannot say more than that it is broken
+                drop(tx);
+                Err(error)
+            }
+        };
+        if matches!(appended, Ok(_) | Err(AppendError::BadBatch(_))) {
+            self.writer = Some(writer);
+        }
+        self.conclude(plan, appended, backend).await;
+    }
+
+    async fn lock_and_catch_up<'c>(
+        &mut self,
+        connection: &'c mut PgConnection,
+    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+        let mut tx = connection.begin().await?;
+        sqlx::query("select pg_advisory_xact_lock(log_lock())").execute(&mut *tx).await?;
+        self.catch_up(&mut tx).await?;
+        Ok(tx)
+    }
+}
+
+fn fail_units(units: Vec<Unit>, failure: &Failure) {
+    for unit in units {
+        unit.settle(Settlement::Failed(failure.clone()));
+    }
+}
+
+/// Another event stands at that place of the stream already.
+fn is_stale_stream(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.constraint() == Some("events_pkey"))
+}

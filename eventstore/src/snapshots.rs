@@ -1,0 +1,70 @@
+//! Snapshots of aggregate states: written after the commit, from committed state, by a task of their own.
+
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+
+use crate::{cache::CachedStream, stream::StreamId};
+
+/// A stream gets a snapshot after this many events …
+const EVENTS_BETWEEN_SNAPSHOTS: i64 = 500;
+/// … and one more for each so many bytes of state, so that large states do not make each event dear.
+const STATE_BYTES_PER_EVENT: usize = 256;
+/// Most snapshots that wait to be written; beyond that they are skipped until next time.
+pub(crate) const QUEUE_LENGTH: usize = 64;
+
+/// A state as of a committed event.
+pub(crate) struct Snapshot {
+    stream: StreamId,
+    sequence: i64,
+    state_version: i32,
+    state: String,
+}
+
+/// Whether enough has happened since the last one.
+pub(crate) fn snapshot_due(stream: &CachedStream) -> bool {
+    let since = stream.sequence - stream.snapshot_at;
+    since >= EVENTS_BETWEEN_SNAPSHOTS
+        && since >= EVENTS_BETWEEN_SNAPSHOTS + (stream.state.weight() / STATE_BYTES_PER_EVENT) as i64
+}
+
+impl Snapshot {
+    /// None for streams whose state is not kept, or cannot be trusted.
+    pub(crate) fn of(stream: &StreamId, cached: &CachedStream) -> Option<Self> {
+        if cached.unreadable.is_some() {
+            return None;
+        }
+        Some(Self {
+            stream: stream.clone(),
+            sequence: cached.sequence,
+            state_version: cached.state.state_version(),
+            state: cached.state.snapshot()?,
+        })
+    }
+
+    async fn write(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "insert into aggregate_snapshots as s (aggregate_type, aggregate_id, sequence, state_version, state) \
+             values ($1, $2, $3, $4, $5::json) \
+             on conflict (aggregate_type, aggregate_id) do update \
+             set sequence = excluded.sequence, state_version = excluded.state_version, state = excluded.state \
+             where excluded.sequence > s.sequence or excluded.state_version <> s.state_version",
+        )
+        .bind(&*self.stream.aggregate_type)
+        .bind(&*self.stream.aggregate_id)
+        .bind(self.sequence)
+        .bind(self.state_version)
+        .bind(&self.state)
+        .execute(pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Writes snapshots until the sequencer is gone. One that fails is skipped: it only saves time.
+pub(crate) async fn write_snapshots(pool: PgPool, mut snapshots: mpsc::Receiver<Snapshot>) {
+    while let Some(snapshot) = snapshots.recv().await {
+        if let Err(error) = snapshot.write(&pool).await {
+            tracing::warn!(stream = %snapshot.stream, %error, "snapshot not written");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Runs a [`Subscriber`]: its writes and its checkpoint in one transaction, poison parked by key.
+
+use std::sync::Arc;
+
+use sqlx::{Acquire, PgConnection, PgPool};
+
+use super::{HandleError, Lease, Subscriber, Worker, parking};
+use crate::{
+    EventLog,
+    event::RecordedEvent,
+    position::{Head, Position},
+};
+
+/// A [`Subscriber`] as a [`Worker`].
+pub(super) struct Checkpointed<S> {
+    subscriber: S,
+    pool: PgPool,
+    /// False as long as it is certain that no key is parked, which is the rule.
+    may_have_parked: bool,
+}
+
+impl<S: Subscriber> Checkpointed<S> {
+    pub(super) fn new(subscriber: S, pool: PgPool) -> Self {
+        Self { subscriber, pool, may_have_parked: true }
+    }
+
+    /// Handles the batch and moves the checkpoint, in one transaction.
+    async fn batch(&mut self, lease: &Lease, after: Head, events: &[Arc<RecordedEvent>]) -> Result<(), HandleError> {
+        let Some(done) = events.last().map(|event| event.head()) else { return Ok(()) };
+        let mut tx = self.pool.begin().await?;
+        let read = self.without_parked(events, &mut tx).await?;
+        if !read.is_empty() {
+            self.subscriber.handle(&read, &mut tx).await?;
+        }
+        commit(lease, tx, after, done).await
+    }
+
+    /// The same, one event at a time, so that the one at fault is found and its key parked.
+    async fn one_by_one(
+        &mut self,
+        lease: &Lease,
+        after: Head,
+        events: &[Arc<RecordedEvent>],
+    ) -> Result<(), HandleError> {
+        let Some(done) = events.last().map(|event| event.head()) else { return Ok(()) };
+        let mut tx = self.pool.begin().await?;
+        for event in events {
+            // events behind one that was just parked must wait, so this is asked anew for each
+            let read = self.without_parked(std::slice::from_ref(event), &mut tx).await?;
+            if read.is_empty() {
+                continue;
+            }
+            let mut savepoint = tx.begin().await?;
+            match self.subscriber.handle(&read, &mut savepoint).await {
+                Ok(()) => savepoint.commit().await?,
+                Err(HandleError::Poison(reason)) => {
+                    savepoint.rollback().await?;
+                    self.park(event, &reason, &mut tx).await?;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        commit(lease, tx, after, done).await
+    }
+
+    async fn park(&mut self, event: &RecordedEvent, reason: &str, tx: &mut PgConnection) -> Result<(), HandleError> {
+        let name = self.subscriber.name();
+        let Some(key) = self.subscriber.key(event) else {
+            return Err(HandleError::Stopped(format!("event at position {}: {reason}", event.position)));
+        };
+        if parking::count(tx, name).await? >= parking::MAX_PARKED_KEYS {
+            return Err(HandleError::Stopped(format!(
+                "{} keys are parked; the next would be {key:?}: {reason}",
+                parking::MAX_PARKED_KEYS
+            )));
+        }
+        tracing::error!(subscription = name, key, position = %event.position, reason, "poison event: key parked");
+        parking::park(tx, name, &key, event.position, Some(reason)).await?;
+        self.may_have_parked = true;
+        Ok(())
+    }
+
+    /// The events that it reads, less those of parked keys, which are noted down to wait.
+    async fn without_parked(
+        &mut self,
+        events: &[Arc<RecordedEvent>],
+        tx: &mut PgConnection,
+    ) -> Result<Vec<Arc<RecordedEvent>>, HandleError> {
+        let types = self.subscriber.reads();
+        let mut read: Vec<Arc<RecordedEvent>> =
+            events.iter().filter(|event| types.contains(&&*event.aggregate_type)).cloned().collect();
+        if read.is_empty() || !self.may_have_parked {
+            return Ok(read);
+        }
+        let name = self.subscriber.name();
+        let parked = parking::keys(tx, name).await?;
+        self.may_have_parked = !parked.is_empty();
+        let mut waiting = Vec::new();
+        read.retain(|event| match self.subscriber.key(event) {
+            Some(key) if parked.contains(&key) => {
+                waiting.push((key, event.position));
+                false
+            }
+            _ => true,
+        });
+        for (key, position) in waiting {
+            parking::park(tx, name, &key, position, None).await?;
+        }
+        Ok(read)
+    }
+}
+
+async fn commit(lease: &Lease, mut tx: sqlx::PgTransaction<'_>, after: Head, done: Head) -> Result<(), HandleError> {
+    if !lease.advance(&mut tx, after, done).await? {
+        return Err(HandleError::Fenced);
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Handles the events of a parked key again, in order, and lets the key go on. All or nothing: where one still fails,
+/// the key stays parked. Returns how many events were handled.
+pub async fn retry<S: Subscriber>(log: &EventLog, subscriber: &mut S, key: &str) -> Result<usize, HandleError> {
+    let mut tx = log.background_pool().begin().await?;
+    let positions = parking::take(&mut tx, subscriber.name(), key).await?;
+    for position in &positions {
+        let event = log.event_at(Position(*position)).await?;
+        let event = event.ok_or_else(|| HandleError::Stopped(format!("no event at position {position}")))?;
+        subscriber.handle(&[Arc::new(event)], &mut tx).await?;
+    }
+    tx.commit().await?;
+    Ok(positions.len())
+}
+
+impl<S: Subscriber> Worker for Checkpointed<S> {
+    fn name(&self) -> &str {
+        self.subscriber.name()
+    }
+
+    async fn start(&mut self, lease: &Lease) -> Result<Head, HandleError> {
+        self.may_have_parked = true;
+        Ok(lease.checkpoint(&self.pool).await?)
+    }
+
+    async fn process(
+        &mut self,
+        lease: &Lease,
+        after: Head,
+        events: &[Arc<RecordedEvent>],
+    ) -> Result<(), HandleError> {
+        match self.batch(lease, after, events).await {
+            Err(HandleError::Poison(reason)) => {
+                tracing::warn!(subscription = self.subscriber.name(), reason, "batch refused; handling one by one");
+                self.one_by_one(lease, after, events).await
+            }
+            other => other,
+        }
+    }
+
+    async fn stop(&mut self) {}
+}

@@ -1,0 +1,232 @@
+//! The loop that every subscription runs in: take the lease, read, handle, repeat; give way, retry or stop as the
+//! handler says.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::{sync::Mutex, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    HandleError, Lease, State, Status, Subscriber, WaitError, Worker,
+    checkpointed::Checkpointed,
+    lease::{LEASE_DURATION, RENEW_INTERVAL},
+    status::Statuses,
+};
+use crate::{
+    EventLog,
+    feed::FeedError,
+    position::{Head, Position},
+};
+
+/// Most events in one batch.
+const BATCH_EVENTS: usize = 1_000;
+/// How long an idle subscription sleeps at most before it looks again.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+/// First pause after a passing fault; doubled each time …
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// … up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After giving way (fenced, newer event) the lease is not asked for again for longer than it lasts.
+const STAY_AWAY: Duration = Duration::from_secs(LEASE_DURATION.as_secs() + 3);
+/// How often a stopped subscription looks whether an operator has helped.
+const STOPPED_PAUSE: Duration = Duration::from_secs(10);
+
+/// The subscriptions of this process.
+#[derive(Clone)]
+pub struct Subscriptions {
+    log: EventLog,
+    holder: Uuid,
+    statuses: Statuses,
+    cancel: CancellationToken,
+    tasks: std::sync::Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Subscriptions {
+    /// None at first.
+    pub fn new(log: EventLog) -> Self {
+        Self {
+            log,
+            holder: Uuid::new_v4(),
+            statuses: Statuses::default(),
+            cancel: CancellationToken::new(),
+            tasks: std::sync::Arc::default(),
+        }
+    }
+
+    /// Runs a subscriber until [`Self::close`].
+    pub async fn spawn(&self, subscriber: impl Subscriber) {
+        let pool = self.log.background_pool().clone();
+        self.spawn_worker(Checkpointed::new(subscriber, pool)).await;
+    }
+
+    /// Runs a worker until [`Self::close`].
+    pub async fn spawn_worker(&self, worker: impl Worker) {
+        self.statuses.set_state(worker.name(), State::Standby);
+        let this = self.clone();
+        self.tasks.lock().await.spawn(async move { this.run(worker).await });
+    }
+
+    /// States and progress, by name.
+    pub fn statuses(&self) -> Vec<(String, Status)> {
+        self.statuses.all()
+    }
+
+    /// Waits until the named subscription, wherever it runs, has handled everything up to `position`.
+    pub async fn wait_for(&self, name: &str, position: Position, patience: Duration) -> Result<(), WaitError> {
+        self.statuses.wait_for(self.pool(), name, position, patience).await
+    }
+
+    /// Ends all subscriptions after their batch at hand and gives up their leases.
+    pub async fn close(&self) {
+        self.cancel.cancel();
+        let mut tasks = self.tasks.lock().await;
+        while tasks.join_next().await.is_some() {}
+    }
+
+    fn pool(&self) -> &PgPool {
+        self.log.pool()
+    }
+
+    async fn run(self, mut worker: impl Worker) {
+        let name = worker.name().to_owned();
+        while !self.cancel.is_cancelled() {
+            let lease = match Lease::take(self.pool(), &name, self.holder).await {
+                Ok(Some(lease)) => lease,
+                Ok(None) => {
+                    self.follow_other(&name).await;
+                    self.pause(RENEW_INTERVAL).await;
+                    continue;
+                }
+                Err(error) => {
+                    self.statuses.set_state(&name, State::Retrying(error.to_string()));
+                    self.pause(RENEW_INTERVAL).await;
+                    continue;
+                }
+            };
+            tracing::info!(subscription = name, epoch = lease.epoch, "leading");
+            let ended = self.lead(&lease, &mut worker).await;
+            worker.stop().await;
+            // left to run out by itself where the database does not answer
+            let _ = lease.release(self.pool()).await;
+            self.after(&name, ended).await;
+        }
+    }
+
+    /// While another process leads, its checkpoint is our knowledge of the progress.
+    async fn follow_other(&self, name: &str) {
+        let keep = matches!(
+            self.statuses.all().into_iter().find(|(known, _)| known == name),
+            Some((_, Status { state: State::HandedOver(_), .. }))
+        );
+        if !keep {
+            self.statuses.set_state(name, State::Standby);
+        }
+    }
+
+    /// Says how leading ended and stays away as long as that asks for.
+    async fn after(&self, name: &str, ended: HandleError) {
+        let (state, pause) = match ended {
+            HandleError::Fenced => (State::Standby, STAY_AWAY),
+            HandleError::Newer(unreadable) => (State::HandedOver(unreadable.to_string()), STAY_AWAY),
+            HandleError::Stopped(reason) | HandleError::Poison(reason) => (State::Stopped(reason), STOPPED_PAUSE),
+            // only on shutdown and when the lease could not be renewed
+            HandleError::Passing(_) => (State::Standby, Duration::ZERO),
+        };
+        match &state {
+            State::HandedOver(reason) => tracing::warn!(subscription = name, reason, "handed over"),
+            State::Stopped(reason) => tracing::error!(subscription = name, reason, "stopped"),
+            _ => tracing::info!(subscription = name, "no longer leading"),
+        }
+        self.statuses.set_state(name, state);
+        self.pause(pause).await;
+    }
+
+    /// Leads until something other than a passing fault ends it.
+    async fn lead(&self, lease: &Lease, worker: &mut impl Worker) -> HandleError {
+        let lost = self.keep_lease(lease);
+        tokio::pin!(lost);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // a batch that is cut off here rolls back: its checkpoint has not moved
+            let ended = tokio::select! {
+                biased;
+                ended = &mut lost => return ended,
+                () = self.cancel.cancelled() => return HandleError::Passing("shutting down".into()),
+                ended = self.follow(lease, worker, &mut pause) => ended,
+            };
+            match ended {
+                HandleError::Passing(reason) => {
+                    tracing::warn!(subscription = lease.name, reason, "trying again");
+                    self.statuses.set_state(&lease.name, State::Retrying(reason));
+                    self.pause(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    async fn keep_lease(&self, lease: &Lease) -> HandleError {
+        let mut failing_since = None;
+        loop {
+            tokio::time::sleep(RENEW_INTERVAL).await;
+            match lease.renew(self.pool()).await {
+                Ok(true) => failing_since = None,
+                Ok(false) => return HandleError::Fenced,
+                Err(error) => {
+                    let since = *failing_since.get_or_insert_with(tokio::time::Instant::now);
+                    if since.elapsed() > LEASE_DURATION {
+                        return HandleError::Passing(error.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads and handles batch after batch.
+    async fn follow(&self, lease: &Lease, worker: &mut impl Worker, pause: &mut Duration) -> HandleError {
+        let mut at = match worker.start(lease).await {
+            Ok(head) => head,
+            Err(error) => return error,
+        };
+        self.progress(lease, at);
+        let feed = self.log.feed();
+        loop {
+            let events = match feed.read_after(at, BATCH_EVENTS).await {
+                Ok(events) => events,
+                Err(FeedError::Diverged { .. }) => {
+                    return HandleError::Stopped(format!(
+                        "the log does not hold event {} at position {}, which was handled before",
+                        at.event_id, at.position
+                    ));
+                }
+                Err(FeedError::Database(error)) => return HandleError::Passing(error.to_string()),
+            };
+            let Some(last) = events.last().map(|event| event.head()) else {
+                feed.wait_beyond(at.position, IDLE_WAIT).await;
+                continue;
+            };
+            if let Err(error) = worker.process(lease, at, &events).await {
+                return error;
+            }
+            at = last;
+            *pause = FIRST_PAUSE;
+            self.progress(lease, at);
+        }
+    }
+
+    fn progress(&self, lease: &Lease, head: Head) {
+        self.statuses.set_state(&lease.name, State::Leading);
+        self.statuses.set_head(&lease.name, head);
+    }
+
+    async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = tokio::time::sleep(duration) => {}
+        }
+    }
+}
