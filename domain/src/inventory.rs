@@ -1,0 +1,546 @@
+//! Inventory: the stock of one product, and who has which part of it reserved.
+//!
+//! Its stream id is the [`ProductId`]; the first command on an unknown inventory finds it at zero. Guaranteed:
+//! `available + reserved + sold == received` always; a reservation never takes more than is available, so only a
+//! correction can make `available` negative; a repeated operation or reservation changes nothing.
+//!
+//! | command | received | available | reserved | sold |
+//! | --- | --- | --- | --- | --- |
+//! | `ReceiveStock` n | + n | + n | | |
+//! | `AdjustStock` ±n, `SetStock` | ± n | ± n | | |
+//! | `ReserveStock` n | | − n | + n | |
+//! | `ReleaseStock` (n reserved) | | + n | − n | |
+//! | `SellStock` (n reserved) | | | − n | + n |
+//! | `ReturnStock` n | | + n | | − n |
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aggregate::{Decider, impl_aggregate, impl_domain_event},
+    ids::{OperationId, OrderId, ProductId},
+    text::{Quantity, Reason},
+};
+
+/// Aggregate type of inventories in the log.
+pub const TYPE: &str = "inventory";
+
+/// How many operations back a repetition is recognised.
+pub const REMEMBERED_OPERATIONS: usize = 64;
+
+/// What happened to the stock of a product. `available` is always the number after the event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum InventoryEvent {
+    /// Pieces came in.
+    StockReceived {
+        /// Of which product.
+        product_id: ProductId,
+        /// The operation, taken once.
+        operation_id: OperationId,
+        /// How many.
+        quantity: Quantity,
+        /// Pieces that can be reserved now.
+        available: i64,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// The number was corrected.
+    StockAdjusted {
+        /// Of which product.
+        product_id: ProductId,
+        /// The operation, taken once.
+        operation_id: OperationId,
+        /// By how many pieces, never zero.
+        delta: i64,
+        /// Pieces that can be reserved now.
+        available: i64,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// A correction took `available` below zero: more is promised than is there.
+    StockOversold {
+        /// Of which product.
+        product_id: ProductId,
+        /// How far below.
+        available: i64,
+    },
+    /// Pieces were put aside for an order.
+    StockReserved {
+        /// Of which product.
+        product_id: ProductId,
+        /// For which order.
+        order_id: OrderId,
+        /// How many.
+        quantity: Quantity,
+        /// Pieces that can be reserved now.
+        available: i64,
+    },
+    /// A reservation ended without a sale.
+    StockReleased {
+        /// Of which product.
+        product_id: ProductId,
+        /// Of which order.
+        order_id: OrderId,
+        /// How many.
+        quantity: Quantity,
+        /// Pieces that can be reserved now.
+        available: i64,
+    },
+    /// What an order had reserved was sold.
+    StockSold {
+        /// Of which product.
+        product_id: ProductId,
+        /// To which order.
+        order_id: OrderId,
+        /// How many.
+        quantity: Quantity,
+    },
+    /// Sold pieces went back on the shelf.
+    StockReturned {
+        /// Of which product.
+        product_id: ProductId,
+        /// From which order.
+        order_id: OrderId,
+        /// The operation, taken once.
+        operation_id: OperationId,
+        /// How many.
+        quantity: Quantity,
+        /// Pieces that can be reserved now.
+        available: i64,
+    },
+}
+
+impl_domain_event!(InventoryEvent {
+    StockReceived,
+    StockAdjusted,
+    StockOversold,
+    StockReserved,
+    StockReleased,
+    StockSold,
+    StockReturned,
+});
+
+/// The stock of one product as its events tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inventory {
+    received: i64,
+    available: i64,
+    reserved: i64,
+    sold: i64,
+    /// Open reservations.
+    reservations: BTreeMap<OrderId, Quantity>,
+    /// The last [`REMEMBERED_OPERATIONS`], oldest first.
+    operations: VecDeque<OperationId>,
+}
+
+impl Inventory {
+    /// Pieces that ever came in, corrections included.
+    pub const fn received(&self) -> i64 {
+        self.received
+    }
+
+    /// Pieces that can be reserved; below zero only after a correction.
+    pub const fn available(&self) -> i64 {
+        self.available
+    }
+
+    /// Pieces put aside for orders that are not paid yet.
+    pub const fn reserved(&self) -> i64 {
+        self.reserved
+    }
+
+    /// Pieces sold and not returned.
+    pub const fn sold(&self) -> i64 {
+        self.sold
+    }
+
+    /// How many pieces are put aside for this order.
+    pub fn reserved_for(&self, order_id: OrderId) -> Option<Quantity> {
+        self.reservations.get(&order_id).copied()
+    }
+}
+
+/// What can be asked of an inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InventoryCommand {
+    /// Take pieces in.
+    ReceiveStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// Names the operation: repeated, it is taken once.
+        operation_id: OperationId,
+        /// How many.
+        quantity: Quantity,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// Correct the number by a difference.
+    AdjustStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// Names the operation: repeated, it is taken once.
+        operation_id: OperationId,
+        /// By how many pieces.
+        delta: i64,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// Correct the number so that this many can be reserved.
+    SetStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// Names the operation: repeated, it is taken once.
+        operation_id: OperationId,
+        /// How many are to be available.
+        available: i64,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// Put pieces aside for an order, in place of what it had reserved before.
+    ReserveStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// For which order.
+        order_id: OrderId,
+        /// How many in all.
+        quantity: Quantity,
+    },
+    /// End an order's reservation, if it has one.
+    ReleaseStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// Of which order.
+        order_id: OrderId,
+    },
+    /// Sell what an order has reserved.
+    SellStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// To which order.
+        order_id: OrderId,
+    },
+    /// Put sold pieces back on the shelf.
+    ReturnStock {
+        /// Of which product.
+        product_id: ProductId,
+        /// From which order.
+        order_id: OrderId,
+        /// Names the operation: repeated, it is taken once.
+        operation_id: OperationId,
+        /// How many.
+        quantity: Quantity,
+    },
+}
+
+/// Why an inventory refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InventoryError {
+    /// Fewer pieces can be had than are asked for.
+    #[error("{requested} pieces were asked for, {available} can be had")]
+    InsufficientStock {
+        /// How many were asked for.
+        requested: Quantity,
+        /// How many this order could have; below zero where more is promised than is there.
+        available: i64,
+    },
+    /// The order has nothing reserved.
+    #[error("the order has nothing reserved")]
+    NoReservation,
+    /// More pieces are to come back than were sold.
+    #[error("{requested} pieces were to be returned, {sold} are sold")]
+    NotSold {
+        /// How many were to come back.
+        requested: Quantity,
+        /// How many are sold.
+        sold: i64,
+    },
+    /// A number does not fit in 64 bits.
+    #[error("the number of pieces is too large")]
+    Overflow,
+}
+
+impl_aggregate!(
+    Inventory,
+    TYPE,
+    InventoryCommand,
+    InventoryEvent,
+    InventoryError
+);
+
+impl Decider for Inventory {
+    const STATE_VERSION: i32 = 1;
+    const EVENTS: &'static [(&'static str, &'static str)] = InventoryEvent::CATALOGUE;
+
+    fn decide(&self, command: InventoryCommand) -> Result<Vec<InventoryEvent>, InventoryError> {
+        use InventoryCommand as C;
+        match command {
+            C::ReceiveStock {
+                product_id,
+                operation_id,
+                quantity,
+                reason,
+            } => self.receive(product_id, operation_id, quantity, reason),
+            C::AdjustStock {
+                product_id,
+                operation_id,
+                delta,
+                reason,
+            } => self.adjust(product_id, operation_id, delta, reason),
+            C::SetStock {
+                product_id,
+                operation_id,
+                available,
+                reason,
+            } => {
+                let delta = available
+                    .checked_sub(self.available)
+                    .ok_or(InventoryError::Overflow)?;
+                self.adjust(product_id, operation_id, delta, reason)
+            }
+            C::ReserveStock {
+                product_id,
+                order_id,
+                quantity,
+            } => self.reserve(product_id, order_id, quantity),
+            C::ReleaseStock {
+                product_id,
+                order_id,
+            } => {
+                let released = |quantity| self.released(product_id, order_id, quantity);
+                Ok(self
+                    .reserved_for(order_id)
+                    .map(released)
+                    .into_iter()
+                    .collect())
+            }
+            C::SellStock {
+                product_id,
+                order_id,
+            } => {
+                let quantity = self
+                    .reserved_for(order_id)
+                    .ok_or(InventoryError::NoReservation)?;
+                Ok(vec![InventoryEvent::StockSold {
+                    product_id,
+                    order_id,
+                    quantity,
+                }])
+            }
+            C::ReturnStock {
+                product_id,
+                order_id,
+                operation_id,
+                quantity,
+            } => self.take_back(product_id, order_id, operation_id, quantity),
+        }
+    }
+
+    fn evolve(&mut self, event: &InventoryEvent) {
+        use InventoryEvent as E;
+        // saturating: decide never lets a number overflow, and evolve never fails whatever it is given
+        match event {
+            E::StockReceived {
+                operation_id,
+                quantity,
+                ..
+            } => {
+                self.remember(*operation_id);
+                self.add(i64::from(*quantity));
+            }
+            E::StockAdjusted {
+                operation_id,
+                delta,
+                ..
+            } => {
+                self.remember(*operation_id);
+                self.add(*delta);
+            }
+            E::StockOversold { .. } => {}
+            E::StockReserved {
+                order_id, quantity, ..
+            } => {
+                self.available = self.available.saturating_sub((*quantity).into());
+                self.reserved = self.reserved.saturating_add((*quantity).into());
+                self.reservations.insert(*order_id, *quantity);
+            }
+            E::StockReleased {
+                order_id, quantity, ..
+            } => {
+                self.reservations.remove(order_id);
+                self.reserved = self.reserved.saturating_sub((*quantity).into());
+                self.available = self.available.saturating_add((*quantity).into());
+            }
+            E::StockSold {
+                order_id, quantity, ..
+            } => {
+                self.reservations.remove(order_id);
+                self.reserved = self.reserved.saturating_sub((*quantity).into());
+                self.sold = self.sold.saturating_add((*quantity).into());
+            }
+            E::StockReturned {
+                operation_id,
+                quantity,
+                ..
+            } => {
+                self.remember(*operation_id);
+                self.sold = self.sold.saturating_sub((*quantity).into());
+                self.available = self.available.saturating_add((*quantity).into());
+            }
+        }
+    }
+
+    fn weight(&self) -> usize {
+        // a BTreeMap entry costs about half as much again as its content
+        size_of::<Self>()
+            + self.reservations.len() * size_of::<(OrderId, Quantity)>() * 3 / 2
+            + self.operations.capacity() * size_of::<OperationId>()
+    }
+}
+
+impl Inventory {
+    fn receive(
+        &self,
+        product_id: ProductId,
+        operation_id: OperationId,
+        quantity: Quantity,
+        reason: Option<Reason>,
+    ) -> Result<Vec<InventoryEvent>, InventoryError> {
+        if self.operations.contains(&operation_id) {
+            return Ok(vec![]);
+        }
+        let available = self.available_after(quantity.into())?;
+        Ok(vec![InventoryEvent::StockReceived {
+            product_id,
+            operation_id,
+            quantity,
+            available,
+            reason,
+        }])
+    }
+
+    fn adjust(
+        &self,
+        product_id: ProductId,
+        operation_id: OperationId,
+        delta: i64,
+        reason: Option<Reason>,
+    ) -> Result<Vec<InventoryEvent>, InventoryError> {
+        if delta == 0 || self.operations.contains(&operation_id) {
+            return Ok(vec![]);
+        }
+        let available = self.available_after(delta)?;
+        let mut events = vec![InventoryEvent::StockAdjusted {
+            product_id,
+            operation_id,
+            delta,
+            available,
+            reason,
+        }];
+        if self.available >= 0 && available < 0 {
+            events.push(InventoryEvent::StockOversold {
+                product_id,
+                available,
+            });
+        }
+        Ok(events)
+    }
+
+    /// What is available after `delta` pieces come in or go missing. `received` is checked too; what is reserved or
+    /// sold was available before, so their sum with `available` is `received` and fits as well.
+    fn available_after(&self, delta: i64) -> Result<i64, InventoryError> {
+        self.received
+            .checked_add(delta)
+            .ok_or(InventoryError::Overflow)?;
+        self.available
+            .checked_add(delta)
+            .ok_or(InventoryError::Overflow)
+    }
+
+    fn reserve(
+        &self,
+        product_id: ProductId,
+        order_id: OrderId,
+        quantity: Quantity,
+    ) -> Result<Vec<InventoryEvent>, InventoryError> {
+        let held = self.reserved_for(order_id);
+        if held == Some(quantity) {
+            return Ok(vec![]);
+        }
+        // the buyer's own reservation never blocks the buyer
+        let available = self.available.saturating_add(held.map_or(0, i64::from));
+        if available < quantity.into() {
+            return Err(InventoryError::InsufficientStock {
+                requested: quantity,
+                available,
+            });
+        }
+        let mut events: Vec<_> = held
+            .map(|held| self.released(product_id, order_id, held))
+            .into_iter()
+            .collect();
+        let available = available - i64::from(quantity);
+        events.push(InventoryEvent::StockReserved {
+            product_id,
+            order_id,
+            quantity,
+            available,
+        });
+        Ok(events)
+    }
+
+    fn released(
+        &self,
+        product_id: ProductId,
+        order_id: OrderId,
+        quantity: Quantity,
+    ) -> InventoryEvent {
+        // cannot overflow: these pieces were available before they were reserved
+        let available = self.available.saturating_add(quantity.into());
+        InventoryEvent::StockReleased {
+            product_id,
+            order_id,
+            quantity,
+            available,
+        }
+    }
+
+    fn take_back(
+        &self,
+        product_id: ProductId,
+        order_id: OrderId,
+        operation_id: OperationId,
+        quantity: Quantity,
+    ) -> Result<Vec<InventoryEvent>, InventoryError> {
+        if self.operations.contains(&operation_id) {
+            return Ok(vec![]);
+        }
+        if self.sold < quantity.into() {
+            return Err(InventoryError::NotSold {
+                requested: quantity,
+                sold: self.sold,
+            });
+        }
+        let available = self.available.saturating_add(quantity.into());
+        Ok(vec![InventoryEvent::StockReturned {
+            product_id,
+            order_id,
+            operation_id,
+            quantity,
+            available,
+        }])
+    }
+
+    fn add(&mut self, delta: i64) {
+        self.received = self.received.saturating_add(delta);
+        self.available = self.available.saturating_add(delta);
+    }
+
+    fn remember(&mut self, operation_id: OperationId) {
+        if self.operations.len() == REMEMBERED_OPERATIONS {
+            self.operations.pop_front();
+        }
+        self.operations.push_back(operation_id);
+    }
+}
