@@ -128,8 +128,8 @@ impl Serialize for Roles {
     }
 }
 
-/// A list of names. Names that are not known are passed over, as in [`Roles::from_names`]: this is how tokens are
-/// read. A request that grants a role is read as a list of [`Role`], which refuses them.
+/// A list of names. A name that this binary does not know grants nothing: this is how tokens are read. A request that
+/// grants roles is read as a list of [`Role`], which refuses such a name.
 impl<'de> Deserialize<'de> for Roles {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Names;
