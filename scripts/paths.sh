@@ -10,7 +10,8 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 LOCAL=$ROOT/.local
 
-say() { printf 'souk: %s\n' "$*" >&2; }
+# Never a reason to fail: when the terminal has gone, what is left to do is to stop the servers.
+say() { printf 'souk: %s\n' "$*" >&2 || true; }
 fail() {
     say "$@"
     exit 1

@@ -17,7 +17,7 @@ STARTED=
 
 # Whatever ends this script, the servers that it started end too; a second Ctrl-C does not leave them half stopped.
 stop_services() {
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP PIPE
     # shellcheck disable=SC2086 # one word per server
     if [ -n "$STARTED" ]; then "$ROOT/scripts/services.sh" stop run $STARTED || true; fi
 }

@@ -18,7 +18,7 @@ STARTED=
 # Quiet, so that the last lines are those of the tests.
 stop_services() {
     local log=$LOCAL/test-stop.log
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP PIPE
     [ -n "$STARTED" ] || return 0
     # shellcheck disable=SC2086 # one word per server
     "$ROOT/scripts/services.sh" clean test $STARTED >"$log" 2>&1 || cat "$log" >&2
