@@ -22,6 +22,8 @@ mod sequencer;
 mod snapshots;
 pub mod stream;
 pub mod subscription;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod unit;
 mod wake;
 

@@ -1,0 +1,371 @@
+//! What the log promises, against a real PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::time::{Duration, Instant};
+
+use domain::{
+    ids::{OperationId, OrderId, ProductId},
+    inventory::{Inventory, InventoryCommand, InventoryError},
+    text::Quantity,
+};
+use eventstore::{
+    EventLog,
+    event::Cause,
+    position::{Head, Position},
+    stream::StreamRef,
+    testing::{TestDatabase, eventually},
+    unit::{Committed, ExecuteError, Halt, IdempotencyKey, Unit, Work},
+};
+use futures::future::join_all;
+use sqlx::{Connection, Row};
+use uuid::Uuid;
+
+type Stock = Unit<(), InventoryError>;
+
+fn cause() -> Cause {
+    Cause { correlation_id: "test".into(), command: "Test".into(), ..Cause::default() }
+}
+
+fn receive(product: ProductId, pieces: u64) -> Stock {
+    let command = InventoryCommand::ReceiveStock {
+        product_id: product,
+        operation_id: OperationId(Uuid::new_v4()),
+        quantity: Quantity::parse(pieces).unwrap(),
+        reason: None,
+    };
+    on_inventory(product, command)
+}
+
+fn reserve(product: ProductId, order: OrderId) -> Stock {
+    let quantity = Quantity::parse(1).unwrap();
+    on_inventory(product, InventoryCommand::ReserveStock { product_id: product, order_id: order, quantity })
+}
+
+fn on_inventory(product: ProductId, command: InventoryCommand) -> Stock {
+    Unit::new(cause(), vec![StreamRef::of::<Inventory>(product)], move |work| {
+        work.execute::<Inventory>(product, command.clone())?;
+        Ok(())
+    })
+}
+
+fn product() -> ProductId {
+    ProductId(Uuid::new_v4())
+}
+
+fn order() -> OrderId {
+    OrderId(Uuid::now_v7())
+}
+
+async fn positions(db: &TestDatabase) -> Vec<i64> {
+    let mut connection = db.connect().await;
+    sqlx::query_scalar("select position from events order by position").fetch_all(&mut connection).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let (plenty, scarce) = (product(), product());
+    log.execute(receive(plenty, 5)).await.unwrap();
+    log.execute(receive(scarce, 1)).await.unwrap();
+    let both = |order: OrderId| {
+        let quantity = Quantity::parse(1).unwrap();
+        let streams = vec![StreamRef::of::<Inventory>(plenty), StreamRef::of::<Inventory>(scarce)];
+        Unit::new(cause(), streams, move |work: &mut Work<'_, InventoryError>| {
+            for product_id in [plenty, scarce] {
+                let command = InventoryCommand::ReserveStock { product_id, order_id: order, quantity };
+                work.execute::<Inventory>(product_id, command)?;
+            }
+            Ok(())
+        })
+    };
+    let committed = log.execute(both(order())).await.unwrap();
+    assert_eq!((committed.appended, committed.head.position), (2, Position(4)));
+    let refused = log.execute(both(order())).await.unwrap_err();
+    assert!(matches!(refused, ExecuteError::Refused(InventoryError::InsufficientStock { available: 0, .. })), "{refused:?}");
+    let (left, sequence) = log.load::<Inventory>(plenty).await.unwrap();
+    assert_eq!((left.available(), sequence), (4, 2), "the piece of the refused unit was not taken");
+    assert_eq!(positions(&db).await, [1, 2, 3, 4]);
+    log.close().await;
+    db.drop_database().await;
+}
+
+/// Edge case 23, and the rule that refusals rest on the head: two processes sell ten pieces to two hundred buyers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_sell_ten_pieces_to_exactly_ten_of_two_hundred_buyers() {
+    let db = TestDatabase::create().await;
+    let (one, two) = (db.open_log().await, db.open_log().await);
+    let wanted = product();
+    one.execute(receive(wanted, 10)).await.unwrap();
+    let buyers = (0..200).map(|n| if n % 2 == 0 { one.clone() } else { two.clone() }).map(|log: EventLog| async move {
+        log.execute(reserve(wanted, order())).await
+    });
+    let answers = join_all(buyers).await;
+    let sold = answers.iter().filter(|answer| answer.is_ok()).count();
+    let refused = answers
+        .iter()
+        .filter(|a| matches!(a, Err(ExecuteError::Refused(InventoryError::InsufficientStock { .. }))))
+        .count();
+    assert_eq!((sold, refused), (10, 190), "{:?}", answers.iter().find(|a| !matches!(a, Ok(_) | Err(ExecuteError::Refused(_)))));
+    assert_eq!(positions(&db).await, (1..=11).collect::<Vec<_>>(), "dense positions");
+    one.close().await;
+    two.close().await;
+    db.drop_database().await;
+}
+
+/// Edge case 60.
+#[tokio::test]
+async fn a_restock_by_another_process_is_seen_by_the_next_request() {
+    let db = TestDatabase::create().await;
+    let (here, there) = (db.open_log().await, db.open_log().await);
+    let wanted = product();
+    here.execute(receive(wanted, 1)).await.unwrap();
+    here.execute(reserve(wanted, order())).await.unwrap();
+    for _ in 0..20 {
+        assert!(matches!(here.execute(reserve(wanted, order())).await, Err(ExecuteError::Refused(_))), "sold out");
+        there.execute(receive(wanted, 1)).await.unwrap();
+        here.execute(reserve(wanted, order())).await.unwrap();
+    }
+    here.close().await;
+    there.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_satisfied_command_appends_nothing_and_names_the_head_it_rests_on() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let (wanted, buyer) = (product(), order());
+    log.execute(receive(wanted, 2)).await.unwrap();
+    let first = log.execute(reserve(wanted, buyer)).await.unwrap();
+    let again = log.execute(reserve(wanted, buyer)).await.unwrap();
+    assert_eq!(again, Committed { output: (), head: first.head, recorded_at: None, appended: 0 });
+    assert!(log.holds(first.head).await.unwrap());
+    assert!(!log.holds(Head { position: first.head.position, event_id: Uuid::new_v4() }).await.unwrap());
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_commits_with_the_events_and_is_taken_ever_after() {
+    let db = TestDatabase::create().await;
+    let (one, two) = (db.open_log().await, db.open_log().await);
+    let wanted = product();
+    one.execute(receive(wanted, 100)).await.unwrap();
+    let key = |resource: &str| IdempotencyKey {
+        id: Uuid::from_u128(7),
+        fingerprint: vec![1, 2, 3],
+        status: 201,
+        resource: resource.into(),
+    };
+    // all at once, in one process and in another: one wins
+    let tries = (0..20).map(|n| {
+        let log = if n % 3 == 0 { two.clone() } else { one.clone() };
+        let unit = reserve(wanted, order()).with_key(Some(key(&format!("order {n}"))));
+        async move { log.execute(unit).await }
+    });
+    let answers = join_all(tries).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(ExecuteError::KeyTaken))).count(), 19);
+    let winner = answers.iter().position(Result::is_ok).unwrap();
+    let stored = two.stored_answer(Uuid::from_u128(7)).await.unwrap().unwrap();
+    assert_eq!(stored.resource, format!("order {winner}"));
+    assert_eq!(stored.head, answers[winner].as_ref().unwrap().head);
+    assert_eq!((stored.status, stored.fingerprint), (201, vec![1, 2, 3]));
+    assert_eq!(one.stored_answer(Uuid::from_u128(8)).await.unwrap(), None);
+    // a refusal is not stored: the key stays free
+    let empty = product();
+    let refused = one.execute(reserve(empty, order()).with_key(Some(IdempotencyKey { id: Uuid::from_u128(9), ..key("") })));
+    assert!(matches!(refused.await, Err(ExecuteError::Refused(_))));
+    assert_eq!(one.stored_answer(Uuid::from_u128(9)).await.unwrap(), None);
+    one.close().await;
+    two.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_claim_belongs_to_one_owner_until_it_is_released() {
+    let db = TestDatabase::create().await;
+    let (one, two) = (db.open_log().await, db.open_log().await);
+    let claim = |owner: ProductId| {
+        Unit::new(cause(), vec![StreamRef::of::<Inventory>(owner)], move |work: &mut Work<'_, InventoryError>| {
+            work.claim("sku:test", "A-1", owner);
+            Ok(())
+        })
+    };
+    let release = || {
+        Unit::new(cause(), vec![], move |work: &mut Work<'_, InventoryError>| {
+            work.release("sku:test", "A-1");
+            Ok(())
+        })
+    };
+    let owners: Vec<ProductId> = (0..10).map(|_| product()).collect();
+    let tries = owners.iter().enumerate().map(|(n, owner)| {
+        let log = if n % 2 == 0 { one.clone() } else { two.clone() };
+        let unit = claim(*owner);
+        async move { log.execute(unit).await }
+    });
+    let answers = join_all(tries).await;
+    let winner = answers.iter().position(Result::is_ok).unwrap();
+    let taken = ExecuteError::ClaimTaken { scope: "sku:test".into(), value: "A-1".into() };
+    assert_eq!(answers.iter().filter(|answer| **answer == Err(taken.clone())).count(), 9, "{answers:?}");
+    one.execute(claim(owners[winner])).await.unwrap();
+    assert_eq!(one.claim_owner("sku:test", "A-1").await.unwrap(), Some(owners[winner].to_string()));
+    two.execute(release()).await.unwrap();
+    let other = owners[(winner + 1) % 10];
+    one.execute(claim(other)).await.unwrap();
+    assert_eq!(two.claim_owner("sku:test", "A-1").await.unwrap(), Some(other.to_string()));
+    one.close().await;
+    two.close().await;
+    db.drop_database().await;
+}
+
+/// Edge case 57: a character that PostgreSQL does not store, in one unit among many.
+#[tokio::test]
+async fn one_poison_unit_among_many_fails_alone() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let wanted = product();
+    log.execute(receive(wanted, 1_000)).await.unwrap();
+    let units = (0..256).map(|n| {
+        let order = order();
+        let claim = if n == 77 { "nul \u{0} byte".to_owned() } else { format!("fine {n}") };
+        let quantity = Quantity::parse(1).unwrap();
+        let unit = Unit::new(cause(), vec![StreamRef::of::<Inventory>(wanted)], move |work| {
+            work.claim("test", claim.clone(), order);
+            let command = InventoryCommand::ReserveStock { product_id: wanted, order_id: order, quantity };
+            work.execute::<Inventory>(wanted, command)?;
+            Ok::<(), Halt<InventoryError>>(())
+        });
+        log.execute(unit)
+    });
+    let answers = join_all(units).await;
+    for (n, answer) in answers.iter().enumerate() {
+        match answer {
+            Err(ExecuteError::Unacceptable(_)) => assert_eq!(n, 77),
+            other => assert!(other.is_ok(), "{n}: {other:?}"),
+        }
+    }
+    assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.reserved(), 255);
+    assert_eq!(positions(&db).await.len(), 256);
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_drops_the_command_undecided() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let late = receive(product(), 1).with_deadline(Some(Instant::now()));
+    assert_eq!(log.execute(late).await, Err(ExecuteError::DeadlinePassed));
+    let timely = receive(product(), 1).with_deadline(Some(Instant::now() + Duration::from_secs(30)));
+    assert!(log.execute(timely).await.is_ok());
+    assert_eq!(positions(&db).await, [1]);
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn closing_answers_what_was_accepted_and_refuses_what_comes_later() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let wanted = product();
+    let running: Vec<_> = (0..300).map(|_| tokio::spawn({
+        let log = log.clone();
+        async move { log.execute(receive(wanted, 1)).await }
+    })).collect();
+    tokio::task::yield_now().await;
+    log.close().await;
+    let mut acknowledged = 0;
+    for answer in running {
+        match answer.await.unwrap() {
+            Ok(_) => acknowledged += 1,
+            Err(error) => assert!(matches!(error, ExecuteError::Unavailable(_)), "{error:?}"),
+        }
+    }
+    assert_eq!(positions(&db).await.len(), acknowledged);
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn streams_are_loaded_from_snapshots_and_a_snapshot_of_another_version_is_ignored() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let wanted = product();
+    for _ in 0..8 {
+        join_all((0..200).map(|_| log.execute(receive(wanted, 1)))).await;
+    }
+    let mut connection = db.connect().await;
+    let snapshot = eventually("a snapshot", Duration::from_secs(10), || {
+        let db = &db;
+        async move {
+            sqlx::query_scalar::<_, i64>("select sequence from aggregate_snapshots").fetch_optional(&mut db.connect().await).await.unwrap()
+        }
+    })
+    .await;
+    assert!((500..=1_600).contains(&snapshot));
+    let (state, sequence) = log.load::<Inventory>(wanted).await.unwrap();
+    assert_eq!((state.available(), sequence), (1_600, 1_600));
+    // proof that the snapshot is used: a marked one shows through, one of another version does not
+    sqlx::query("update aggregate_snapshots set state = jsonb_set(state::jsonb, '{sold}', '1000')::json")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.sold(), 1_000);
+    sqlx::query("update aggregate_snapshots set state_version = state_version + 1").execute(&mut connection).await.unwrap();
+    assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.sold(), 0);
+    connection.close().await.unwrap();
+    log.close().await;
+    db.drop_database().await;
+}
+
+/// Edge case 62, the half of commands.
+#[tokio::test]
+async fn a_stream_with_an_event_of_a_newer_binary_answers_unreadable_and_the_others_go_on() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let (newer, known) = (product(), product());
+    log.execute(receive(newer, 1)).await.unwrap();
+    sqlx::query(
+        "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+         values ('inventory', $1, 2, 'StockTeleported', '1.0', '{\"type\":\"StockTeleported\"}', '{}')",
+    )
+    .bind(newer.to_string())
+    .execute(&mut db.connect().await)
+    .await
+    .unwrap();
+    let answers = join_all([log.execute(receive(newer, 1)), log.execute(receive(known, 1))]).await;
+    assert!(matches!(&answers[0], Err(ExecuteError::Unreadable(_))), "{answers:?}");
+    assert!(answers[1].is_ok(), "{answers:?}");
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn history_cannot_be_rewritten() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    log.execute(receive(product(), 1)).await.unwrap();
+    let mut connection = db.connect().await;
+    for statement in ["update events set event_type = 'x'", "delete from events", "truncate events"] {
+        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+    }
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn recorded_at_never_goes_back() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    for _ in 0..20 {
+        log.execute(receive(product(), 1)).await.unwrap();
+    }
+    let rows = sqlx::query("select count(*) filter (where recorded_at < previous) as back from (select recorded_at, lag(recorded_at) over (order by position) as previous from events) e")
+        .fetch_one(&mut db.connect().await)
+        .await
+        .unwrap();
+    assert_eq!(rows.get::<i64, _>("back"), 0);
+    log.close().await;
+    db.drop_database().await;
+}
