@@ -105,7 +105,7 @@ impl Subscriptions {
                     continue;
                 }
             };
-            tracing::info!(subscription = name, epoch = lease.epoch, "leading");
+            tracing::info!(subscription = name, epoch = lease.epoch, holder = %self.holder.simple(), "leading");
             let ended = self.lead(&lease, &mut worker).await;
             worker.stop().await;
             // left to run out by itself where the database does not answer

@@ -9,6 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool};
 use tokio::{sync::watch, time::Instant};
+use uuid::Uuid;
 
 use crate::position::{Head, Position};
 
@@ -140,6 +141,8 @@ pub struct Checkpoint {
     pub epoch: i64,
     /// Whether somebody leads now.
     pub led: bool,
+    /// The process that leads, or led last.
+    pub holder: Option<Uuid>,
     /// When the checkpoint last moved.
     pub updated_at: DateTime<Utc>,
 }
@@ -147,7 +150,8 @@ pub struct Checkpoint {
 /// All subscriptions, by name.
 pub async fn checkpoints(pool: &PgPool) -> Result<Vec<Checkpoint>, sqlx::Error> {
     sqlx::query_as(
-        "select name, position, epoch, lease_until > clock_timestamp() as led, updated_at from subscriptions order by name",
+        "select name, position, epoch, lease_until > clock_timestamp() as led, holder, updated_at \
+         from subscriptions order by name",
     )
     .fetch_all(pool)
     .await
