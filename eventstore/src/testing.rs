@@ -8,7 +8,10 @@ use std::{
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
+pub use self::proxy::Proxy;
 use crate::{EventLog, LogSettings};
+
+mod proxy;
 
 /// A migrated database on the server of `DATABASE_URL`; dropped with [`Self::drop_database`], or by the server's end.
 pub struct TestDatabase {
@@ -39,6 +42,16 @@ impl TestDatabase {
     /// How to connect to it.
     pub fn options(&self) -> PgConnectOptions {
         self.server.clone().database(&self.name)
+    }
+
+    /// How to connect to it through a proxy of its own.
+    #[allow(clippy::expect_used, clippy::missing_panics_doc)]
+    pub async fn behind_proxy(&self) -> (Proxy, PgConnectOptions) {
+        let target = (self.server.get_host(), self.server.get_port());
+        let target = tokio::net::lookup_host(target).await.expect("resolves").next().expect("an address");
+        let proxy = Proxy::start(target).await;
+        let options = self.options().host("127.0.0.1").port(proxy.address().port());
+        (proxy, options)
     }
 
     /// A URL that names it.
