@@ -1,0 +1,384 @@
+//! Settings of the server and the command line: one struct per concern, each readable from flags and from the
+//! environment (clap). Parsed once at start and trusted from then on; secrets are never printed.
+//!
+//! | variable | default | what |
+//! | --- | --- | --- |
+//! | `DATABASE_URL` | required | the PostgreSQL database |
+//! | `SOUK_POOL_SIZE` | `16` | most pooled connections of one process |
+//! | `SOUK_CACHE` | `64MiB` | memory for aggregate states |
+//! | `SOUK_ADDR` | `127.0.0.1:8080` | where HTTP is served |
+//! | `PORT` | | alone, it means `0.0.0.0:PORT`, as hosting services want it |
+//! | `SOUK_REQUEST_TIMEOUT` | `10s` | after this a command that was not decided is dropped |
+//! | `SOUK_READ_WAIT` | `5s` | how long a query waits for the position that it names |
+//! | `SOUK_SHUTDOWN_TIMEOUT` | `20s` | how long requests under way may take at a stop |
+//! | `SOUK_MAX_BODY` | `1MiB` | largest request body |
+//! | `SOUK_DEMO` | `false` | demo mode: seeding, test payment methods, secrets made by the server |
+//! | `SOUK_STATE_DIR` | `.local/run/secrets` | where demo mode keeps the secrets that it makes |
+//! | `SOUK_JWT_SECRET` | required, but in demo mode | signs access tokens; at least 32 bytes |
+//! | `SOUK_MASTER_KEY` | required, but in demo mode | wraps people's keys; 32 bytes in base64 |
+//! | `SOUK_TOKEN_TTL` | `15m` | life of an access token |
+//! | `SOUK_SIMPLE_TOKEN_TTL` | `24h` | the same for the simple client contract |
+//! | `SOUK_BCRYPT_COST` | `12` | bcrypt's cost |
+//! | `SOUK_PAYMENT_DELAY` | `60s` | from the order to its payment |
+//! | `SOUK_PAYMENT_WINDOW` | `0s` | how long a declined payment may be tried again |
+//! | `SOUK_TEST_PAYMENT_METHODS` | as `SOUK_DEMO` | whether methods that choose their outcome are accepted |
+//! | `SOUK_ROLES` | all | which parts this process runs: `api`, `projectors`, `saga`, `publisher` |
+//! | `KAFKA_BROKERS` | none | without it all runs but the publisher |
+//! | `SOUK_KAFKA_PREFIX` | `souk` | first part of topic names |
+//! | `SOUK_KAFKA_PARTITIONS` | `6` | partitions of a topic; never changes within a generation |
+//! | `SOUK_KAFKA_REPLICATION` | `-1` | replicas of a topic; -1 is the brokers' default |
+//! | `SOUK_KAFKA_GENERATION` | `1` | generation of the topics |
+//! | `SOUK_LOG` | `info` | filter of the logs, as of `tracing_subscriber::EnvFilter` |
+//! | `SOUK_LOG_FORMAT` | `text` | `text` or `json` |
+//!
+//! `KAFKA_BROKERS` and the secrets count as not set where they are set and empty.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use eventstore::LogSettings;
+use identity::{HashingSettings, TokenSettings};
+use sqlx::postgres::PgConnectOptions;
+
+pub use self::{
+    secrets::{Secrets, SecretsConfig},
+    values::{ByteSize, Secret},
+};
+
+mod secrets;
+mod values;
+
+/// Why the settings do not make a server.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not a database address. The address itself is not told, since it may hold a password.
+    #[error("DATABASE_URL must be like postgres://user:password@host:5432/database")]
+    DatabaseUrl,
+    /// A secret is missing.
+    #[error(
+        "{variable} is not set. Outside demo mode (SOUK_DEMO=true) the server makes no secrets of its own: {hint}"
+    )]
+    MissingSecret {
+        /// Name of its variable.
+        variable: &'static str,
+        /// How to make one.
+        hint: &'static str,
+    },
+    /// A secret is not fit for use.
+    #[error("{variable}: {reason}")]
+    UnfitSecret {
+        /// Name of its variable.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The folder for the secrets of demo mode cannot be used.
+    #[error("SOUK_STATE_DIR {path}: {source}")]
+    StateDir {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// All settings of a server.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// The database and the log in it.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+    /// HTTP.
+    #[command(flatten)]
+    pub http: HttpConfig,
+    /// Demo mode and secrets.
+    #[command(flatten)]
+    pub secrets: SecretsConfig,
+    /// Log-in.
+    #[command(flatten)]
+    pub identity: IdentityConfig,
+    /// Payments.
+    #[command(flatten)]
+    pub payment: PaymentConfig,
+    /// Which parts run here.
+    #[command(flatten)]
+    pub parts: PartsConfig,
+    /// Kafka.
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    /// The server's own logs.
+    #[command(flatten)]
+    pub logging: LoggingConfig,
+}
+
+impl Config {
+    /// Whether this is a demo: everything in it is made to be tried, nothing to be kept secret.
+    pub fn demo(&self) -> bool {
+        self.secrets.demo
+    }
+
+    /// Whether payment methods that choose their own outcome are accepted.
+    pub fn test_payment_methods(&self) -> bool {
+        self.payment.test_payment_methods.unwrap_or(self.demo())
+    }
+}
+
+/// The database and the log in it.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseConfig {
+    /// The PostgreSQL database, as postgres://user:password@host:5432/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Secret,
+
+    /// Most pooled connections of this process
+    #[arg(long, env = "SOUK_POOL_SIZE", default_value = "16", value_name = "N")]
+    pub pool_size: NonZeroU32,
+
+    /// Memory for aggregate states
+    #[arg(
+        long,
+        env = "SOUK_CACHE",
+        default_value = "64MiB",
+        value_name = "BYTES"
+    )]
+    pub cache: ByteSize,
+}
+
+impl DatabaseConfig {
+    /// How to connect.
+    pub fn connect_options(&self) -> Result<PgConnectOptions, ConfigError> {
+        let url = self.database_url.expose();
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(ConfigError::DatabaseUrl);
+        }
+        PgConnectOptions::from_str(url).map_err(|_| ConfigError::DatabaseUrl)
+    }
+
+    /// How to open the log.
+    pub fn log_settings(&self) -> Result<LogSettings, ConfigError> {
+        Ok(LogSettings {
+            database: self.connect_options()?,
+            pool_size: self.pool_size.get(),
+            cache_bytes: self.cache.bytes(),
+        })
+    }
+}
+
+/// How HTTP is served.
+#[derive(Args, Clone, Debug)]
+pub struct HttpConfig {
+    /// Where HTTP is served [default: 127.0.0.1:8080]
+    #[arg(long, env = "SOUK_ADDR", value_name = "ADDRESS")]
+    pub addr: Option<SocketAddr>,
+
+    /// Serves on this port of all addresses, unless --addr says otherwise
+    #[arg(long, env = "PORT", value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// After this a command that was not decided is dropped
+    #[arg(long, env = "SOUK_REQUEST_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub request_timeout: Duration,
+
+    /// How long a query waits for the position that it names
+    #[arg(long, env = "SOUK_READ_WAIT", default_value = "5s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub read_wait: Duration,
+
+    /// How long requests under way may take at a stop
+    #[arg(long, env = "SOUK_SHUTDOWN_TIMEOUT", default_value = "20s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub shutdown_timeout: Duration,
+
+    /// Largest request body
+    #[arg(
+        long,
+        env = "SOUK_MAX_BODY",
+        default_value = "1MiB",
+        value_name = "BYTES"
+    )]
+    pub max_body: ByteSize,
+}
+
+/// Where HTTP is served when nothing says where.
+const DEFAULT_ADDR: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), 8080);
+
+impl HttpConfig {
+    /// Where to listen.
+    pub fn listen_addr(&self) -> SocketAddr {
+        match (self.addr, self.port) {
+            (Some(addr), _) => addr,
+            (None, Some(port)) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            (None, None) => DEFAULT_ADDR,
+        }
+    }
+}
+
+/// How people log in.
+#[derive(Args, Clone, Debug)]
+pub struct IdentityConfig {
+    /// Life of an access token
+    #[arg(long, env = "SOUK_TOKEN_TTL", default_value = "15m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub token_ttl: Duration,
+
+    /// Life of an access token of the simple client contract
+    #[arg(long, env = "SOUK_SIMPLE_TOKEN_TTL", default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub simple_token_ttl: Duration,
+
+    /// Cost of bcrypt: each step doubles the time of a log-in
+    #[arg(long, env = "SOUK_BCRYPT_COST", default_value = "12", value_name = "COST", value_parser = clap::value_parser!(u32).range(4..=31))]
+    pub bcrypt_cost: u32,
+}
+
+impl IdentityConfig {
+    /// What access tokens say and how long they live.
+    pub fn token_settings(&self) -> TokenSettings {
+        TokenSettings {
+            lifetime: self.token_ttl,
+            contract_lifetime: self.simple_token_ttl,
+            ..TokenSettings::default()
+        }
+    }
+
+    /// How passwords are hashed.
+    pub fn hashing_settings(&self) -> HashingSettings {
+        HashingSettings {
+            cost: self.bcrypt_cost,
+            ..HashingSettings::default()
+        }
+    }
+}
+
+/// When and how payments are asked for. Frozen into each order when it is placed.
+#[derive(Args, Clone, Debug)]
+pub struct PaymentConfig {
+    /// From the order to its payment, down to 0s
+    #[arg(long, env = "SOUK_PAYMENT_DELAY", default_value = "60s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub payment_delay: Duration,
+
+    /// How long a declined payment may be tried again; at 0s the first answer is final
+    #[arg(long, env = "SOUK_PAYMENT_WINDOW", default_value = "0s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub payment_window: Duration,
+
+    /// Accept payment methods that choose their own outcome [default: as in demo mode]
+    #[arg(
+        long,
+        env = "SOUK_TEST_PAYMENT_METHODS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub test_payment_methods: Option<bool>,
+}
+
+/// A part of the server that can run in a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Part {
+    /// HTTP. Without it health and readiness are still served.
+    Api,
+    /// The read models.
+    Projectors,
+    /// The payment saga with its timers.
+    Saga,
+    /// The Kafka publisher.
+    Publisher,
+}
+
+/// Which parts run here.
+#[derive(Args, Clone, Debug)]
+pub struct PartsConfig {
+    /// Parts that this process runs; several processes may run the same ones
+    #[arg(
+        long,
+        env = "SOUK_ROLES",
+        value_delimiter = ',',
+        default_value = "api,projectors,saga,publisher",
+        value_name = "PARTS"
+    )]
+    pub roles: Vec<Part>,
+}
+
+impl PartsConfig {
+    /// Whether this process runs that part.
+    pub fn runs(&self, part: Part) -> bool {
+        self.roles.contains(&part)
+    }
+}
+
+/// Where events are published.
+#[derive(Args, Clone, Debug)]
+pub struct KafkaConfig {
+    /// Kafka's addresses, as host:port,host:port; without them nothing is published until they are given
+    #[arg(long, env = "KAFKA_BROKERS", value_name = "BROKERS")]
+    pub kafka_brokers: Option<String>,
+
+    /// First part of topic names
+    #[arg(
+        long,
+        env = "SOUK_KAFKA_PREFIX",
+        default_value = "souk",
+        value_name = "PREFIX"
+    )]
+    pub kafka_prefix: String,
+
+    /// Partitions of a topic; never changes within a generation
+    #[arg(long, env = "SOUK_KAFKA_PARTITIONS", default_value = "6", value_name = "N", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub kafka_partitions: i32,
+
+    /// Replicas of a topic; -1 is the brokers' default
+    #[arg(long, env = "SOUK_KAFKA_REPLICATION", default_value = "-1", value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1..=100))]
+    pub kafka_replication: i32,
+
+    /// Generation of the topics: another one begins the topics anew
+    #[arg(long, env = "SOUK_KAFKA_GENERATION", default_value = "1", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub kafka_generation: u32,
+}
+
+impl KafkaConfig {
+    /// The addresses, where there are any.
+    pub fn brokers(&self) -> Option<&str> {
+        self.kafka_brokers
+            .as_deref()
+            .map(str::trim)
+            .filter(|brokers| !brokers.is_empty())
+    }
+}
+
+/// The server's own logs.
+#[derive(Args, Clone, Debug)]
+pub struct LoggingConfig {
+    /// Filter of the logs, for instance info,eventstore=debug
+    #[arg(
+        long = "log",
+        env = "SOUK_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub filter: String,
+
+    /// Form of the logs
+    #[arg(
+        long = "log-format",
+        env = "SOUK_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub format: LogFormat,
+}
+
+/// Form of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+#[cfg(test)]
+mod tests;
