@@ -33,11 +33,10 @@ trap 'exit 143' INT TERM HUP
 "$ROOT/scripts/services.sh" start run
 export_environment "$LOCAL/run/env"
 export SOUK_DEMO="${SOUK_DEMO:-true}"
-# PORT alone means all addresses, as hosting services want it.
-if [ -z "${PORT:-}" ]; then export SOUK_ADDR="${SOUK_ADDR:-127.0.0.1:8080}"; fi
 
 say "building"
 interruptible cargo build --release ${CI:+--locked} -p api
 interruptible target/release/souk migrate
-interruptible target/release/souk seed
+# Demo data belongs in a demo only.
+case $SOUK_DEMO in true | yes | on | 1) interruptible target/release/souk seed ;; esac
 interruptible target/release/souk serve

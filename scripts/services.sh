@@ -105,15 +105,22 @@ stop() {
 }
 
 clean() {
-    local server
+    local server folder
     lock
     stop_servers
-    for server in $SERVERS; do rm -rf "$("${server}_folder")" "${LOCAL:?}/$MODE/$server.port"; done
+    for server in $SERVERS; do
+        folder=$("${server}_folder")
+        # With the database go the secrets that demo mode made for it; those made for a database of others stay.
+        if [ "$server" = postgres ] && [ -e "$folder" ]; then rm -rf "${LOCAL:?}/$MODE/secrets"; fi
+        rm -rf "$folder" "${LOCAL:?}/$MODE/$server.port"
+    done
     if [ -e "$(postgres_folder)" ] || [ -e "$(kafka_folder)" ]; then return; fi
-    rm -rf "${POSTGRES_BASE:?}/$MODE" "${LOCAL:?}/$MODE"
+    rm -f "$LOCAL/$MODE/env" "$LOCAL/$MODE/initdb.log"
+    if [ -d "$LOCAL/$MODE" ]; then rmdir "$LOCAL/$MODE" 2>/dev/null || true; fi
     # Outside the checkout nothing stays behind, not even the binaries.
-    if [ "$POSTGRES_BASE" != "$LOCAL" ] && [ ! -e "$POSTGRES_BASE/run" ] && [ ! -e "$POSTGRES_BASE/test" ]; then
-        rm -rf "${POSTGRES_BASE:?}"
+    if [ "$POSTGRES_BASE" != "$LOCAL" ]; then
+        rm -rf "${POSTGRES_BASE:?}/$MODE"
+        if [ ! -e "$POSTGRES_BASE/run" ] && [ ! -e "$POSTGRES_BASE/test" ]; then rm -rf "${POSTGRES_BASE:?}"; fi
     fi
 }
 
