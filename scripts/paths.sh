@@ -48,8 +48,9 @@ find_postgres_base() {
     fi
     local base
     base=/var/tmp/souk-$(printf '%s' "$ROOT" | sha256sum | cut -c1-12)
-    [ -d "$base" ] || mkdir -m 755 "$base"
     # /var/tmp is everybody's: a folder or link that somebody else put there is not to be trusted.
-    if [ -L "$base" ] || [ ! -O "$base" ]; then fail "$base exists and belongs to somebody else"; fi
+    if [ -L "$base" ] || { [ -e "$base" ] && [ ! -O "$base" ]; }; then
+        fail "$base exists and belongs to somebody else"
+    fi
     echo "$base"
 }

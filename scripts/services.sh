@@ -79,6 +79,7 @@ start() {
     local server
     lock
     mkdir -p "$LOCAL/$MODE"
+    [ -d "$POSTGRES_BASE" ] || mkdir "$POSTGRES_BASE"
     for server in $SERVERS; do
         case $(state "$server") in
             external) say "$server: the one that the environment names" ;;
