@@ -31,7 +31,7 @@ pub trait Decider:
     /// Takes one event into the state.
     fn evolve(&mut self, event: &Self::Event);
 
-    /// Approximate bytes held by the state, for the bounded cache.
+    /// Approximate bytes that the state holds on the heap, for the bounded cache.
     fn weight(&self) -> usize;
 }
 

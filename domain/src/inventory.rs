@@ -393,8 +393,7 @@ impl Decider for Inventory {
 
     fn weight(&self) -> usize {
         // a BTreeMap entry costs about half as much again as its content
-        size_of::<Self>()
-            + self.reservations.len() * size_of::<(OrderId, Quantity)>() * 3 / 2
+        self.reservations.len() * size_of::<(OrderId, Quantity)>() * 3 / 2
             + self.operations.capacity() * size_of::<OperationId>()
     }
 }
@@ -468,9 +467,9 @@ impl Inventory {
         if held == Some(quantity) {
             return Ok(vec![]);
         }
-        // the buyer's own reservation never blocks the buyer
+        // the buyer's own reservation never blocks the buyer, and may shrink even when stock is oversold
         let available = self.available.saturating_add(held.map_or(0, i64::from));
-        if available < quantity.into() {
+        if available < quantity.into() && held.is_none_or(|held| held < quantity) {
             return Err(InventoryError::InsufficientStock {
                 requested: quantity,
                 available,
@@ -480,7 +479,7 @@ impl Inventory {
             .map(|held| self.released(product_id, order_id, held))
             .into_iter()
             .collect();
-        let available = available - i64::from(quantity);
+        let available = available.saturating_sub(quantity.into());
         events.push(InventoryEvent::StockReserved {
             product_id,
             order_id,
@@ -544,3 +543,6 @@ impl Inventory {
         self.operations.push_back(operation_id);
     }
 }
+
+#[cfg(test)]
+mod tests;

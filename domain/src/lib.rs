@@ -15,3 +15,10 @@ pub mod product;
 pub mod region;
 pub mod sealed;
 pub mod text;
+
+#[cfg(test)]
+mod event_json;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod testing;

@@ -70,6 +70,9 @@ impl Decider for Order {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.placed.as_ref().map_or(0, PlacedOrder::heap)
+        self.placed.as_ref().map_or(0, PlacedOrder::heap)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,9 @@ impl Decider for Payment {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.started().map_or(0, StartedPayment::heap)
+        self.started().map_or(0, StartedPayment::heap)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,3 +257,6 @@ fn line(
         gross,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,11 +286,8 @@ impl Decider for Region {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>()
-            + self
-                .opened
-                .as_ref()
-                .map_or(0, |region| region.title.as_str().len())
+        let region = self.opened.as_ref();
+        region.map_or(0, |region| region.title.as_str().len())
     }
 }
 
@@ -320,3 +317,6 @@ impl Region {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,11 +98,13 @@ impl PlacedOrder {
         }
     }
 
-    /// An order has one payment; another one's money goes back to where it came from.
+    /// An order has one payment, whose id derives from its own; another one's money goes back to where it came from.
     fn check_payment(&self, payment_id: PaymentId) -> Result<(), OrderError> {
-        match self.payment_id {
-            Some(expected) if expected != payment_id => Err(OrderError::OtherPayment { expected }),
-            _ => Ok(()),
+        let expected = PaymentId::of(self.order_id);
+        if payment_id == expected {
+            Ok(())
+        } else {
+            Err(OrderError::OtherPayment { expected })
         }
     }
 

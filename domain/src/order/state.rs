@@ -92,6 +92,8 @@ impl PlacedOrder {
         use OrderStatus as S;
         match self.status {
             S::Pending => vec![S::Processing, S::Cancelled],
+            // what was paid back is not shipped
+            S::Processing if self.payment_status == PaymentStatus::Refunded => vec![S::Cancelled],
             S::Processing if self.pieces() == 1 => vec![S::Shipped, S::Cancelled],
             S::Processing => vec![S::PartlyShipped, S::Shipped, S::Cancelled],
             S::PartlyShipped => vec![S::Shipped],

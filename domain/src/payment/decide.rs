@@ -139,9 +139,11 @@ impl StartedPayment {
         reason: Reason,
     ) -> Decision {
         self.check_attempt(attempt)?;
-        let repeated = reference
-            .as_ref()
-            .is_some_and(|reference| self.knows(reference, FactKind::Declined));
+        // one answer per attempt: a decline told again while a void is awaited does not stand for the void's answer
+        let repeated = attempt <= self.declined
+            || reference
+                .as_ref()
+                .is_some_and(|reference| self.knows(reference, FactKind::Declined));
         let decided = self.captured().is_some() || self.ended.is_some() || !self.awaiting;
         if repeated || decided || attempt < self.attempt {
             return Ok(vec![]);

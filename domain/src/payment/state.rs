@@ -32,6 +32,8 @@ pub struct StartedPayment {
     pub method: PaymentMethod,
     /// Number of the last attempt, from 1.
     pub attempt: u32,
+    /// Number of the last attempt that was declined; zero before the first.
+    pub declined: u32,
     /// How long the payment may take from its first start, in milliseconds.
     pub deadline_ms: u64,
     /// Whether an answer of the gateway, to an attempt or a void, is awaited.
@@ -274,6 +276,7 @@ impl StartedPayment {
             amount: *amount,
             method: method.clone(),
             attempt: *attempt,
+            declined: 0,
             deadline_ms: *deadline_ms,
             awaiting: true,
             void_requested: false,
@@ -293,8 +296,11 @@ impl StartedPayment {
                 self.answered();
                 self.note(Some(reference), FactKind::Captured, Some(*amount));
             }
-            PaymentEvent::PaymentDeclined { reference, .. } => {
+            PaymentEvent::PaymentDeclined {
+                reference, attempt, ..
+            } => {
                 self.answered();
+                self.declined = *attempt;
                 self.note(reference.as_ref(), FactKind::Declined, None);
             }
             PaymentEvent::PaymentVoidRequested { .. } => {

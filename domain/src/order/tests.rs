@@ -1,0 +1,675 @@
+//! Every command in every state of an order, and what the events carry.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::*;
+use crate::{
+    ids::{PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    money::Money,
+    pricing::{PricedItem, PricingError},
+    region::RegionTerms,
+    sealed::Sealed,
+    testing::{
+        CUSTOMER, ORDER, OTHER_ORDER, OTHER_PRODUCT, OTHER_REFUND, OTHER_SHIPMENT, PRODUCT, REFUND,
+        REGION, SHIPMENT, assert_text, currency, given, history, outcomes, pieces, rate, reason,
+        sku, title, usd, when,
+    },
+    text::PaymentMethod,
+};
+
+/// Three pieces at 10.00 and one at 5.50, with 10 % on top: 33.00 and 6.05.
+const TOTAL: i64 = 3905;
+
+fn terms() -> RegionTerms {
+    RegionTerms {
+        region_id: REGION,
+        currency: currency("USD"),
+        tax_rate: rate(1000),
+        prices_include_tax: false,
+    }
+}
+
+fn items() -> Vec<PricedItem> {
+    let item = |product_id, name: &str, quantity, cents| PricedItem {
+        product_id,
+        region_id: REGION,
+        sku: sku(name),
+        title: title(name),
+        quantity: pieces(quantity),
+        unit_price: usd(cents),
+    };
+    vec![
+        item(PRODUCT, "tee", 3, 1000),
+        item(OTHER_PRODUCT, "cap", 1, 550),
+    ]
+}
+
+fn place(items: Vec<PricedItem>) -> OrderCommand {
+    OrderCommand::PlaceOrder(PlaceOrder {
+        order_id: ORDER,
+        customer_id: CUSTOMER,
+        customer_name: Sealed::new("name"),
+        shipping_address: Sealed::new("address"),
+        terms: terms(),
+        payment_method: PaymentMethod::parse("pm_card_visa").unwrap(),
+        items,
+        payment_delay_ms: 60_000,
+        payment_window_ms: 1_800_000,
+    })
+}
+
+fn payment() -> PaymentId {
+    PaymentId::of(ORDER)
+}
+
+fn start(attempt: u32) -> OrderCommand {
+    OrderCommand::StartPayment {
+        payment_id: payment(),
+        attempt,
+    }
+}
+
+fn confirm(amount: Money) -> OrderCommand {
+    OrderCommand::ConfirmPayment {
+        payment_id: payment(),
+        amount,
+    }
+}
+
+fn decline(attempt: u32, last: bool) -> OrderCommand {
+    OrderCommand::DeclinePayment {
+        payment_id: payment(),
+        attempt,
+        reason: reason("card declined"),
+        last,
+    }
+}
+
+fn give_up() -> OrderCommand {
+    OrderCommand::GiveUpPayment {
+        reason: reason("deadline passed"),
+    }
+}
+
+fn cancel() -> OrderCommand {
+    OrderCommand::CancelOrder {
+        reason: reason("changed my mind"),
+        requested_by: Some(CUSTOMER),
+    }
+}
+
+fn ship(shipment_id: ShipmentId, lines: &[(u32, u64)]) -> OrderCommand {
+    let lines = lines
+        .iter()
+        .map(|(line, quantity)| ShipLine {
+            line: *line,
+            quantity: pieces(*quantity),
+        })
+        .collect();
+    OrderCommand::ShipItems { shipment_id, lines }
+}
+
+fn ship_all() -> OrderCommand {
+    ship(SHIPMENT, &[(1, 3), (2, 1)])
+}
+
+fn refund(refund_id: RefundId, amount: Money) -> OrderCommand {
+    OrderCommand::RecordRefund { refund_id, amount }
+}
+
+fn after(commands: impl IntoIterator<Item = OrderCommand>) -> Vec<OrderEvent> {
+    history::<Order>(&[], [place(items())].into_iter().chain(commands))
+}
+
+fn paid() -> Vec<OrderEvent> {
+    after([start(1), confirm(usd(TOTAL))])
+}
+
+fn partly_shipped() -> Vec<OrderEvent> {
+    history::<Order>(&paid(), [ship(SHIPMENT, &[(1, 2)])])
+}
+
+fn line(number: u32, quantity: u64) -> LineQuantity {
+    let product_id = if number == 1 { PRODUCT } else { OTHER_PRODUCT };
+    LineQuantity {
+        line: number,
+        product_id,
+        quantity: pieces(quantity),
+    }
+}
+
+fn stock(product_id: ProductId, quantity: u64) -> StockLine {
+    StockLine {
+        product_id,
+        quantity: pieces(quantity),
+    }
+}
+
+fn statuses(history: &[OrderEvent]) -> (OrderStatus, PaymentStatus) {
+    let order = given::<Order>(history);
+    let order = order.placed().unwrap();
+    (order.status, order.payment_status)
+}
+
+fn states() -> Vec<(&'static str, Vec<OrderEvent>)> {
+    vec![
+        ("unknown", vec![]),
+        ("new", after([])),
+        ("asked", after([start(1)])),
+        ("cancelling", after([start(1), cancel()])),
+        ("declined", after([start(1), decline(1, false)])),
+        (
+            "asked-again",
+            after([start(1), decline(1, false), start(2)]),
+        ),
+        ("paid", paid()),
+        (
+            "part-refunded",
+            history::<Order>(&paid(), [refund(REFUND, usd(5))]),
+        ),
+        (
+            "refunded",
+            history::<Order>(&paid(), [refund(REFUND, usd(TOTAL))]),
+        ),
+        ("partly-shipped", partly_shipped()),
+        (
+            "rest-cancelled",
+            history::<Order>(&partly_shipped(), [cancel()]),
+        ),
+        ("shipped", history::<Order>(&paid(), [ship_all()])),
+        (
+            "delivered",
+            history::<Order>(&paid(), [ship_all(), OrderCommand::DeliverOrder]),
+        ),
+        ("unpaid", after([start(1), decline(1, true)])),
+        ("cancelled", after([cancel()])),
+        ("cancelled-paid", history::<Order>(&paid(), [cancel()])),
+        (
+            "cancelled-refunded",
+            history::<Order>(&paid(), [cancel(), refund(REFUND, usd(TOTAL))]),
+        ),
+        ("paid-late", after([cancel(), confirm(usd(TOTAL))])),
+    ]
+}
+
+#[test]
+fn every_command_in_every_state() {
+    let other_payment = PaymentId::of(OTHER_ORDER);
+    let commands = [
+        ("PlaceOrder, the same", place(items())),
+        ("PlaceOrder, other items", place(items()[..1].to_vec())),
+        ("StartPayment 1", start(1)),
+        ("StartPayment 2", start(2)),
+        ("StartPayment 4", start(4)),
+        (
+            "StartPayment of another",
+            OrderCommand::StartPayment {
+                payment_id: other_payment,
+                attempt: 1,
+            },
+        ),
+        ("ConfirmPayment", confirm(usd(TOTAL))),
+        ("ConfirmPayment, another amount", confirm(usd(TOTAL - 1))),
+        (
+            "ConfirmPayment, another currency",
+            confirm(Money::new(TOTAL, currency("SGD"))),
+        ),
+        (
+            "ConfirmPayment of another",
+            OrderCommand::ConfirmPayment {
+                payment_id: other_payment,
+                amount: usd(TOTAL),
+            },
+        ),
+        ("DeclinePayment 1", decline(1, false)),
+        ("DeclinePayment 1, last", decline(1, true)),
+        ("DeclinePayment 2", decline(2, false)),
+        ("DeclinePayment 2, last", decline(2, true)),
+        ("GiveUpPayment", give_up()),
+        ("CancelOrder", cancel()),
+        ("ShipItems, one piece", ship(OTHER_SHIPMENT, &[(1, 1)])),
+        (
+            "ShipItems, everything",
+            ship(OTHER_SHIPMENT, &[(1, 3), (2, 1)]),
+        ),
+        (
+            "ShipItems, the first shipment again",
+            ship(SHIPMENT, &[(1, 2)]),
+        ),
+        ("ShipItems, nothing", ship(OTHER_SHIPMENT, &[])),
+        ("ShipItems, no such line", ship(OTHER_SHIPMENT, &[(3, 1)])),
+        ("DeliverOrder", OrderCommand::DeliverOrder),
+        ("RecordRefund, a part", refund(OTHER_REFUND, usd(5))),
+        ("RecordRefund, all", refund(OTHER_REFUND, usd(TOTAL))),
+        ("RecordRefund, the first again", refund(REFUND, usd(5))),
+        ("RecordRefund, nothing", refund(OTHER_REFUND, usd(0))),
+        (
+            "RecordRefund, another currency",
+            refund(OTHER_REFUND, Money::new(1, currency("SGD"))),
+        ),
+    ];
+    assert_text(
+        &outcomes::<Order>(&states(), &commands),
+        include_str!("moves.txt"),
+    );
+}
+
+#[test]
+fn every_state_shows_where_it_is_and_where_it_can_go() {
+    let mut text = String::new();
+    for (name, told) in &states()[1..] {
+        let (status, payment) = statuses(told);
+        let order = given::<Order>(told);
+        let next = order
+            .next_statuses()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let stock = format!("{:?}", order.stock_if_cancelled());
+        let stock = stock.split('(').next().unwrap().to_lowercase();
+        text += &format!("{name}: {status}, {payment}; next: {next}; cancelling: {stock}\n");
+    }
+    let expected = "
+new: pending, awaiting; next: processing, cancelled; cancelling: release
+asked: pending, awaiting; next: processing, cancelled; cancelling: none
+cancelling: pending, awaiting; next: processing, cancelled; cancelling: none
+declined: pending, failed; next: processing, cancelled; cancelling: release
+asked-again: pending, awaiting; next: processing, cancelled; cancelling: none
+paid: processing, paid; next: partly_shipped, shipped, cancelled; cancelling: return
+part-refunded: processing, partially_refunded; next: partly_shipped, shipped, cancelled; cancelling: return
+refunded: processing, refunded; next: cancelled; cancelling: return
+partly-shipped: partly_shipped, paid; next: shipped; cancelling: return
+rest-cancelled: shipped, paid; next: delivered; cancelling: none
+shipped: shipped, paid; next: delivered; cancelling: none
+delivered: delivered, paid; next: ; cancelling: none
+unpaid: cancelled, unpaid; next: ; cancelling: none
+cancelled: cancelled, unpaid; next: ; cancelling: none
+cancelled-paid: cancelled, paid; next: ; cancelling: none
+cancelled-refunded: cancelled, refunded; next: ; cancelling: none
+paid-late: cancelled, paid; next: ; cancelling: none
+";
+    assert_text(&text, expected);
+    assert_eq!(Order::default().next_statuses(), [OrderStatus::Pending]);
+}
+
+#[test]
+fn an_order_freezes_prices_tax_and_totals() {
+    let line = |line, product_id, name: &str, quantity, unit_price, net, tax| OrderLine {
+        line,
+        product_id,
+        sku: sku(name),
+        title: title(name),
+        quantity: pieces(quantity),
+        unit_price,
+        discount: 0,
+        net,
+        tax,
+        gross: net + tax,
+    };
+    let expected = OrderEvent::OrderPlaced {
+        order_id: ORDER,
+        customer_id: CUSTOMER,
+        customer_name: Sealed::new("name"),
+        shipping_address: Sealed::new("address"),
+        region_id: REGION,
+        currency: currency("USD"),
+        tax_rate: rate(1000),
+        prices_include_tax: false,
+        payment_method: PaymentMethod::parse("pm_card_visa").unwrap(),
+        lines: vec![
+            line(1, PRODUCT, "tee", 3, 1000, 3000, 300),
+            line(2, OTHER_PRODUCT, "cap", 1, 550, 550, 55),
+        ],
+        subtotal: 3550,
+        discount: 0,
+        tax: 355,
+        total: TOTAL,
+        payment_delay_ms: 60_000,
+        payment_window_ms: 1_800_000,
+    };
+    assert_eq!(when::<Order>(&[], place(items())), Ok(vec![expected]));
+}
+
+#[test]
+fn the_same_product_twice_is_reserved_once_with_the_sum() {
+    let twice = [items(), items()].concat();
+    let placed = when::<Order>(&[], place(twice)).unwrap();
+    let reserve = StockEffect::Reserve(vec![stock(PRODUCT, 6), stock(OTHER_PRODUCT, 2)]);
+    assert_eq!(Order::default().stock_effect(&placed[0]), reserve);
+}
+
+#[test]
+fn items_that_make_no_order_are_refused_with_the_reason() {
+    assert_eq!(
+        when::<Order>(&[], place(vec![])),
+        Err(OrderError::Pricing(PricingError::Empty))
+    );
+    let elsewhere = PricedItem {
+        region_id: RegionId(OTHER_ORDER.0),
+        ..items().remove(1)
+    };
+    let mixed = PricingError::MixedRegions {
+        product_id: OTHER_PRODUCT,
+    };
+    assert_eq!(
+        when::<Order>(&[], place(vec![items().remove(0), elsewhere])),
+        Err(mixed.into())
+    );
+}
+
+#[test]
+fn placing_again_with_values_sealed_anew_is_the_same_order() {
+    let OrderCommand::PlaceOrder(mut again) = place(items()) else {
+        unreachable!()
+    };
+    again.customer_name = Sealed::new("the same name, sealed again");
+    again.payment_delay_ms = 0;
+    assert_eq!(
+        when::<Order>(&after([]), OrderCommand::PlaceOrder(again.clone())),
+        Ok(vec![])
+    );
+    again.customer_id = UserId(OTHER_ORDER.0);
+    let refused = Err(OrderError::AlreadyExists);
+    assert_eq!(
+        when::<Order>(&after([]), OrderCommand::PlaceOrder(again)),
+        refused
+    );
+}
+
+#[test]
+fn an_illegal_move_names_the_legal_next_states() {
+    let error = OrderError::IllegalMove {
+        from: OrderStatus::Pending,
+        payment: PaymentStatus::Awaiting,
+        command: "DeliverOrder",
+        allowed: vec![OrderStatus::Processing, OrderStatus::Cancelled],
+    };
+    assert_eq!(
+        error.to_string(),
+        "DeliverOrder is not possible for an order that is pending and awaiting"
+    );
+    assert_eq!(
+        when::<Order>(&after([]), OrderCommand::DeliverOrder),
+        Err(error)
+    );
+}
+
+#[test]
+fn a_payment_sells_the_stock_and_a_failed_one_keeps_it_reserved() {
+    let asked = after([start(1)]);
+    let order = given::<Order>(&asked);
+    let failed = when::<Order>(&asked, decline(1, false)).unwrap();
+    assert_eq!(order.stock_effect(&failed[0]), StockEffect::None);
+    let unpaid = when::<Order>(&asked, decline(1, true)).unwrap();
+    let reason = reason("card declined");
+    assert_eq!(
+        unpaid,
+        [OrderEvent::OrderUnpaid {
+            payment_id: Some(payment()),
+            reason
+        }]
+    );
+    let all = vec![stock(PRODUCT, 3), stock(OTHER_PRODUCT, 1)];
+    assert_eq!(
+        order.stock_effect(&unpaid[0]),
+        StockEffect::Release(all.clone())
+    );
+    let paid = when::<Order>(&asked, confirm(usd(TOTAL))).unwrap();
+    assert_eq!(
+        paid,
+        [OrderEvent::OrderPaid {
+            payment_id: payment(),
+            amount: TOTAL
+        }]
+    );
+    assert_eq!(order.stock_effect(&paid[0]), StockEffect::Sell(all));
+}
+
+#[test]
+fn a_success_after_a_decline_pays_the_order() {
+    let told = after([start(1), decline(1, false), confirm(usd(TOTAL))]);
+    assert_eq!(
+        statuses(&told),
+        (OrderStatus::Processing, PaymentStatus::Paid)
+    );
+}
+
+#[test]
+fn a_decline_of_an_earlier_attempt_does_not_end_the_next() {
+    let told = after([start(1), decline(1, false), start(2)]);
+    assert_eq!(when::<Order>(&told, decline(1, true)), Ok(vec![]));
+    assert_eq!(
+        statuses(&told),
+        (OrderStatus::Pending, PaymentStatus::Awaiting)
+    );
+}
+
+#[test]
+fn cancelling_before_payment_releases_the_stock_and_owes_nothing() {
+    let told = after([]);
+    let cancelled = when::<Order>(&told, cancel()).unwrap();
+    let reason = reason("changed my mind");
+    assert_eq!(
+        cancelled,
+        [OrderEvent::OrderCancelled {
+            reason,
+            lines: vec![line(1, 3), line(2, 1)],
+            refund: 0
+        }]
+    );
+    let release = StockEffect::Release(vec![stock(PRODUCT, 3), stock(OTHER_PRODUCT, 1)]);
+    assert_eq!(given::<Order>(&told).stock_effect(&cancelled[0]), release);
+    assert_eq!(given::<Order>(&told).stock_if_cancelled(), release);
+}
+
+#[test]
+fn cancelling_a_paid_order_returns_the_stock_and_owes_what_is_left() {
+    let told = history::<Order>(&paid(), [refund(REFUND, usd(905))]);
+    let cancelled = when::<Order>(&told, cancel()).unwrap();
+    let reason = reason("changed my mind");
+    assert_eq!(
+        cancelled,
+        [OrderEvent::OrderCancelled {
+            reason,
+            lines: vec![line(1, 3), line(2, 1)],
+            refund: 3000
+        }]
+    );
+    let back = StockEffect::Return(vec![stock(PRODUCT, 3), stock(OTHER_PRODUCT, 1)]);
+    assert_eq!(given::<Order>(&told).stock_effect(&cancelled[0]), back);
+    assert_eq!(given::<Order>(&told).stock_if_cancelled(), back);
+}
+
+#[test]
+fn a_cancel_that_raced_the_gateway_ends_with_its_outcome() {
+    let told = after([start(1), cancel()]);
+    let asked = reason("changed my mind");
+    let lines = vec![line(1, 3), line(2, 1)];
+
+    // the money came: it is recorded, and owed back at once
+    let paid = OrderEvent::OrderPaid {
+        payment_id: payment(),
+        amount: TOTAL,
+    };
+    let owed = OrderEvent::OrderCancelled {
+        reason: asked.clone(),
+        lines: lines.clone(),
+        refund: TOTAL,
+    };
+    assert_eq!(
+        when::<Order>(&told, confirm(usd(TOTAL))),
+        Ok(vec![paid.clone(), owed.clone()])
+    );
+    let mut order = given::<Order>(&told);
+    let all = vec![stock(PRODUCT, 3), stock(OTHER_PRODUCT, 1)];
+    assert_eq!(order.stock_effect(&paid), StockEffect::Sell(all.clone()));
+    order.evolve(&paid);
+    assert_eq!(order.stock_effect(&owed), StockEffect::Return(all.clone()));
+    let refunded = history::<Order>(&told, [confirm(usd(TOTAL)), refund(REFUND, usd(TOTAL))]);
+    assert_eq!(
+        statuses(&refunded),
+        (OrderStatus::Cancelled, PaymentStatus::Refunded)
+    );
+
+    // no money came: the reason is the one of whoever cancelled
+    let cancelled = OrderEvent::OrderCancelled {
+        reason: asked,
+        lines,
+        refund: 0,
+    };
+    for command in [decline(1, false), decline(1, true), give_up()] {
+        assert_eq!(when::<Order>(&told, command), Ok(vec![cancelled.clone()]));
+    }
+    assert_eq!(
+        given::<Order>(&told).stock_effect(&cancelled),
+        StockEffect::Release(all)
+    );
+}
+
+#[test]
+fn a_late_success_is_recorded_and_leaves_a_cancelled_order_cancelled() {
+    let told = after([cancel()]);
+    let late = when::<Order>(&told, confirm(usd(TOTAL))).unwrap();
+    assert_eq!(
+        given::<Order>(&told).stock_effect(&late[0]),
+        StockEffect::None
+    );
+    let told = history::<Order>(&told, [confirm(usd(TOTAL))]);
+    assert_eq!(
+        statuses(&told),
+        (OrderStatus::Cancelled, PaymentStatus::Paid)
+    );
+    let told = history::<Order>(&told, [refund(REFUND, usd(TOTAL))]);
+    assert_eq!(
+        statuses(&told),
+        (OrderStatus::Cancelled, PaymentStatus::Refunded)
+    );
+    assert_eq!(when::<Order>(&told, confirm(usd(TOTAL))), Ok(vec![]));
+}
+
+#[test]
+fn shipping_in_parts_is_complete_with_the_last_piece() {
+    let lines = |quantity| vec![line(1, quantity)];
+    let first = OrderEvent::OrderItemsShipped {
+        shipment_id: SHIPMENT,
+        lines: lines(2),
+        complete: false,
+    };
+    assert_eq!(
+        when::<Order>(&paid(), ship(SHIPMENT, &[(1, 1), (1, 1)])),
+        Ok(vec![first])
+    );
+    let told = partly_shipped();
+    assert_eq!(
+        given::<Order>(&told).placed().unwrap().unshipped(),
+        [line(1, 1), line(2, 1)]
+    );
+    let rest = vec![line(1, 1), line(2, 1)];
+    let last = OrderEvent::OrderItemsShipped {
+        shipment_id: OTHER_SHIPMENT,
+        lines: rest,
+        complete: true,
+    };
+    assert_eq!(
+        when::<Order>(&told, ship(OTHER_SHIPMENT, &[(2, 1), (1, 1)])),
+        Ok(vec![last])
+    );
+    let over = OrderError::OverShipped {
+        line: 1,
+        requested: 2,
+        left: 1,
+    };
+    assert_eq!(
+        when::<Order>(&told, ship(OTHER_SHIPMENT, &[(1, 1), (1, 1)])),
+        Err(over)
+    );
+}
+
+#[test]
+fn cancelling_after_part_was_shipped_cancels_only_the_rest() {
+    let told = partly_shipped();
+    let cancelled = when::<Order>(&told, cancel()).unwrap();
+    // one of three shirts at 33.00 and the cap at 6.05
+    let expected = OrderEvent::OrderRemainderCancelled {
+        reason: reason("changed my mind"),
+        lines: vec![line(1, 1), line(2, 1)],
+        refund: 1100 + 605,
+    };
+    assert_eq!(cancelled, [expected]);
+    let back = StockEffect::Return(vec![stock(PRODUCT, 1), stock(OTHER_PRODUCT, 1)]);
+    assert_eq!(given::<Order>(&told).stock_effect(&cancelled[0]), back);
+    let told = [told, cancelled].concat();
+    assert_eq!(statuses(&told), (OrderStatus::Shipped, PaymentStatus::Paid));
+}
+
+#[test]
+fn the_refund_of_the_rest_is_never_more_than_is_left() {
+    let told = history::<Order>(&partly_shipped(), [refund(REFUND, usd(TOTAL - 100))]);
+    let cancelled = when::<Order>(&told, cancel()).unwrap();
+    assert!(matches!(
+        cancelled[..],
+        [OrderEvent::OrderRemainderCancelled { refund: 100, .. }]
+    ));
+}
+
+#[test]
+fn refunds_add_up_to_what_was_paid_and_no_further() {
+    let refunded = |amount, refunded_total, complete| {
+        let refund_id = if complete { OTHER_REFUND } else { REFUND };
+        OrderEvent::OrderRefunded {
+            refund_id,
+            amount,
+            refunded_total,
+            complete,
+        }
+    };
+    assert_eq!(
+        when::<Order>(&paid(), refund(REFUND, usd(5))),
+        Ok(vec![refunded(5, 5, false)])
+    );
+    let told = history::<Order>(&paid(), [refund(REFUND, usd(5))]);
+    assert_eq!(statuses(&told).1, PaymentStatus::PartiallyRefunded);
+    assert_eq!(
+        when::<Order>(&told, refund(OTHER_REFUND, usd(3900))),
+        Ok(vec![refunded(3900, TOTAL, true)])
+    );
+    let error = OrderError::NotRefundable {
+        requested: usd(3901),
+        refundable: usd(3900),
+    };
+    assert_eq!(
+        when::<Order>(&told, refund(OTHER_REFUND, usd(3901))),
+        Err(error)
+    );
+    let error = OrderError::RefundDiffers { recorded: usd(5) };
+    assert_eq!(when::<Order>(&told, refund(REFUND, usd(6))), Err(error));
+}
+
+#[test]
+fn an_order_of_nothing_to_pay_is_paid_without_asking() {
+    let free: Vec<_> = items()
+        .into_iter()
+        .map(|item| PricedItem {
+            unit_price: usd(0),
+            ..item
+        })
+        .collect();
+    let told = history::<Order>(&[], [place(free), confirm(usd(0))]);
+    assert_eq!(
+        statuses(&told),
+        (OrderStatus::Processing, PaymentStatus::Paid)
+    );
+    assert!(matches!(
+        when::<Order>(&told, cancel()).unwrap()[..],
+        [OrderEvent::OrderCancelled { refund: 0, .. }]
+    ));
+}
+
+#[test]
+fn one_piece_cannot_be_partly_shipped() {
+    let told = history::<Order>(&[], [place(items()[1..].to_vec()), confirm(usd(605))]);
+    assert_eq!(
+        given::<Order>(&told).next_statuses(),
+        [OrderStatus::Shipped, OrderStatus::Cancelled]
+    );
+}

@@ -1,0 +1,227 @@
+//! Lines add up, tax is rounded per line, and nothing overflows.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::testing::{REGION, currency, pieces, rate, sku, title, usd};
+
+fn terms(basis_points: u32, prices_include_tax: bool) -> RegionTerms {
+    RegionTerms {
+        region_id: REGION,
+        currency: currency("USD"),
+        tax_rate: rate(basis_points),
+        prices_include_tax,
+    }
+}
+
+fn item(product: u128, quantity: u64, cents: i64) -> PricedItem {
+    PricedItem {
+        product_id: ProductId(Uuid::from_u128(product)),
+        region_id: REGION,
+        sku: sku(&format!("SKU-{product}")),
+        title: title(&format!("Product {product}")),
+        quantity: pieces(quantity),
+        unit_price: usd(cents),
+    }
+}
+
+fn sums(order: &PricedOrder) -> (i64, i64, i64, i64) {
+    (order.subtotal, order.discount, order.tax, order.total)
+}
+
+fn amounts(line: &OrderLine) -> (i64, i64, i64, i64) {
+    (line.discount, line.net, line.tax, line.gross)
+}
+
+#[test]
+fn tax_comes_on_top_where_prices_exclude_it() {
+    let order = price_lines(&terms(825, false), &[item(1, 2, 2599), item(2, 1, 1000)], 0).unwrap();
+    // 8.25 % of 51.98 is 4.28835, of 10.00 is 0.825
+    assert_eq!(amounts(&order.lines[0]), (0, 5198, 429, 5627));
+    assert_eq!(amounts(&order.lines[1]), (0, 1000, 83, 1083));
+    assert_eq!(sums(&order), (6198, 0, 512, 6710));
+}
+
+#[test]
+fn tax_is_inside_where_prices_include_it() {
+    let order = price_lines(&terms(900, true), &[item(1, 1, 10_900), item(2, 3, 333)], 0).unwrap();
+    assert_eq!(amounts(&order.lines[0]), (0, 10_000, 900, 10_900));
+    // 9.99 / 1.09 × 0.09 is 0.82486
+    assert_eq!(amounts(&order.lines[1]), (0, 917, 82, 999));
+    assert_eq!(sums(&order), (11_899, 0, 982, 11_899));
+}
+
+#[test]
+fn a_discount_is_spread_by_largest_remainder_before_tax() {
+    let items = [item(1, 1, 1000), item(2, 1, 1000), item(3, 1, 1000)];
+    let order = price_lines(&terms(1000, false), &items, 100).unwrap();
+    assert_eq!(
+        order
+            .lines
+            .iter()
+            .map(|line| line.discount)
+            .collect::<Vec<_>>(),
+        [34, 33, 33]
+    );
+    assert_eq!(
+        order.lines.iter().map(|line| line.net).collect::<Vec<_>>(),
+        [966, 967, 967]
+    );
+    assert_eq!(
+        order.lines.iter().map(|line| line.tax).collect::<Vec<_>>(),
+        [97, 97, 97]
+    );
+    assert_eq!(sums(&order), (3000, 100, 291, 3191));
+}
+
+#[test]
+fn a_discount_of_everything_leaves_nothing_to_pay() {
+    let order = price_lines(&terms(1000, false), &[item(1, 3, 999), item(2, 1, 0)], 2997).unwrap();
+    assert_eq!(sums(&order), (2997, 2997, 0, 0));
+    assert_eq!(order.lines[1].discount, 0);
+}
+
+#[test]
+fn the_same_product_twice_is_one_line() {
+    let order = price_lines(
+        &terms(0, false),
+        &[item(1, 2, 100), item(2, 1, 50), item(1, 3, 100)],
+        0,
+    )
+    .unwrap();
+    let lines: Vec<_> = order
+        .lines
+        .iter()
+        .map(|line| (line.line, line.sku.as_str(), line.quantity.get()))
+        .collect();
+    assert_eq!(lines, [(1, "SKU-1", 5), (2, "SKU-2", 1)]);
+    assert_eq!(order.total, 550);
+}
+
+#[test]
+fn what_cannot_be_one_order_is_refused() {
+    let terms = terms(1000, false);
+    let priced = |items: &[PricedItem]| price_lines(&terms, items, 0).unwrap_err();
+    let product_id = ProductId(Uuid::from_u128(1));
+    assert_eq!(priced(&[]), PricingError::Empty);
+
+    let elsewhere = PricedItem {
+        region_id: RegionId(Uuid::from_u128(9)),
+        ..item(1, 1, 1)
+    };
+    assert_eq!(
+        priced(&[item(2, 1, 1), elsewhere]),
+        PricingError::MixedRegions { product_id }
+    );
+
+    let vnd = PricedItem {
+        unit_price: Money::new(1, currency("VND")),
+        ..item(1, 1, 1)
+    };
+    let (expected, found) = (currency("USD"), currency("VND"));
+    assert_eq!(
+        priced(&[vnd]),
+        PricingError::MixedCurrencies {
+            product_id,
+            expected,
+            found
+        }
+    );
+
+    assert_eq!(
+        priced(&[item(1, 1, 1), item(1, 1, 2)]),
+        PricingError::PricesDiffer { product_id }
+    );
+    assert_eq!(
+        priced(&[item(1, 1, -1)]),
+        PricingError::NegativePrice { product_id }
+    );
+    let too_many = [item(1, 600_000, 1), item(1, 600_000, 1)];
+    assert_eq!(
+        priced(&too_many),
+        PricingError::QuantityTooLarge { product_id }
+    );
+}
+
+#[test]
+fn an_order_has_at_most_200_lines() {
+    let items = |number: u128| {
+        (0..number)
+            .map(|product| item(product, 1, 1))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        price_lines(&terms(0, false), &items(200), 0)
+            .unwrap()
+            .lines
+            .len(),
+        MAX_LINES
+    );
+    assert_eq!(
+        price_lines(&terms(0, false), &items(201), 0),
+        Err(PricingError::TooManyLines)
+    );
+    // naming one product often is no other line
+    assert!(price_lines(&terms(0, false), &vec![item(1, 1, 1); 500], 0).is_ok());
+}
+
+#[test]
+fn a_total_beyond_64_bits_is_refused() {
+    let too_large = |items: &[PricedItem], basis_points| {
+        assert_eq!(
+            price_lines(&terms(basis_points, false), items, 0),
+            Err(PricingError::TotalTooLarge)
+        );
+    };
+    too_large(&[item(1, 2, i64::MAX)], 0);
+    too_large(&[item(1, 1, i64::MAX), item(2, 1, 1)], 0);
+    too_large(&[item(1, 1, i64::MAX)], 1);
+    assert_eq!(
+        price_lines(&terms(10_000, true), &[item(1, 1, i64::MAX)], 0)
+            .unwrap()
+            .total,
+        i64::MAX
+    );
+}
+
+#[test]
+fn a_discount_is_at_most_the_subtotal() {
+    for discount in [-1, 101, i64::MAX, i64::MIN] {
+        let priced = price_lines(&terms(0, false), &[item(1, 1, 100)], discount);
+        assert_eq!(priced, Err(PricingError::DiscountOutOfRange), "{discount}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn lines_add_up_to_the_totals(
+        basis_points in 0_u32..=10_000,
+        included: bool,
+        items in prop::collection::vec((0_u128..8, 1_u64..=50, 0_i64..=100_000_000), 1..12),
+        share in 0_i64..=100,
+    ) {
+        // one price per product
+        let price = |product| items.iter().find(|item| item.0 == product).unwrap().2;
+        let items: Vec<_> = items.iter().map(|(product, quantity, _)| item(*product, *quantity, price(*product))).collect();
+        let subtotal: i64 = items.iter().map(|item| item.unit_price.amount * i64::from(item.quantity)).sum();
+        let discount = subtotal * share / 100;
+        let terms = terms(basis_points, included);
+        let order = price_lines(&terms, &items, discount).unwrap();
+
+        prop_assert_eq!((order.subtotal, order.discount), (subtotal, discount));
+        prop_assert_eq!(order.lines.iter().map(|line| line.discount).sum::<i64>(), discount);
+        prop_assert_eq!(order.lines.iter().map(|line| line.tax).sum::<i64>(), order.tax);
+        prop_assert_eq!(order.lines.iter().map(|line| line.gross).sum::<i64>(), order.total);
+        prop_assert_eq!(order.total, if included { subtotal - discount } else { subtotal - discount + order.tax });
+        for (line, number) in order.lines.iter().zip(1..) {
+            let amount = line.unit_price * i64::from(line.quantity);
+            prop_assert_eq!(line.line, number);
+            prop_assert_eq!(line.net + line.tax, line.gross);
+            prop_assert_eq!(amount - line.discount, if included { line.gross } else { line.net });
+            let tax = if included { terms.tax_rate.tax_within(line.gross) } else { terms.tax_rate.tax_on(line.net) };
+            prop_assert_eq!(line.tax, tax);
+        }
+    }
+}
