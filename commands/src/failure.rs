@@ -1,0 +1,213 @@
+//! Why a command was not done: one enum for every handler, so that the edge maps it in one place.
+//!
+//! Nothing of a failed command is stored. [`Failure::is_passing`] tells apart what a repetition may cure.
+
+use std::fmt;
+
+use domain::{
+    ids::ProductId,
+    inventory::InventoryError,
+    order::OrderError,
+    payment::PaymentError,
+    product::ProductError,
+    region::RegionError,
+    text::{PaymentMethod, Quantity},
+};
+use eventstore::{
+    event::Unreadable,
+    sealing::SealError,
+    unit::{ExecuteError, Halt},
+};
+
+/// A product of which fewer pieces are left than were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Which.
+    pub product_id: ProductId,
+    /// How many were asked for, over all lines.
+    pub requested: Quantity,
+    /// How many are left.
+    pub available: u64,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            product_id,
+            requested,
+            available,
+        } = self;
+        write!(
+            f,
+            "{requested} pieces of product {product_id} were asked for, {available} are left"
+        )
+    }
+}
+
+/// Why a command was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// There is no such thing, or none that the caller may see.
+    #[error("the {what} does not exist")]
+    NotFound {
+        /// Its kind: `order`, `product`, `region` or `payment`.
+        what: &'static str,
+    },
+    /// The region refuses.
+    #[error(transparent)]
+    Region(RegionError),
+    /// The product refuses.
+    #[error(transparent)]
+    Product(ProductError),
+    /// The stock refuses.
+    #[error(transparent)]
+    Inventory(InventoryError),
+    /// The order refuses.
+    #[error(transparent)]
+    Order(OrderError),
+    /// The payment refuses.
+    #[error(transparent)]
+    Payment(PaymentError),
+    /// A product of an order cannot be ordered.
+    #[error("product {product_id} cannot be ordered: {reason}")]
+    NotOnSale {
+        /// Which.
+        product_id: ProductId,
+        /// Why.
+        reason: ProductError,
+    },
+    /// Not enough stock for the whole order; nothing was reserved. Names every short product, at least one.
+    #[error("not enough stock: {}", Listed(.shortages))]
+    InsufficientStock {
+        /// What is short.
+        shortages: Vec<Shortage>,
+    },
+    /// The payment method is not known, or it is one for tests and those are switched off.
+    #[error("payment method {method} is not accepted")]
+    UnknownPaymentMethod {
+        /// The method.
+        method: PaymentMethod,
+    },
+    /// The caller decided on another version than the current one.
+    #[error("the current version is {current}")]
+    PreconditionFailed {
+        /// Sequence of the aggregate that the command decides on.
+        current: i64,
+    },
+    /// Something that must be unique belongs to somebody else.
+    #[error("{scope} {value:?} is taken")]
+    ClaimTaken {
+        /// What must be unique: `sku:<region>` or `region-default`.
+        scope: String,
+        /// The value.
+        value: String,
+    },
+    /// The idempotency key was used before: see `EventLog::stored_answer`.
+    #[error("the idempotency key was used before")]
+    KeyTaken,
+    /// The person was erased: nothing can be kept for them any more.
+    #[error("the customer's account was erased")]
+    Erased,
+    /// The log does not accept the content.
+    #[error("not acceptable: {0}")]
+    Unacceptable(String),
+    /// Some stream holds events of a newer version of Souk.
+    #[error(transparent)]
+    Unreadable(Unreadable),
+    /// The deadline passed before the decision.
+    #[error("the deadline passed before the command was decided")]
+    DeadlinePassed,
+    /// Too many commands are waiting.
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// The database cannot serve now; nothing was stored.
+    #[error("not available: {0}")]
+    Unavailable(String),
+    /// It is not known whether the command was committed.
+    #[error("the outcome is not known yet; retry with the same key")]
+    OutcomeUnknown,
+}
+
+impl Failure {
+    /// Whether the same command may succeed later without anybody changing it (503, not 4xx).
+    pub const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreadable(_)
+                | Self::DeadlinePassed
+                | Self::Overloaded
+                | Self::Unavailable(_)
+                | Self::OutcomeUnknown
+        )
+    }
+}
+
+struct Listed<'a>(&'a [Shortage]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, shortage) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{shortage}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a unit of work for a reason of the domain.
+pub(crate) fn refuse(reason: impl Into<Failure>) -> Halt<Failure> {
+    Halt::Refused(reason.into())
+}
+
+/// What the domain says when the aggregate is not there is the same failure for every kind of aggregate.
+macro_rules! from_domain {
+    ($($error:ident => $variant:ident, $what:literal;)+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                match error {
+                    $error::NotFound => Self::NotFound { what: $what },
+                    error => Self::$variant(error),
+                }
+            }
+        }
+    )+};
+}
+
+from_domain! {
+    RegionError => Region, "region";
+    ProductError => Product, "product";
+    OrderError => Order, "order";
+    PaymentError => Payment, "payment";
+}
+
+impl From<InventoryError> for Failure {
+    fn from(error: InventoryError) -> Self {
+        Self::Inventory(error)
+    }
+}
+
+impl From<SealError> for Failure {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Erased => Self::Erased,
+            // a wrong master key or a damaged row: an operator must help, the caller can only come back
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<ExecuteError<Failure>> for Failure {
+    fn from(error: ExecuteError<Self>) -> Self {
+        match error {
+            ExecuteError::Refused(failure) => failure,
+            ExecuteError::KeyTaken => Self::KeyTaken,
+            ExecuteError::ClaimTaken { scope, value } => Self::ClaimTaken { scope, value },
+            ExecuteError::Unacceptable(reason) => Self::Unacceptable(reason),
+            ExecuteError::Unreadable(unreadable) => Self::Unreadable(unreadable),
+            ExecuteError::DeadlinePassed => Self::DeadlinePassed,
+            ExecuteError::Overloaded => Self::Overloaded,
+            ExecuteError::Unavailable(reason) => Self::Unavailable(reason),
+            ExecuteError::OutcomeUnknown => Self::OutcomeUnknown,
+        }
+    }
+}

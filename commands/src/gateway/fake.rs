@@ -1,0 +1,4 @@
+//! f
+/// F
+#[derive(Debug)]
+pub struct FakeGateway;

@@ -1,0 +1,154 @@
+//! Commands on orders, and the one way in which an order moves: with its stock, in the same unit of work.
+//!
+//! Placing and cancelling are here; what the payment does to an order is in [`crate::payments`].
+
+mod cancel;
+mod place;
+
+use domain::{
+    aggregate::Decider,
+    ids::{OperationId, OrderId},
+    inventory::{Inventory, InventoryCommand, InventoryError},
+    order::{Order, OrderCommand, OrderError, OrderEvent, PlacedOrder, StockEffect, StockLine},
+};
+use eventstore::unit::{Halt, Work};
+
+pub use self::{
+    cancel::{CancelOrder, Cancellation, Progress},
+    place::{NewOrder, OrderItem},
+};
+use crate::{
+    failure::{Failure, Shortage, refuse},
+    request::Versioned,
+};
+
+/// Lets the order decide and writes what that means for stock beside it. Returns the order's new events.
+pub(crate) fn move_order(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+    command: OrderCommand,
+) -> Result<Vec<OrderEvent>, Halt<Failure>> {
+    let order = work.state::<Order>(order_id)?;
+    let events = order.decide(command.clone()).map_err(refuse)?;
+    let effects = stock_effects(order, &events);
+    if !events.is_empty() {
+        work.execute::<Order>(order_id, command)?;
+    }
+    for effect in &effects {
+        move_stock(work, order_id, effect)?;
+    }
+    Ok(events)
+}
+
+/// Each event's effect depends on the state that it finds.
+fn stock_effects(order: &Order, events: &[OrderEvent]) -> Vec<StockEffect> {
+    if let [only] = events {
+        return vec![order.stock_effect(only)];
+    }
+    let mut order = order.clone();
+    let effect = |event| {
+        let effect = order.stock_effect(event);
+        order.evolve(event);
+        effect
+    };
+    events.iter().map(effect).collect()
+}
+
+fn move_stock(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+    effect: &StockEffect,
+) -> Result<(), Halt<Failure>> {
+    match effect {
+        StockEffect::None => Ok(()),
+        StockEffect::Reserve(lines) => reserve(work, order_id, lines),
+        StockEffect::Sell(lines) => each(work, lines, |line| InventoryCommand::SellStock {
+            product_id: line.product_id,
+            order_id,
+        }),
+        StockEffect::Release(lines) => each(work, lines, |line| InventoryCommand::ReleaseStock {
+            product_id: line.product_id,
+            order_id,
+        }),
+        StockEffect::Return(lines) => each(work, lines, |line| InventoryCommand::ReturnStock {
+            product_id: line.product_id,
+            order_id,
+            operation_id: OperationId::of(order_id, "cancelled"),
+            quantity: line.quantity,
+        }),
+    }
+}
+
+/// All or nothing, and the refusal names all that is short.
+fn reserve(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+    lines: &[StockLine],
+) -> Result<(), Halt<Failure>> {
+    let mut shortages = Vec::new();
+    for &StockLine {
+        product_id,
+        quantity,
+    } in lines
+    {
+        let reserve = InventoryCommand::ReserveStock {
+            product_id,
+            order_id,
+            quantity,
+        };
+        match work.execute::<Inventory>(product_id, reserve) {
+            Ok(_) => {}
+            Err(Halt::Refused(Failure::Inventory(InventoryError::InsufficientStock {
+                requested,
+                available,
+            }))) => {
+                // below zero (more is promised than is there) means for the buyer: none are left
+                let available = u64::try_from(available).unwrap_or(0);
+                shortages.push(Shortage {
+                    product_id,
+                    requested,
+                    available,
+                });
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    if shortages.is_empty() {
+        Ok(())
+    } else {
+        Err(Halt::Refused(Failure::InsufficientStock { shortages }))
+    }
+}
+
+fn each(
+    work: &mut Work<'_, Failure>,
+    lines: &[StockLine],
+    command: impl Fn(&StockLine) -> InventoryCommand,
+) -> Result<(), Halt<Failure>> {
+    for line in lines {
+        work.execute::<Inventory>(line.product_id, command(line))?;
+    }
+    Ok(())
+}
+
+/// The order; refused where there is none.
+pub(crate) fn placed<'a>(
+    work: &'a mut Work<'_, Failure>,
+    order_id: OrderId,
+) -> Result<&'a PlacedOrder, Halt<Failure>> {
+    work.state::<Order>(order_id)?
+        .placed()
+        .ok_or_else(|| refuse(OrderError::NotFound))
+}
+
+/// The order as this unit leaves it.
+fn order_now(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+    let state = placed(work, order_id)?.clone();
+    Ok(Versioned {
+        state,
+        sequence: work.sequence::<Order>(order_id)?,
+    })
+}
