@@ -49,13 +49,16 @@ impl Batch {
     /// Adds an event; its position will be the head's plus its place here.
     pub(crate) fn push_event(&mut self, event: DraftEvent, metadata: &str) {
         self.bytes += event.stored.payload.len() + metadata.len();
-        self.aggregate_types.push(event.stream.aggregate_type.to_string());
-        self.aggregate_ids.push(event.stream.aggregate_id.to_string());
+        self.aggregate_types
+            .push(event.stream.aggregate_type.to_string());
+        self.aggregate_ids
+            .push(event.stream.aggregate_id.to_string());
         self.sequences.push(event.sequence);
         self.event_types.push(event.stored.event_type);
         self.event_versions.push(event.stored.event_version);
         self.payloads.push(event.stored.payload);
-        self.metadatas.push(event.stored.metadata.unwrap_or_else(|| metadata.to_owned()));
+        self.metadatas
+            .push(event.stored.metadata.unwrap_or_else(|| metadata.to_owned()));
         self.event_ids.push(Uuid::now_v7());
     }
 
@@ -63,7 +66,8 @@ impl Batch {
     pub(crate) fn push_key(&mut self, key: &IdempotencyKey) {
         self.key_ids.push(key.id);
         self.key_fingerprints.push(key.fingerprint.clone());
-        self.key_statuses.push(i16::try_from(key.status).unwrap_or(i16::MAX));
+        self.key_statuses
+            .push(i16::try_from(key.status).unwrap_or(i16::MAX));
         self.key_resources.push(key.resource.clone());
         self.key_offsets.push(self.event_ids.len() as i64);
     }
@@ -79,7 +83,10 @@ impl Batch {
     /// Scope and value of the claim with this 1-based index.
     pub(crate) fn claim(&self, index: i64) -> Option<(String, String)> {
         let index = usize::try_from(index).ok()?.checked_sub(1)?;
-        Some((self.claim_scopes.get(index)?.clone(), self.claim_values.get(index)?.clone()))
+        Some((
+            self.claim_scopes.get(index)?.clone(),
+            self.claim_values.get(index)?.clone(),
+        ))
     }
 
     pub(crate) fn push_release(&mut self, scope: &str, value: &str) {
@@ -107,14 +114,24 @@ impl Batch {
 
     /// Id of the `count`-th event, the head's where count is 0.
     pub(crate) fn head_after(&self, before: Head, count: usize) -> Head {
-        match count.checked_sub(1).and_then(|last| self.event_ids.get(last)) {
-            Some(event_id) => Head { position: before.position.plus(count), event_id: *event_id },
+        match count
+            .checked_sub(1)
+            .and_then(|last| self.event_ids.get(last))
+        {
+            Some(event_id) => Head {
+                position: before.position.plus(count),
+                event_id: *event_id,
+            },
             None => before,
         }
     }
 
     /// The events as committed after `before`.
-    pub(crate) fn into_recorded(self, before: Head, recorded_at: DateTime<Utc>) -> Vec<RecordedEvent> {
+    pub(crate) fn into_recorded(
+        self,
+        before: Head,
+        recorded_at: DateTime<Utc>,
+    ) -> Vec<RecordedEvent> {
         let mut recorded = Vec::with_capacity(self.event_ids.len());
         let columns = self
             .aggregate_types
@@ -127,8 +144,13 @@ impl Batch {
             .zip(self.metadatas)
             .zip(self.event_ids);
         for (index, column) in columns.enumerate() {
-            let (((((((aggregate_type, aggregate_id), sequence), event_type), version), payload), metadata), event_id) =
-                column;
+            let (
+                (
+                    (((((aggregate_type, aggregate_id), sequence), event_type), version), payload),
+                    metadata,
+                ),
+                event_id,
+            ) = column;
             recorded.push(RecordedEvent {
                 position: before.position.plus(index + 1),
                 event_id,
@@ -147,7 +169,11 @@ impl Batch {
 
     /// Calls `append_events`. Works on a plain connection (then it is one committed round trip) and inside a
     /// transaction that holds the lock already.
-    pub(crate) async fn append(&self, expected: Head, connection: &mut PgConnection) -> Result<Appended, AppendError> {
+    pub(crate) async fn append(
+        &self,
+        expected: Head,
+        connection: &mut PgConnection,
+    ) -> Result<Appended, AppendError> {
         let query = sqlx::query(
             "select outcome, head_position, head_event_id, head_recorded_at, taken_keys, taken_claims \
              from append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
@@ -172,10 +198,16 @@ impl Batch {
         .bind(&self.claim_owners)
         .bind(&self.release_scopes)
         .bind(&self.release_values);
-        let row = match tokio::time::timeout(ROUND_TRIP_TIMEOUT, query.fetch_one(&mut *connection)).await {
+        let row = match tokio::time::timeout(ROUND_TRIP_TIMEOUT, query.fetch_one(&mut *connection))
+            .await
+        {
             Ok(Ok(row)) => row,
             Ok(Err(error)) => return Err(AppendError::of(error)),
-            Err(_) => return Err(AppendError::OutcomeUnknown("no answer from the database".into())),
+            Err(_) => {
+                return Err(AppendError::OutcomeUnknown(
+                    "no answer from the database".into(),
+                ));
+            }
         };
         Appended::from_row(&row).map_err(AppendError::of)
     }
@@ -191,10 +223,12 @@ impl Batch {
             return self.append(expected, connection).await;
         }
         match tokio::time::timeout(ROUND_TRIP_TIMEOUT, read_head(connection)).await {
-            Ok(Ok(head)) if head == expected => Ok(Appended::Appended { recorded_at: None }),
+            Ok(Ok(head)) if head == expected => Ok(Appended::Written { recorded_at: None }),
             Ok(Ok(_)) => Ok(Appended::Moved),
             Ok(Err(error)) => Err(AppendError::Unavailable(error.to_string())),
-            Err(_) => Err(AppendError::Unavailable("no answer from the database".into())),
+            Err(_) => Err(AppendError::Unavailable(
+                "no answer from the database".into(),
+            )),
         }
     }
 
@@ -220,18 +254,24 @@ impl Batch {
             .execute(&mut *tx)
             .await?;
         }
-        sqlx::query("select pg_advisory_xact_lock(log_lock())").execute(&mut *tx).await?;
+        sqlx::query("select pg_advisory_xact_lock(log_lock())")
+            .execute(&mut *tx)
+            .await?;
         let found = if let Some(event_id) = self.event_ids.first() {
-            sqlx::query_scalar("select recorded_at from events where position = $1 and event_id = $2")
-                .bind(expected.position.0 + 1)
-                .bind(event_id)
-                .fetch_optional(&mut *tx)
-                .await?
+            sqlx::query_scalar(
+                "select recorded_at from events where position = $1 and event_id = $2",
+            )
+            .bind(expected.position.0 + 1)
+            .bind(event_id)
+            .fetch_optional(&mut *tx)
+            .await?
         } else {
-            sqlx::query_scalar("select recorded_at from idempotency_keys where id = any($1) limit 1")
-                .bind(&self.key_ids)
-                .fetch_optional(&mut *tx)
-                .await?
+            sqlx::query_scalar(
+                "select recorded_at from idempotency_keys where id = any($1) limit 1",
+            )
+            .bind(&self.key_ids)
+            .fetch_optional(&mut *tx)
+            .await?
         };
         tx.commit().await?;
         Ok(found)
@@ -241,7 +281,7 @@ impl Batch {
 /// What `append_events` answered.
 pub(crate) enum Appended {
     /// All written; with a time where there was anything to write.
-    Appended { recorded_at: Option<DateTime<Utc>> },
+    Written { recorded_at: Option<DateTime<Utc>> },
     /// Nothing written: the head is another.
     Moved,
     /// Nothing written: these keys and claims (1-based) are taken.
@@ -251,13 +291,21 @@ pub(crate) enum Appended {
 impl Appended {
     fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
         match row.try_get("outcome")? {
-            "appended" => Ok(Self::Appended { recorded_at: Some(row.try_get("head_recorded_at")?) }),
+            "appended" => Ok(Self::Written {
+                recorded_at: Some(row.try_get("head_recorded_at")?),
+            }),
             "moved" => Ok(Self::Moved),
             "taken" => Ok(Self::Taken {
-                keys: row.try_get::<Option<_>, _>("taken_keys")?.unwrap_or_default(),
-                claims: row.try_get::<Option<_>, _>("taken_claims")?.unwrap_or_default(),
+                keys: row
+                    .try_get::<Option<_>, _>("taken_keys")?
+                    .unwrap_or_default(),
+                claims: row
+                    .try_get::<Option<_>, _>("taken_claims")?
+                    .unwrap_or_default(),
             }),
-            other => Err(sqlx::Error::Decode(format!("append_events answered {other:?}").into())),
+            other => Err(sqlx::Error::Decode(
+                format!("append_events answered {other:?}").into(),
+            )),
         }
     }
 }
@@ -309,13 +357,24 @@ impl Writer {
         let options = options.clone().application_name(WRITER_NAME).options([
             ("synchronous_commit", "on".to_owned()),
             ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
-            ("statement_timeout", STATEMENT_TIMEOUT.as_millis().to_string()),
-            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT.as_millis().to_string()),
+            (
+                "statement_timeout",
+                STATEMENT_TIMEOUT.as_millis().to_string(),
+            ),
+            (
+                "idle_in_transaction_session_timeout",
+                IDLE_IN_TRANSACTION_TIMEOUT.as_millis().to_string(),
+            ),
         ]);
         let connect = async {
             let mut connection = options.connect().await?;
-            let backend = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut connection).await?;
-            Ok(Self { connection, backend })
+            let backend = sqlx::query_scalar("select pg_backend_pid()")
+                .fetch_one(&mut connection)
+                .await?;
+            Ok(Self {
+                connection,
+                backend,
+            })
         };
         match tokio::time::timeout(LOCK_TIMEOUT, connect).await {
             Ok(result) => result,
@@ -330,7 +389,10 @@ pub(crate) async fn read_head(connection: &mut PgConnection) -> Result<Head, sql
         .fetch_optional(connection)
         .await?;
     match row {
-        Some(row) => Ok(Head { position: Position(row.try_get("position")?), event_id: row.try_get("event_id")? }),
+        Some(row) => Ok(Head {
+            position: Position(row.try_get("position")?),
+            event_id: row.try_get("event_id")?,
+        }),
         None => Ok(Head::EMPTY),
     }
 }

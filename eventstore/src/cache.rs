@@ -23,7 +23,13 @@ pub(crate) struct CachedStream {
 impl CachedStream {
     pub(crate) fn new(sequence: i64, state: Box<dyn StreamState>, snapshot_at: i64) -> Self {
         let weight = state.weight();
-        Self { sequence, state, unreadable: None, snapshot_at, weight }
+        Self {
+            sequence,
+            state,
+            unreadable: None,
+            snapshot_at,
+            weight,
+        }
     }
 }
 
@@ -41,7 +47,11 @@ pub(crate) struct StreamCache {
 
 impl StreamCache {
     pub(crate) fn new(capacity_bytes: usize) -> Self {
-        Self { entries: LruCache::unbounded(), weight: 0, capacity_bytes }
+        Self {
+            entries: LruCache::unbounded(),
+            weight: 0,
+            capacity_bytes,
+        }
     }
 
     /// The stream, without marking it as used.
@@ -101,7 +111,9 @@ impl StreamCache {
             aggregate_type: event.aggregate_type.clone(),
             aggregate_id: event.aggregate_id.clone(),
         };
-        let Some(entry) = self.entries.peek_mut(&id) else { return };
+        let Some(entry) = self.entries.peek_mut(&id) else {
+            return;
+        };
         if event.sequence <= entry.sequence {
             return;
         }
@@ -110,7 +122,11 @@ impl StreamCache {
             return;
         }
         entry.sequence = event.sequence;
-        if let Err(error) = entry.state.apply_stored(&event.event_type, &event.event_version, &event.payload) {
+        if let Err(error) =
+            entry
+                .state
+                .apply_stored(&event.event_type, &event.event_version, &event.payload)
+        {
             entry.unreadable.get_or_insert(error);
         }
         self.reweigh(&id);
@@ -128,7 +144,10 @@ mod tests {
     use crate::stream::SequenceOnly;
 
     fn id(n: usize) -> StreamId {
-        StreamId { aggregate_type: "t".into(), aggregate_id: n.to_string().into() }
+        StreamId {
+            aggregate_type: "t".into(),
+            aggregate_id: n.to_string().into(),
+        }
     }
 
     #[test]
@@ -140,7 +159,10 @@ mod tests {
         assert!(cache.touch(&id(0)));
         cache.shrink();
         assert_eq!(cache.len(), 2);
-        assert!(cache.peek(&id(1)).is_none(), "the one not used longest is evicted");
+        assert!(
+            cache.peek(&id(1)).is_none(),
+            "the one not used longest is evicted"
+        );
         assert!(cache.peek(&id(0)).is_some());
         cache.remove(&id(0));
         cache.remove(&id(0));

@@ -43,7 +43,10 @@ pub const EVENT_COLUMNS: &str = "position, event_id, recorded_at, aggregate_type
 impl RecordedEvent {
     /// The head of the log right after this event.
     pub fn head(&self) -> Head {
-        Head { position: self.position, event_id: self.event_id }
+        Head {
+            position: self.position,
+            event_id: self.event_id,
+        }
     }
 
     /// Reads a row of [`EVENT_COLUMNS`].
@@ -69,7 +72,8 @@ impl RecordedEvent {
 
     /// One value of the metadata.
     pub fn metadata_value(&self, key: &str) -> Option<String> {
-        let mut metadata: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&self.metadata).ok()?;
+        let mut metadata: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&self.metadata).ok()?;
         match metadata.remove(key)? {
             serde_json::Value::String(value) => Some(value),
             _ => None,
@@ -81,7 +85,9 @@ impl RecordedEvent {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// The type or version is not known here: a newer binary wrote it.
-    #[error("event {event_type} version {event_version} is not known: written by a newer version of Souk")]
+    #[error(
+        "event {event_type} version {event_version} is not known: written by a newer version of Souk"
+    )]
     Newer {
         /// Its type.
         event_type: String,
@@ -99,12 +105,24 @@ pub enum Unreadable {
 }
 
 /// Reads the JSON of an event of aggregate `A`, after asking its catalogue whether type and version are known.
-pub fn decode<A: Decider>(event_type: &str, event_version: &str, payload: &str) -> Result<A::Event, Unreadable> {
-    if !A::EVENTS.iter().any(|known| known.0 == event_type && known.1 == event_version) {
-        return Err(Unreadable::Newer { event_type: event_type.into(), event_version: event_version.into() });
+pub fn decode<A: Decider>(
+    event_type: &str,
+    event_version: &str,
+    payload: &str,
+) -> Result<A::Event, Unreadable> {
+    if !A::EVENTS
+        .iter()
+        .any(|known| known.0 == event_type && known.1 == event_version)
+    {
+        return Err(Unreadable::Newer {
+            event_type: event_type.into(),
+            event_version: event_version.into(),
+        });
     }
-    serde_json::from_str(payload)
-        .map_err(|error| Unreadable::Malformed { event_type: event_type.into(), reason: error.to_string() })
+    serde_json::from_str(payload).map_err(|error| Unreadable::Malformed {
+        event_type: event_type.into(),
+        reason: error.to_string(),
+    })
 }
 
 /// Who and what caused the events of a unit: stored as their metadata. Holds ids only, never personal data.
@@ -130,7 +148,9 @@ impl Cause {
     /// The cause of a command that `event` led to: the correlation goes on, the event is the causation.
     pub fn following(event: &RecordedEvent, actor: &str, command: &str) -> Self {
         Self {
-            correlation_id: event.metadata_value("correlation_id").unwrap_or_else(|| event.event_id.to_string()),
+            correlation_id: event
+                .metadata_value("correlation_id")
+                .unwrap_or_else(|| event.event_id.to_string()),
             causation_id: event.event_id.to_string(),
             actor: actor.into(),
             command: command.into(),

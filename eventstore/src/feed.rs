@@ -48,11 +48,20 @@ pub struct Feed {
 
 impl Feed {
     pub(crate) fn new(pool: PgPool, head: Position) -> Self {
-        Self { pool, recent: Mutex::default(), known: watch::Sender::new(head), committed: watch::Sender::new(head) }
+        Self {
+            pool,
+            recent: Mutex::default(),
+            known: watch::Sender::new(head),
+            committed: watch::Sender::new(head),
+        }
     }
 
     /// Up to `limit` events after the one that `after` names, in order; empty at the end of the log.
-    pub async fn read_after(&self, after: Head, limit: usize) -> Result<Vec<Arc<RecordedEvent>>, FeedError> {
+    pub async fn read_after(
+        &self,
+        after: Head,
+        limit: usize,
+    ) -> Result<Vec<Arc<RecordedEvent>>, FeedError> {
         // at the end of what is in memory, another process may have written more
         if let Some(events) = self.recent().after(after, limit)
             && (!events.is_empty() || self.known() <= after.position)
@@ -95,14 +104,18 @@ impl Feed {
 
     /// Takes in a batch that this process has just committed.
     pub(crate) fn publish_committed(&self, events: Vec<RecordedEvent>) {
-        let Some(last) = events.last().map(|event| event.position) else { return };
+        let Some(last) = events.last().map(|event| event.position) else {
+            return;
+        };
         self.publish(events);
         self.committed.send_replace(last);
     }
 
     /// Takes in events that were just read at the end of the log.
     pub(crate) fn publish(&self, events: Vec<RecordedEvent>) {
-        let Some(last) = events.last().map(|event| event.position) else { return };
+        let Some(last) = events.last().map(|event| event.position) else {
+            return;
+        };
         self.recent().push(events.into_iter().map(Arc::new));
         self.observe(last);
     }
@@ -146,7 +159,14 @@ impl Recent {
         if standing.event_id != after.event_id {
             return None;
         }
-        Some(self.events.iter().skip(index + 1).take(limit).cloned().collect())
+        Some(
+            self.events
+                .iter()
+                .skip(index + 1)
+                .take(limit)
+                .cloned()
+                .collect(),
+        )
     }
 
     fn push(&mut self, events: impl IntoIterator<Item = Arc<RecordedEvent>>) {
@@ -163,7 +183,9 @@ impl Recent {
             self.events.push_back(event);
         }
         while self.events.len() > RECENT_EVENTS || self.bytes > RECENT_BYTES {
-            let Some(oldest) = self.events.pop_front() else { break };
+            let Some(oldest) = self.events.pop_front() else {
+                break;
+            };
             self.bytes -= oldest.payload.len();
         }
     }
@@ -193,7 +215,10 @@ pub(crate) async fn read_committed(
     .bind(limit.saturating_add(1))
     .fetch_all(connection)
     .await?;
-    let mut events = rows.iter().map(RecordedEvent::from_row).collect::<Result<Vec<_>, _>>()?;
+    let mut events = rows
+        .iter()
+        .map(RecordedEvent::from_row)
+        .collect::<Result<Vec<_>, _>>()?;
     if after == Head::EMPTY {
         events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         return Ok(events);

@@ -13,7 +13,10 @@ use crate::{
 const STREAMS_PER_LOAD: usize = 500;
 
 /// Loads the states of `streams`. Streams without events come back empty, at sequence 0.
-pub(crate) async fn load(pool: &PgPool, streams: &[StreamRef]) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
+pub(crate) async fn load(
+    pool: &PgPool,
+    streams: &[StreamRef],
+) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
     let mut loaded = Vec::with_capacity(streams.len());
     for chunk in streams.chunks(STREAMS_PER_LOAD) {
         loaded.extend(load_chunk(pool, chunk).await?);
@@ -21,9 +24,14 @@ pub(crate) async fn load(pool: &PgPool, streams: &[StreamRef]) -> Result<Vec<(St
     Ok(loaded)
 }
 
-async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
-    let mut states: HashMap<StreamId, CachedStream> =
-        streams.iter().map(|s| (s.id.clone(), CachedStream::new(0, (s.kind.empty)(), 0))).collect();
+async fn load_chunk(
+    pool: &PgPool,
+    streams: &[StreamRef],
+) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
+    let mut states: HashMap<StreamId, CachedStream> = streams
+        .iter()
+        .map(|s| (s.id.clone(), CachedStream::new(0, (s.kind.empty)(), 0)))
+        .collect();
     restore_snapshots(pool, streams, &mut states).await?;
 
     // sequence-only streams need just their last sequence; the others all events since the snapshot
@@ -31,7 +39,15 @@ async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<Vec<(StreamI
     let ids: Vec<&str> = streams.iter().map(|s| &*s.id.aggregate_id).collect();
     let after: Vec<i64> = streams
         .iter()
-        .map(|s| states.get(&s.id).map_or(0, |state| if state.state.is_typed() { state.sequence } else { i64::MAX }))
+        .map(|s| {
+            states.get(&s.id).map_or(0, |state| {
+                if state.state.is_typed() {
+                    state.sequence
+                } else {
+                    i64::MAX
+                }
+            })
+        })
         .collect();
     let rows = sqlx::query(
         "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload \
@@ -56,7 +72,9 @@ async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<Vec<(StreamI
             aggregate_type: row.try_get::<&str, _>("aggregate_type")?.into(),
             aggregate_id: row.try_get::<&str, _>("aggregate_id")?.into(),
         };
-        let Some(entry) = states.get_mut(&id) else { continue };
+        let Some(entry) = states.get_mut(&id) else {
+            continue;
+        };
         entry.sequence = row.try_get("sequence")?;
         let applied = entry.state.apply_stored(
             row.try_get("event_type")?,
@@ -83,13 +101,19 @@ async fn restore_snapshots(
     streams: &[StreamRef],
     states: &mut HashMap<StreamId, CachedStream>,
 ) -> Result<(), sqlx::Error> {
-    let typed: Vec<&StreamRef> =
-        streams.iter().filter(|s| states.get(&s.id).is_some_and(|state| state.state.is_typed())).collect();
-    if typed.is_empty() {
+    let kept: Vec<&StreamRef> = streams
+        .iter()
+        .filter(|s| {
+            states
+                .get(&s.id)
+                .is_some_and(|state| state.state.is_typed())
+        })
+        .collect();
+    if kept.is_empty() {
         return Ok(());
     }
-    let types: Vec<&str> = typed.iter().map(|s| &*s.id.aggregate_type).collect();
-    let ids: Vec<&str> = typed.iter().map(|s| &*s.id.aggregate_id).collect();
+    let types: Vec<&str> = kept.iter().map(|s| &*s.id.aggregate_type).collect();
+    let ids: Vec<&str> = kept.iter().map(|s| &*s.id.aggregate_id).collect();
     let rows = sqlx::query(
         "select s.aggregate_type, s.aggregate_id, p.sequence, p.state_version, p.state::text as state \
          from unnest($1::text[], $2::text[]) as s (aggregate_type, aggregate_id) \
@@ -100,11 +124,14 @@ async fn restore_snapshots(
     .fetch_all(pool)
     .await?;
     for row in rows {
-        let (aggregate_type, aggregate_id): (&str, &str) = (row.try_get("aggregate_type")?, row.try_get("aggregate_id")?);
+        let (aggregate_type, aggregate_id): (&str, &str) =
+            (row.try_get("aggregate_type")?, row.try_get("aggregate_id")?);
         let version: i32 = row.try_get("state_version")?;
-        let Some(stream) = typed
+        let Some(stream) = kept
             .iter()
-            .find(|s| &*s.id.aggregate_type == aggregate_type && &*s.id.aggregate_id == aggregate_id)
+            .find(|s| {
+                &*s.id.aggregate_type == aggregate_type && &*s.id.aggregate_id == aggregate_id
+            })
             .filter(|s| s.kind.state_version == version)
         else {
             continue;
@@ -112,7 +139,10 @@ async fn restore_snapshots(
         // a snapshot that does not read is as good as none: the events are the truth
         if let Some(state) = (stream.kind.restore)(row.try_get("state")?) {
             let sequence = row.try_get("sequence")?;
-            states.insert(stream.id.clone(), CachedStream::new(sequence, state, sequence));
+            states.insert(
+                stream.id.clone(),
+                CachedStream::new(sequence, state, sequence),
+            );
         }
     }
     Ok(())

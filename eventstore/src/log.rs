@@ -46,7 +46,11 @@ pub struct LogSettings {
 impl LogSettings {
     /// Pool and cache sizes that suit one server process.
     pub fn new(database: PgConnectOptions) -> Self {
-        Self { database, pool_size: 16, cache_bytes: 64 * 1024 * 1024 }
+        Self {
+            database,
+            pool_size: 16,
+            cache_bytes: 64 * 1024 * 1024,
+        }
     }
 }
 
@@ -101,7 +105,10 @@ impl EventLog {
                     .database
                     .clone()
                     .application_name("souk background")
-                    .options([("synchronous_commit", "off"), ("idle_in_transaction_session_timeout", "60s")]),
+                    .options([
+                        ("synchronous_commit", "off"),
+                        ("idle_in_transaction_session_timeout", "60s"),
+                    ]),
             );
         let head = read_head(&mut *pool.acquire().await?).await?;
         let feed = Arc::new(Feed::new(pool.clone(), head.position));
@@ -116,14 +123,30 @@ impl EventLog {
             settings.cache_bytes,
             head,
         );
-        let mut tasks = Tasks { draining: JoinSet::new(), watching: JoinSet::new() };
+        let mut tasks = Tasks {
+            draining: JoinSet::new(),
+            watching: JoinSet::new(),
+        };
         tasks.draining.spawn(sequencer.run());
-        tasks.draining.spawn(snapshots::write_snapshots(pool.clone(), due_snapshots));
-        tasks.watching.spawn(wake::notify(pool.clone(), feed.subscribe_committed()));
-        tasks.watching.spawn(wake::listen(pool.clone(), feed.clone()));
-        let shared =
-            Shared { pool, background, feed, queue: std::sync::RwLock::new(Some(queue)), tasks: Mutex::new(tasks) };
-        Ok(Self { shared: Arc::new(shared) })
+        tasks
+            .draining
+            .spawn(snapshots::write_snapshots(pool.clone(), due_snapshots));
+        tasks
+            .watching
+            .spawn(wake::notify(pool.clone(), feed.subscribe_committed()));
+        tasks
+            .watching
+            .spawn(wake::listen(pool.clone(), feed.clone()));
+        let shared = Shared {
+            pool,
+            background,
+            feed,
+            queue: std::sync::RwLock::new(Some(queue)),
+            tasks: Mutex::new(tasks),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// Decides and commits a unit of work. Once called, the unit runs to its end even if the caller goes away.
@@ -134,7 +157,11 @@ impl EventLog {
     {
         let (pending, answer) = Pending::new(unit);
         {
-            let queue = self.shared.queue.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let queue = self
+                .shared
+                .queue
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             let Some(queue) = queue.as_ref() else {
                 return Err(ExecuteError::Unavailable("shutting down".into()));
             };
@@ -142,11 +169,25 @@ impl EventLog {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => return Err(ExecuteError::Overloaded),
                 Err(mpsc::error::TrySendError::Closed(_)) => {
-                    return Err(ExecuteError::Unavailable("the sequencer has stopped".into()));
+                    return Err(ExecuteError::Unavailable(
+                        "the sequencer has stopped".into(),
+                    ));
                 }
             }
         }
-        answer.await.unwrap_or_else(|_| Err(ExecuteError::OutcomeUnknown))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(ExecuteError::OutcomeUnknown))
+    }
+
+    /// False once the log is closed, or its sequencer has ended: then no command can be decided here.
+    pub fn accepts_commands(&self) -> bool {
+        let queue = self
+            .shared
+            .queue
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        queue.as_ref().is_some_and(|queue| !queue.is_closed())
     }
 
     /// What the idempotency key with this id led to, if it was used.
@@ -172,15 +213,21 @@ impl EventLog {
 
     /// Removes idempotency keys older than `age`. Returns how many.
     pub async fn expire_keys(&self, age: Duration) -> Result<u64, sqlx::Error> {
-        let result = sqlx::query("delete from idempotency_keys where recorded_at < now() - make_interval(secs => $1)")
-            .bind(age.as_secs_f64())
-            .execute(&self.shared.pool)
-            .await?;
+        let result = sqlx::query(
+            "delete from idempotency_keys where recorded_at < now() - make_interval(secs => $1)",
+        )
+        .bind(age.as_secs_f64())
+        .execute(&self.shared.pool)
+        .await?;
         Ok(result.rows_affected())
     }
 
     /// Which stream owns a unique value, if any.
-    pub async fn claim_owner(&self, scope: &str, value: &str) -> Result<Option<String>, sqlx::Error> {
+    pub async fn claim_owner(
+        &self,
+        scope: &str,
+        value: &str,
+    ) -> Result<Option<String>, sqlx::Error> {
         sqlx::query_scalar("select owner from claims where scope = $1 and value = $2")
             .bind(scope)
             .bind(value)
@@ -189,14 +236,21 @@ impl EventLog {
     }
 
     /// The committed state of an aggregate and its sequence (0 where it has no events), read from the database.
-    pub async fn load<A: Decider>(&self, id: impl std::fmt::Display) -> Result<(A, i64), LoadError> {
+    pub async fn load<A: Decider>(
+        &self,
+        id: impl std::fmt::Display,
+    ) -> Result<(A, i64), LoadError> {
         let stream = StreamRef::of::<A>(id);
         let loaded = load(&self.shared.pool, std::slice::from_ref(&stream)).await?;
-        let Some((_, cached)) = loaded.into_iter().next() else { return Ok((A::default(), 0)) };
+        let Some((_, cached)) = loaded.into_iter().next() else {
+            return Ok((A::default(), 0));
+        };
         if let Some(unreadable) = cached.unreadable {
             return Err(unreadable.into());
         }
-        let state = typed::<A>(cached.state.as_ref()).cloned().unwrap_or_default();
+        let state = typed::<A>(cached.state.as_ref())
+            .cloned()
+            .unwrap_or_default();
         Ok((state, cached.sequence))
     }
 
@@ -223,10 +277,12 @@ impl EventLog {
 
     /// The event at this position, if there is one.
     pub async fn event_at(&self, position: Position) -> Result<Option<RecordedEvent>, sqlx::Error> {
-        let row = sqlx::query(&format!("select {EVENT_COLUMNS} from events where position = $1"))
-            .bind(position.0)
-            .fetch_optional(&self.shared.pool)
-            .await?;
+        let row = sqlx::query(&format!(
+            "select {EVENT_COLUMNS} from events where position = $1"
+        ))
+        .bind(position.0)
+        .fetch_optional(&self.shared.pool)
+        .await?;
         row.as_ref().map(RecordedEvent::from_row).transpose()
     }
 
@@ -235,7 +291,10 @@ impl EventLog {
         if head == Head::EMPTY {
             return Ok(true);
         }
-        Ok(self.event_at(head.position).await?.is_some_and(|event| event.event_id == head.event_id))
+        Ok(self
+            .event_at(head.position)
+            .await?
+            .is_some_and(|event| event.event_id == head.event_id))
     }
 
     /// The head as committed now.
@@ -262,7 +321,13 @@ impl EventLog {
     /// Accepts nothing new, answers all that was accepted, and stops the tasks. Nothing acknowledged is lost: an
     /// answer is only ever given after the commit.
     pub async fn close(&self) {
-        drop(self.shared.queue.write().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        drop(
+            self.shared
+                .queue
+                .write()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take(),
+        );
         let mut tasks = self.shared.tasks.lock().await;
         while tasks.draining.join_next().await.is_some() {}
         tasks.watching.shutdown().await;

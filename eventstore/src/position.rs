@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Place of an event in the log: 1 for the first, without gaps, in commit order. 0 is "before the first".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Position(pub i64);
 
@@ -42,7 +44,10 @@ pub struct Head {
 
 impl Head {
     /// The head of an empty log.
-    pub const EMPTY: Self = Self { position: Position::START, event_id: Uuid::nil() };
+    pub const EMPTY: Self = Self {
+        position: Position::START,
+        event_id: Uuid::nil(),
+    };
 }
 
 /// The opaque token form, as in the headers `Souk-Position` and `Souk-Min-Position`.
@@ -72,7 +77,10 @@ impl FromStr for Head {
         if position < 0 || (position == 0) != event_id.is_nil() {
             return Err(InvalidToken);
         }
-        Ok(Self { position: Position(position), event_id })
+        Ok(Self {
+            position: Position(position),
+            event_id,
+        })
     }
 }
 
@@ -83,7 +91,10 @@ mod tests {
 
     #[test]
     fn a_token_reads_back_as_the_head_it_names() {
-        let head = Head { position: Position(42), event_id: Uuid::from_u128(7) };
+        let head = Head {
+            position: Position(42),
+            event_id: Uuid::from_u128(7),
+        };
         assert_eq!(head.to_string().parse::<Head>(), Ok(head));
         assert_eq!(Head::EMPTY.to_string().parse::<Head>(), Ok(Head::EMPTY));
     }
@@ -93,7 +104,10 @@ mod tests {
         for text in ["", "42", "AAAA", "%%%", &"A".repeat(500)] {
             assert_eq!(text.parse::<Head>(), Err(InvalidToken), "{text}");
         }
-        let negative = Head { position: Position(-1), event_id: Uuid::from_u128(7) };
+        let negative = Head {
+            position: Position(-1),
+            event_id: Uuid::from_u128(7),
+        };
         assert_eq!(negative.to_string().parse::<Head>(), Err(InvalidToken));
     }
 }

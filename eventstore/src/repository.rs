@@ -6,7 +6,10 @@
 
 use cqrs_es::{
     Aggregate,
-    persist::{PersistedEventRepository, PersistenceError, ReplayStream, SerializedEvent, SerializedSnapshot},
+    persist::{
+        PersistedEventRepository, PersistenceError, ReplayStream, SerializedEvent,
+        SerializedSnapshot,
+    },
 };
 use postgres_es::PostgresEventRepository;
 use serde_json::Value;
@@ -37,7 +40,10 @@ impl LogRepository {
 struct Conflict;
 
 impl PersistedEventRepository for LogRepository {
-    async fn get_events<A: Aggregate>(&self, aggregate_id: &str) -> Result<Vec<SerializedEvent>, PersistenceError> {
+    async fn get_events<A: Aggregate>(
+        &self,
+        aggregate_id: &str,
+    ) -> Result<Vec<SerializedEvent>, PersistenceError> {
         self.reader.get_events::<A>(aggregate_id).await
     }
 
@@ -46,10 +52,15 @@ impl PersistedEventRepository for LogRepository {
         aggregate_id: &str,
         last_sequence: usize,
     ) -> Result<Vec<SerializedEvent>, PersistenceError> {
-        self.reader.get_last_events::<A>(aggregate_id, last_sequence).await
+        self.reader
+            .get_last_events::<A>(aggregate_id, last_sequence)
+            .await
     }
 
-    async fn get_snapshot<A: Aggregate>(&self, _: &str) -> Result<Option<SerializedSnapshot>, PersistenceError> {
+    async fn get_snapshot<A: Aggregate>(
+        &self,
+        _: &str,
+    ) -> Result<Option<SerializedSnapshot>, PersistenceError> {
         Ok(None)
     }
 
@@ -59,11 +70,19 @@ impl PersistedEventRepository for LogRepository {
         snapshot_update: Option<(String, Value, usize)>,
     ) -> Result<(), PersistenceError> {
         if snapshot_update.is_some() {
-            return Err(unknown("the log keeps its own snapshots: use PersistedEventStore::new_event_store"));
+            return Err(unknown(
+                "the log keeps its own snapshots: use PersistedEventStore::new_event_store",
+            ));
         }
-        let Some(first) = events.first() else { return Ok(()) };
+        let Some(first) = events.first() else {
+            return Ok(());
+        };
         let stream = StreamRef::sequence_only(A::TYPE, &first.aggregate_id);
-        let cause = Cause { actor: "cqrs-es".into(), command: first.event_type.clone(), ..Cause::default() };
+        let cause = Cause {
+            actor: "cqrs-es".into(),
+            command: first.event_type.clone(),
+            ..Cause::default()
+        };
         let events = events.to_vec();
         let decide_stream = stream.clone();
         let unit = Unit::new(cause, vec![stream], move |work: &mut Work<'_, Conflict>| {
@@ -83,12 +102,17 @@ impl PersistedEventRepository for LogRepository {
         match self.log.execute(unit).await {
             Ok(_) => Ok(()),
             Err(ExecuteError::Refused(Conflict)) => Err(PersistenceError::OptimisticLockError),
-            Err(ExecuteError::Unavailable(reason)) => Err(PersistenceError::ConnectionError(reason.into())),
+            Err(ExecuteError::Unavailable(reason)) => {
+                Err(PersistenceError::ConnectionError(reason.into()))
+            }
             Err(error) => Err(unknown(&format!("{error:?}"))),
         }
     }
 
-    async fn stream_events<A: Aggregate>(&self, aggregate_id: &str) -> Result<ReplayStream, PersistenceError> {
+    async fn stream_events<A: Aggregate>(
+        &self,
+        aggregate_id: &str,
+    ) -> Result<ReplayStream, PersistenceError> {
         self.reader.stream_events::<A>(aggregate_id).await
     }
 

@@ -72,13 +72,19 @@ pub enum SealError {
 impl MasterKey {
     /// A key from its base64 text (32 bytes).
     pub fn from_base64(text: &str) -> Result<Self, SealError> {
-        let bytes = STANDARD.decode(text.trim()).map_err(|_| SealError::InvalidMasterKey)?;
+        let bytes = STANDARD
+            .decode(text.trim())
+            .map_err(|_| SealError::InvalidMasterKey)?;
         if bytes.len() != KEY_BYTES {
             return Err(SealError::InvalidMasterKey);
         }
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::InvalidMasterKey)?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes)
+            .map_err(|_| SealError::InvalidMasterKey)?;
         let fingerprint = digest::digest(&digest::SHA256, &bytes);
-        Ok(Self { id: URL_SAFE_NO_PAD.encode(&fingerprint.as_ref()[..6]), key: Arc::new(key) })
+        Ok(Self {
+            id: URL_SAFE_NO_PAD.encode(&fingerprint.as_ref()[..6]),
+            key: Arc::new(key),
+        })
     }
 
     /// A new random key, as base64.
@@ -104,13 +110,20 @@ pub struct PersonKey {
 impl PersonKey {
     fn new(person: Uuid, bytes: &[u8]) -> Result<Self, SealError> {
         let key = RandomizedNonceKey::new(&AES_256_GCM, bytes).map_err(|_| SealError::Damaged)?;
-        Ok(Self { person, key: Arc::new(key) })
+        Ok(Self {
+            person,
+            key: Arc::new(key),
+        })
     }
 
     /// Seals `plain` for the place where it will stand: `stream` as `<type>/<id>`, and the field of the event.
     pub fn seal(&self, stream: &str, field: &str, plain: &str) -> Result<Sealed, SealError> {
         let sealed = encrypt(&self.key, &self.place(stream, field), plain.as_bytes())?;
-        Ok(Sealed::new(format!("{VERSION}.{}.{}", self.person.simple(), URL_SAFE_NO_PAD.encode(sealed))))
+        Ok(Sealed::new(format!(
+            "{VERSION}.{}.{}",
+            self.person.simple(),
+            URL_SAFE_NO_PAD.encode(sealed)
+        )))
     }
 
     fn open(&self, stream: &str, field: &str, sealed: &[u8]) -> Result<String, SealError> {
@@ -125,17 +138,23 @@ impl PersonKey {
 
 fn encrypt(key: &RandomizedNonceKey, place: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
     let mut buffer = plain.to_vec();
-    let nonce = key.seal_in_place_append_tag(Aad::from(place.as_bytes()), &mut buffer).map_err(|_| SealError::Damaged)?;
+    let nonce = key
+        .seal_in_place_append_tag(Aad::from(place.as_bytes()), &mut buffer)
+        .map_err(|_| SealError::Damaged)?;
     let mut sealed = nonce.as_ref().to_vec();
     sealed.append(&mut buffer);
     Ok(sealed)
 }
 
 fn decrypt(key: &RandomizedNonceKey, place: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-    let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Damaged)?;
+    let (nonce, ciphertext) = sealed
+        .split_at_checked(NONCE_LEN)
+        .ok_or(SealError::Damaged)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Damaged)?;
     let mut buffer = ciphertext.to_vec();
-    let plain = key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut buffer).map_err(|_| SealError::Damaged)?;
+    let plain = key
+        .open_in_place(nonce, Aad::from(place.as_bytes()), &mut buffer)
+        .map_err(|_| SealError::Damaged)?;
     Ok(plain.to_vec())
 }
 
@@ -150,7 +169,11 @@ pub struct Vault {
 impl Vault {
     /// The vault in this database, wrapped by `master`.
     pub fn new(pool: PgPool, master: MasterKey) -> Self {
-        Self { pool, master, cache: Arc::new(Mutex::new(LruCache::new(KEY_CACHE_ENTRIES))) }
+        Self {
+            pool,
+            master,
+            cache: Arc::new(Mutex::new(LruCache::new(KEY_CACHE_ENTRIES))),
+        }
     }
 
     /// The key of a person, made on first use; refused for somebody who was erased.
@@ -178,21 +201,33 @@ impl Vault {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        self.stored(&[person]).await?.remove(&person).ok_or(SealError::Erased)
+        self.stored(&[person])
+            .await?
+            .remove(&person)
+            .ok_or(SealError::Erased)
     }
 
     /// Opens a sealed text; `None` where the person's key is gone.
-    pub async fn open(&self, sealed: &Sealed, stream: &str, field: &str) -> Result<Option<String>, SealError> {
+    pub async fn open(
+        &self,
+        sealed: &Sealed,
+        stream: &str,
+        field: &str,
+    ) -> Result<Option<String>, SealError> {
         let (person, ciphertext) = parse(sealed)?;
         let key = match self.cached(person) {
             Some(key) => Some(key),
             None => self.stored(&[person]).await?.remove(&person),
         };
-        key.map(|key| key.open(stream, field, &ciphertext)).transpose()
+        key.map(|key| key.open(stream, field, &ciphertext))
+            .transpose()
     }
 
     /// Fetches the keys that opening these texts will need, in one query.
-    pub async fn prepare<'s>(&self, sealed: impl IntoIterator<Item = &'s Sealed>) -> Result<(), SealError> {
+    pub async fn prepare<'s>(
+        &self,
+        sealed: impl IntoIterator<Item = &'s Sealed>,
+    ) -> Result<(), SealError> {
         let mut people: Vec<Uuid> = Vec::new();
         for text in sealed {
             let (person, _) = parse(text)?;
@@ -226,7 +261,11 @@ impl Vault {
                 return Err(SealError::OtherMasterKey(master_key_id));
             }
             let person: Uuid = row.try_get("person_id")?;
-            let bytes = decrypt(&self.master.key, &wrapping_place(person), row.try_get("wrapped_key")?)?;
+            let bytes = decrypt(
+                &self.master.key,
+                &wrapping_place(person),
+                row.try_get("wrapped_key")?,
+            )?;
             keys.insert(person, PersonKey::new(person, &bytes)?);
         }
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -246,7 +285,9 @@ fn parse(sealed: &Sealed) -> Result<(Uuid, Vec<u8>), SealError> {
     match (parts.next(), parts.next(), parts.next()) {
         (Some(VERSION), Some(person), Some(ciphertext)) => {
             let person = Uuid::try_parse(person).map_err(|_| SealError::Damaged)?;
-            let ciphertext = URL_SAFE_NO_PAD.decode(ciphertext).map_err(|_| SealError::Damaged)?;
+            let ciphertext = URL_SAFE_NO_PAD
+                .decode(ciphertext)
+                .map_err(|_| SealError::Damaged)?;
             Ok((person, ciphertext))
         }
         _ => Err(SealError::Damaged),
@@ -261,14 +302,28 @@ mod tests {
     #[test]
     fn a_value_opens_only_where_it_was_sealed() {
         let key = PersonKey::new(Uuid::from_u128(1), &[7; KEY_BYTES]).unwrap();
-        let sealed = key.seal("order/1", "customer_name", "Nguyễn Văn A").unwrap();
+        let sealed = key
+            .seal("order/1", "customer_name", "Nguyễn Văn A")
+            .unwrap();
         let (person, bytes) = parse(&sealed).unwrap();
         assert_eq!(person, Uuid::from_u128(1));
-        assert_eq!(key.open("order/1", "customer_name", &bytes).unwrap(), "Nguyễn Văn A");
-        assert!(key.open("order/2", "customer_name", &bytes).is_err(), "another stream");
-        assert!(key.open("order/1", "shipping_address", &bytes).is_err(), "another field");
+        assert_eq!(
+            key.open("order/1", "customer_name", &bytes).unwrap(),
+            "Nguyễn Văn A"
+        );
+        assert!(
+            key.open("order/2", "customer_name", &bytes).is_err(),
+            "another stream"
+        );
+        assert!(
+            key.open("order/1", "shipping_address", &bytes).is_err(),
+            "another field"
+        );
         let other = PersonKey::new(Uuid::from_u128(2), &[7; KEY_BYTES]).unwrap();
-        assert!(other.open("order/1", "customer_name", &bytes).is_err(), "another person");
+        assert!(
+            other.open("order/1", "customer_name", &bytes).is_err(),
+            "another person"
+        );
         assert!(!sealed.as_str().contains("Nguy"));
     }
 

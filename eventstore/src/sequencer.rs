@@ -38,6 +38,8 @@ mod rules;
 
 /// Most units in one batch.
 const MAX_UNITS_PER_BATCH: usize = 512;
+/// With so many units waiting for loads, no more are taken from the queue, which is bounded itself.
+const MAX_WAITING: usize = 4_096;
 /// A batch is closed once it holds this many events …
 const MAX_EVENTS_PER_BATCH: usize = 5_000;
 /// … or this many bytes of JSON.
@@ -63,7 +65,13 @@ struct Plan {
 impl Plan {
     /// A unit that appends nothing, but whose answer rests on this batch.
     fn push_without_events(&mut self, unit: Unit, failure: Option<Failure>) {
-        self.members.push(Member { unit, end: self.batch.len(), appended: 0, claims: Vec::new(), failure });
+        self.members.push(Member {
+            unit,
+            end: self.batch.len(),
+            appended: 0,
+            claims: Vec::new(),
+            failure,
+        });
     }
 }
 
@@ -94,7 +102,10 @@ pub(crate) struct Sequencer {
     waiting: Vec<Unit>,
     /// Streams being loaded; true once a commit has touched the stream, which makes the load stale.
     loading: HashMap<StreamId, bool>,
-    loads: (mpsc::UnboundedSender<Loaded>, mpsc::UnboundedReceiver<Loaded>),
+    loads: (
+        mpsc::UnboundedSender<Loaded>,
+        mpsc::UnboundedReceiver<Loaded>,
+    ),
     misses: u32,
 }
 
@@ -143,7 +154,7 @@ impl Sequencer {
                 loaded = self.loads.1.recv(), if !self.loading.is_empty() => {
                     if let Some(loaded) = loaded { self.accept_load(loaded); }
                 }
-                unit = self.queue.recv() => match unit {
+                unit = self.queue.recv(), if self.waiting.len() < MAX_WAITING => match unit {
                     Some(unit) => self.ready.push_back(unit),
                     None if self.loading.is_empty() => return false,
                     // closed, but units still wait for their loads
@@ -157,7 +168,7 @@ impl Sequencer {
         while let Ok(loaded) = self.loads.1.try_recv() {
             self.accept_load(loaded);
         }
-        while self.ready.len() < MAX_UNITS_PER_BATCH {
+        while self.ready.len() < MAX_UNITS_PER_BATCH && self.waiting.len() < MAX_WAITING {
             match self.queue.try_recv() {
                 Ok(unit) => self.ready.push_back(unit),
                 Err(_) => break,
@@ -172,7 +183,9 @@ impl Sequencer {
         let mut missing: HashMap<StreamId, StreamRef> = HashMap::new();
         let now = Instant::now();
         while units.len() < MAX_UNITS_PER_BATCH {
-            let Some(unit) = self.ready.pop_front() else { break };
+            let Some(unit) = self.ready.pop_front() else {
+                break;
+            };
             if unit.deadline().is_some_and(|deadline| deadline <= now) {
                 unit.settle(Settlement::Failed(Failure::DeadlinePassed));
                 continue;
@@ -184,7 +197,11 @@ impl Sequencer {
                     missing.insert(stream.id.clone(), stream.clone());
                 }
             }
-            if absent { self.waiting.push(unit) } else { units.push(unit) }
+            if absent {
+                self.waiting.push(unit);
+            } else {
+                units.push(unit);
+            }
         }
         self.start_load(missing.into_values().collect());
         units
@@ -193,11 +210,17 @@ impl Sequencer {
     /// Whether the stream's state is at hand; a stream just made is made to be.
     fn present(&mut self, stream: &StreamRef) -> bool {
         if self.cache.touch(&stream.id) {
-            let typed_here = self.cache.peek(&stream.id).is_some_and(|s| s.state.is_typed());
+            let typed_here = self
+                .cache
+                .peek(&stream.id)
+                .is_some_and(|s| s.state.is_typed());
             return typed_here || !(stream.kind.empty)().is_typed();
         }
         if stream.fresh {
-            self.cache.insert(stream.id.clone(), CachedStream::new(0, (stream.kind.empty)(), 0));
+            self.cache.insert(
+                stream.id.clone(),
+                CachedStream::new(0, (stream.kind.empty)(), 0),
+            );
         }
         stream.fresh
     }
@@ -208,7 +231,8 @@ impl Sequencer {
             return;
         }
         let wanted: Vec<StreamId> = streams.iter().map(|stream| stream.id.clone()).collect();
-        self.loading.extend(wanted.iter().cloned().map(|id| (id, false)));
+        self.loading
+            .extend(wanted.iter().cloned().map(|id| (id, false)));
         let (pool, done) = (self.pool.clone(), self.loads.0.clone());
         tokio::spawn(async move {
             let result = load(&pool, &streams).await;
@@ -228,7 +252,10 @@ impl Sequencer {
             Ok(streams) => {
                 for (id, stream) in streams {
                     // stale ones are asked for again by the units that need them
-                    let better = self.cache.peek(&id).is_none_or(|here| !here.state.is_typed());
+                    let better = self
+                        .cache
+                        .peek(&id)
+                        .is_none_or(|here| !here.state.is_typed());
                     if better && !stale.contains(&id) {
                         self.cache.insert(id, stream);
                     }
@@ -257,7 +284,10 @@ impl Sequencer {
             Ok(writer) => writer,
             Err(reason) => return self.fail(plan, &Failure::Unavailable(reason)),
         };
-        let appended = plan.batch.append_or_verify(self.head, &mut writer.connection).await;
+        let appended = plan
+            .batch
+            .append_or_verify(self.head, &mut writer.connection)
+            .await;
         let backend = writer.backend;
         if matches!(appended, Ok(_) | Err(AppendError::BadBatch(_))) {
             self.writer = Some(writer);
@@ -272,18 +302,23 @@ impl Sequencer {
         let mut missing = Vec::new();
         let mut later = Vec::new();
         for mut unit in units {
-            if plan.batch.len() >= MAX_EVENTS_PER_BATCH || plan.batch.bytes() >= MAX_BYTES_PER_BATCH {
+            if plan.batch.len() >= MAX_EVENTS_PER_BATCH || plan.batch.bytes() >= MAX_BYTES_PER_BATCH
+            {
                 later.push(unit);
                 continue;
             }
-            let unreadable =
-                unit.streams().iter().find_map(|stream| self.cache.peek(&stream.id)?.unreadable.clone());
+            let unreadable = unit
+                .streams()
+                .iter()
+                .find_map(|stream| self.cache.peek(&stream.id)?.unreadable.clone());
             if let Some(unreadable) = unreadable {
                 unit.settle(Settlement::Failed(Failure::Unreadable(unreadable)));
                 continue;
             }
             match unit.decide(&self.cache) {
-                Decision::Accepted(drafted) if rules.must_wait(unit.key(), &drafted) => later.push(unit),
+                Decision::Accepted(drafted) if rules.must_wait(unit.key(), &drafted) => {
+                    later.push(unit);
+                }
                 Decision::Accepted(drafted) => self.draft(&mut plan, &mut rules, unit, drafted),
                 Decision::Refused => plan.push_without_events(unit, None),
                 Decision::Missing(streams) => {
@@ -291,7 +326,9 @@ impl Sequencer {
                     missing.extend(streams);
                     self.waiting.push(unit);
                 }
-                Decision::Unacceptable(reason) => unit.settle(Settlement::Failed(Failure::Unacceptable(reason))),
+                Decision::Unacceptable(reason) => {
+                    unit.settle(Settlement::Failed(Failure::Unacceptable(reason)));
+                }
             }
         }
         self.start_load(missing);
@@ -308,7 +345,11 @@ impl Sequencer {
         }
         rules.admit(unit.key(), &drafted);
         let appended = drafted.events.len();
-        let metadata = if appended == 0 { String::new() } else { unit.cause().to_json() };
+        let metadata = if appended == 0 {
+            String::new()
+        } else {
+            unit.cause().to_json()
+        };
         for event in drafted.events {
             if let Some(cached) = self.cache.peek_mut(&event.stream) {
                 cached.sequence = event.sequence;
@@ -321,13 +362,23 @@ impl Sequencer {
             }
             plan.batch.push_event(event, &metadata);
         }
-        let claims = drafted.claims.iter().map(|claim| plan.batch.push_claim(claim)).collect();
+        let claims = drafted
+            .claims
+            .iter()
+            .map(|claim| plan.batch.push_claim(claim))
+            .collect();
         for (scope, value) in &drafted.releases {
             plan.batch.push_release(scope, value);
         }
         if let Some(key) = unit.key() {
             plan.batch.push_key(key);
         }
-        plan.members.push(Member { unit, end: plan.batch.len(), appended, claims, failure: None });
+        plan.members.push(Member {
+            unit,
+            end: plan.batch.len(),
+            appended,
+            claims,
+            failure: None,
+        });
     }
 }

@@ -24,7 +24,8 @@ pub(crate) struct Snapshot {
 pub(crate) fn snapshot_due(stream: &CachedStream) -> bool {
     let since = stream.sequence - stream.snapshot_at;
     since >= EVENTS_BETWEEN_SNAPSHOTS
-        && since >= EVENTS_BETWEEN_SNAPSHOTS + (stream.state.weight() / STATE_BYTES_PER_EVENT) as i64
+        && since
+            >= EVENTS_BETWEEN_SNAPSHOTS + (stream.state.weight() / STATE_BYTES_PER_EVENT) as i64
 }
 
 impl Snapshot {

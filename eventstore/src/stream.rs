@@ -19,7 +19,10 @@ pub struct StreamId {
 impl StreamId {
     /// The stream of the aggregate `A` with this id.
     pub fn of<A: Decider>(id: impl fmt::Display) -> Self {
-        Self { aggregate_type: A::TYPE.into(), aggregate_id: id.to_string().into() }
+        Self {
+            aggregate_type: A::TYPE.into(),
+            aggregate_id: id.to_string().into(),
+        }
     }
 }
 
@@ -48,19 +51,33 @@ pub struct StreamRef {
 impl StreamRef {
     /// The stream of aggregate `A` with this id.
     pub fn of<A: Decider>(id: impl fmt::Display) -> Self {
-        Self { id: StreamId::of::<A>(id), kind: StreamKind::of::<A>(), fresh: false }
+        Self {
+            id: StreamId::of::<A>(id),
+            kind: StreamKind::of::<A>(),
+            fresh: false,
+        }
     }
 
     /// Like [`Self::of`], for an id that was just made at random, so that nothing needs to be loaded.
     pub fn fresh<A: Decider>(id: impl fmt::Display) -> Self {
-        Self { fresh: true, ..Self::of::<A>(id) }
+        Self {
+            fresh: true,
+            ..Self::of::<A>(id)
+        }
     }
 
     /// A stream of which only the last sequence matters: events are appended to it as they are.
     pub(crate) fn sequence_only(aggregate_type: &str, aggregate_id: &str) -> Self {
         Self {
-            id: StreamId { aggregate_type: aggregate_type.into(), aggregate_id: aggregate_id.into() },
-            kind: StreamKind { state_version: 0, empty: || Box::new(SequenceOnly), restore: |_| None },
+            id: StreamId {
+                aggregate_type: aggregate_type.into(),
+                aggregate_id: aggregate_id.into(),
+            },
+            kind: StreamKind {
+                state_version: 0,
+                empty: || Box::new(SequenceOnly),
+                restore: |_| None,
+            },
             fresh: false,
         }
     }
@@ -93,7 +110,12 @@ impl StreamKind {
 /// The state of one stream. `Any` gives the typed aggregate back.
 pub(crate) trait StreamState: Any + Send {
     /// Applies a stored event.
-    fn apply_stored(&mut self, event_type: &str, event_version: &str, payload: &str) -> Result<(), Unreadable>;
+    fn apply_stored(
+        &mut self,
+        event_type: &str,
+        event_version: &str,
+        payload: &str,
+    ) -> Result<(), Unreadable>;
     /// A copy, for a second command on the same stream within one unit.
     fn duplicate(&self) -> Box<dyn StreamState>;
     /// About how many bytes of memory the state holds.
@@ -112,8 +134,14 @@ pub(crate) trait StreamState: Any + Send {
 pub(crate) struct Typed<A>(pub(crate) A);
 
 impl<A: Decider> StreamState for Typed<A> {
-    fn apply_stored(&mut self, event_type: &str, event_version: &str, payload: &str) -> Result<(), Unreadable> {
-        self.0.evolve(&decode::<A>(event_type, event_version, payload)?);
+    fn apply_stored(
+        &mut self,
+        event_type: &str,
+        event_version: &str,
+        payload: &str,
+    ) -> Result<(), Unreadable> {
+        self.0
+            .evolve(&decode::<A>(event_type, event_version, payload)?);
         Ok(())
     }
 
@@ -165,10 +193,14 @@ impl StreamState for SequenceOnly {
 
 /// The typed aggregate behind an erased state, if it is one of type `A`.
 pub(crate) fn typed<A: Decider>(state: &dyn StreamState) -> Option<&A> {
-    (state as &dyn Any).downcast_ref::<Typed<A>>().map(|typed| &typed.0)
+    (state as &dyn Any)
+        .downcast_ref::<Typed<A>>()
+        .map(|typed| &typed.0)
 }
 
 /// Like [`typed`], to apply an event.
 pub(crate) fn typed_mut<A: Decider>(state: &mut dyn StreamState) -> Option<&mut A> {
-    (state as &mut dyn Any).downcast_mut::<Typed<A>>().map(|typed| &mut typed.0)
+    (state as &mut dyn Any)
+        .downcast_mut::<Typed<A>>()
+        .map(|typed| &mut typed.0)
 }

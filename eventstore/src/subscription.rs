@@ -104,12 +104,18 @@ impl From<sqlx::Error> for HandleError {
     /// What the content of an event makes impossible is poison; everything else about a database passes.
     fn from(error: sqlx::Error) -> Self {
         let by_content = match &error {
-            sqlx::Error::Database(database) => {
-                database.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54")))
+            sqlx::Error::Database(database) => database
+                .code()
+                .is_some_and(|code| matches!(code.get(..2), Some("22" | "23" | "54"))),
+            sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                true
             }
-            sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
             _ => false,
         };
-        if by_content { Self::Poison(error.to_string()) } else { Self::Passing(error.to_string()) }
+        if by_content {
+            Self::Poison(error.to_string())
+        } else {
+            Self::Passing(error.to_string())
+        }
     }
 }

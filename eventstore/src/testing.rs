@@ -26,15 +26,22 @@ impl TestDatabase {
     /// When `DATABASE_URL` is not set or the server does not answer: a test without its database must not pass.
     #[allow(clippy::expect_used, clippy::missing_panics_doc)]
     pub async fn create() -> Self {
-        let url = std::env::var("DATABASE_URL").expect("DATABASE_URL names the server for tests; `make test` sets it");
+        let url = std::env::var("DATABASE_URL")
+            .expect("DATABASE_URL names the server for tests; `make test` sets it");
         let server = PgConnectOptions::from_str(&url).expect("DATABASE_URL is a Postgres URL");
         let name = format!("test_{}", Uuid::new_v4().simple());
         let mut connection = server.connect().await.expect("the test server answers");
-        sqlx::query(&format!("create database {name}")).execute(&mut connection).await.expect("created");
+        sqlx::query(&format!("create database {name}"))
+            .execute(&mut connection)
+            .await
+            .expect("created");
         connection.close().await.expect("closed");
         let this = Self { server, name };
         let mut connection = this.connect().await;
-        sqlx::migrate!("../migrations").run(&mut connection).await.expect("migrated");
+        sqlx::migrate!("../migrations")
+            .run(&mut connection)
+            .await
+            .expect("migrated");
         connection.close().await.expect("closed");
         this
     }
@@ -48,9 +55,16 @@ impl TestDatabase {
     #[allow(clippy::expect_used, clippy::missing_panics_doc)]
     pub async fn behind_proxy(&self) -> (Proxy, PgConnectOptions) {
         let target = (self.server.get_host(), self.server.get_port());
-        let target = tokio::net::lookup_host(target).await.expect("resolves").next().expect("an address");
+        let target = tokio::net::lookup_host(target)
+            .await
+            .expect("resolves")
+            .next()
+            .expect("an address");
         let proxy = Proxy::start(target).await;
-        let options = self.options().host("127.0.0.1").port(proxy.address().port());
+        let options = self
+            .options()
+            .host("127.0.0.1")
+            .port(proxy.address().port());
         (proxy, options)
     }
 
@@ -62,24 +76,37 @@ impl TestDatabase {
     /// A connection to it.
     #[allow(clippy::expect_used, clippy::missing_panics_doc)]
     pub async fn connect(&self) -> PgConnection {
-        self.options().connect().await.expect("the test database answers")
+        self.options()
+            .connect()
+            .await
+            .expect("the test database answers")
     }
 
     /// Opens its log, as a process of its own would.
     #[allow(clippy::expect_used, clippy::missing_panics_doc)]
     pub async fn open_log(&self) -> EventLog {
-        let settings = LogSettings { pool_size: 8, ..LogSettings::new(self.options()) };
+        let settings = LogSettings {
+            pool_size: 8,
+            ..LogSettings::new(self.options())
+        };
         EventLog::open(settings).await.expect("the log opens")
     }
 
     /// Drops it, whoever is still connected.
     #[allow(clippy::expect_used, clippy::missing_panics_doc)]
     pub async fn drop_database(self) {
-        let mut connection = self.server.connect().await.expect("the test server answers");
-        sqlx::query(&format!("drop database if exists {} with (force)", self.name))
-            .execute(&mut connection)
+        let mut connection = self
+            .server
+            .connect()
             .await
-            .expect("dropped");
+            .expect("the test server answers");
+        sqlx::query(&format!(
+            "drop database if exists {} with (force)",
+            self.name
+        ))
+        .execute(&mut connection)
+        .await
+        .expect("dropped");
     }
 }
 
@@ -87,7 +114,11 @@ impl TestDatabase {
 ///
 /// # Panics
 /// When the time is over.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, patience: Duration, mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    patience: Duration,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask().await {

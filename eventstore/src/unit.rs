@@ -5,7 +5,7 @@
 //! times that must stay the same are made outside it. It may ask for streams that it did not name: it is then called
 //! again once they are loaded.
 
-use std::{marker::PhantomData, time::Instant};
+use std::{marker::PhantomData, panic::AssertUnwindSafe, time::Instant};
 
 use chrono::{DateTime, Utc};
 use cqrs_es::DomainEvent;
@@ -123,7 +123,13 @@ impl<T, E> Unit<T, E> {
         streams: Vec<StreamRef>,
         decide: impl Fn(&mut Work<'_, E>) -> Result<T, Halt<E>> + Send + 'static,
     ) -> Self {
-        Self { streams, cause, key: None, deadline: None, decide: Box::new(decide) }
+        Self {
+            streams,
+            cause,
+            key: None,
+            deadline: None,
+            decide: Box::new(decide),
+        }
     }
 
     /// Commits this key with the events; where it was used before, nothing is committed.
@@ -151,13 +157,15 @@ impl<E> Work<'_, E> {
     /// The state of an aggregate as the commands of this unit have left it; the empty state where it has no events.
     pub fn state<A: Decider>(&mut self, id: impl std::fmt::Display) -> Result<&A, Halt<E>> {
         let id = StreamId::of::<A>(id);
-        self.draft.overlay_if_drafted(&id).map_err(Halt::Unacceptable)?;
-        match self.draft.current::<A>(&id) {
-            Some(_) => {}
-            None => {
-                self.draft.missing.push(StreamRef { id, ..StreamRef::of::<A>("") });
-                return Err(Halt::Missing);
-            }
+        self.draft
+            .overlay_if_drafted(&id)
+            .map_err(Halt::Unacceptable)?;
+        if self.draft.current::<A>(&id).is_none() {
+            self.draft.missing.push(StreamRef {
+                id,
+                ..StreamRef::of::<A>("")
+            });
+            return Err(Halt::Missing);
         }
         self.draft.current::<A>(&id).ok_or(Halt::Missing)
     }
@@ -170,23 +178,41 @@ impl<E> Work<'_, E> {
     }
 
     /// Lets the aggregate decide on the command and drafts what it yields. Returns the number of events.
-    pub fn execute<A: Decider>(&mut self, id: impl std::fmt::Display, command: A::Command) -> Result<usize, Halt<E>>
+    pub fn execute<A: Decider>(
+        &mut self,
+        id: impl std::fmt::Display,
+        command: A::Command,
+    ) -> Result<usize, Halt<E>>
     where
         E: From<A::Error>,
     {
         let id = id.to_string();
-        let events = self.state::<A>(&id)?.decide(command).map_err(|error| Halt::Refused(error.into()))?;
+        let events = self
+            .state::<A>(&id)?
+            .decide(command)
+            .map_err(|error| Halt::Refused(error.into()))?;
         let count = events.len();
         let stream = StreamId::of::<A>(&id);
         for event in events {
-            self.draft.push::<A>(&stream, event).map_err(Halt::Unacceptable)?;
+            self.draft
+                .push::<A>(&stream, event)
+                .map_err(Halt::Unacceptable)?;
         }
         Ok(count)
     }
 
     /// Makes `value` in `scope` belong to `owner`; refused at the commit where it belongs to another.
-    pub fn claim(&mut self, scope: impl Into<String>, value: impl Into<String>, owner: impl std::fmt::Display) {
-        self.draft.claims.push(Claim { scope: scope.into(), value: value.into(), owner: owner.to_string() });
+    pub fn claim(
+        &mut self,
+        scope: impl Into<String>,
+        value: impl Into<String>,
+        owner: impl std::fmt::Display,
+    ) {
+        self.draft.claims.push(Claim {
+            scope: scope.into(),
+            value: value.into(),
+            owner: owner.to_string(),
+        });
     }
 
     /// Gives up a claim.
@@ -208,7 +234,9 @@ impl<E> Work<'_, E> {
         if self.draft.next_sequence(&stream.id) != sequence {
             return Ok(false);
         }
-        self.draft.push_stored(stream.id.clone(), event).map_err(Halt::Unacceptable)?;
+        self.draft
+            .push_stored(stream.id.clone(), event)
+            .map_err(Halt::Unacceptable)?;
         Ok(true)
     }
 }
@@ -248,7 +276,11 @@ impl DraftEvent {
                 apply(state);
                 Ok(())
             }
-            None => state.apply_stored(&self.stored.event_type, &self.stored.event_version, &self.stored.payload),
+            None => state.apply_stored(
+                &self.stored.event_type,
+                &self.stored.event_version,
+                &self.stored.payload,
+            ),
         }
     }
 }
@@ -275,13 +307,17 @@ impl Draft<'_> {
     /// A second command on a stream must see the events of the first; the cached state stays untouched until the
     /// whole unit is accepted, so it is copied. Units rarely command one stream twice.
     fn overlay_if_drafted(&mut self, id: &StreamId) -> Result<(), String> {
-        if self.overlays.iter().any(|(stream, _)| stream == id) || !self.events.iter().any(|e| e.stream == *id) {
+        if self.overlays.iter().any(|(stream, _)| stream == id)
+            || !self.events.iter().any(|e| e.stream == *id)
+        {
             return Ok(());
         }
         if let Some(cached) = self.cache.peek(id) {
             let mut state = cached.state.duplicate();
             for event in self.events.iter().filter(|event| event.stream == *id) {
-                event.apply(state.as_mut()).map_err(|error| error.to_string())?;
+                event
+                    .apply(state.as_mut())
+                    .map_err(|error| error.to_string())?;
             }
             self.overlays.push((id.clone(), state));
         }
@@ -290,7 +326,13 @@ impl Draft<'_> {
 
     fn next_sequence(&self, id: &StreamId) -> i64 {
         let committed = self.cache.peek(id).map_or(0, |cached| cached.sequence);
-        committed + self.events.iter().filter(|event| event.stream == *id).count() as i64 + 1
+        committed
+            + self
+                .events
+                .iter()
+                .filter(|event| event.stream == *id)
+                .count() as i64
+            + 1
     }
 
     fn push<A: Decider>(&mut self, stream: &StreamId, event: A::Event) -> Result<(), String> {
@@ -319,14 +361,26 @@ impl Draft<'_> {
         apply: Option<ApplyFn>,
     ) -> Result<(), String> {
         if stored.payload.len() > MAX_EVENT_BYTES {
-            return Err(format!("an event of {} bytes exceeds {MAX_EVENT_BYTES}", stored.payload.len()));
+            return Err(format!(
+                "an event of {} bytes exceeds {MAX_EVENT_BYTES}",
+                stored.payload.len()
+            ));
         }
         if self.events.len() >= MAX_EVENTS_PER_UNIT {
-            return Err(format!("more than {MAX_EVENTS_PER_UNIT} events in one command"));
+            return Err(format!(
+                "more than {MAX_EVENTS_PER_UNIT} events in one command"
+            ));
         }
-        let event = DraftEvent { sequence: self.next_sequence(&stream), stream, stored, apply };
+        let event = DraftEvent {
+            sequence: self.next_sequence(&stream),
+            stream,
+            stored,
+            apply,
+        };
         if let Some((_, state)) = self.overlays.iter_mut().find(|(id, _)| *id == event.stream) {
-            event.apply(state.as_mut()).map_err(|error| error.to_string())?;
+            event
+                .apply(state.as_mut())
+                .map_err(|error| error.to_string())?;
         }
         self.events.push(event);
         Ok(())
@@ -355,7 +409,11 @@ pub(crate) enum Decision {
 /// The fate of a unit, as the sequencer tells it.
 pub(crate) enum Settlement {
     /// What it decided last (an output or a refusal) stands.
-    Final { head: Head, recorded_at: Option<DateTime<Utc>>, appended: usize },
+    Final {
+        head: Head,
+        recorded_at: Option<DateTime<Utc>>,
+        appended: usize,
+    },
     /// It failed for a reason outside the domain.
     Failed(Failure),
 }
@@ -368,7 +426,6 @@ pub(crate) enum Failure {
     Unacceptable(String),
     Unreadable(Unreadable),
     DeadlinePassed,
-    Overloaded,
     Unavailable(String),
     OutcomeUnknown,
 }
@@ -381,7 +438,6 @@ impl<E> From<Failure> for ExecuteError<E> {
             Failure::Unacceptable(reason) => Self::Unacceptable(reason),
             Failure::Unreadable(unreadable) => Self::Unreadable(unreadable),
             Failure::DeadlinePassed => Self::DeadlinePassed,
-            Failure::Overloaded => Self::Overloaded,
             Failure::Unavailable(reason) => Self::Unavailable(reason),
             Failure::OutcomeUnknown => Self::OutcomeUnknown,
         }
@@ -416,7 +472,15 @@ pub(crate) struct Pending<T, E> {
 impl<T, E> Pending<T, E> {
     pub(crate) fn new(unit: Unit<T, E>) -> (Self, oneshot::Receiver<Answer<T, E>>) {
         let (caller, answer) = oneshot::channel();
-        (Self { unit, verdict: None, reloaded: false, caller }, answer)
+        (
+            Self {
+                unit,
+                verdict: None,
+                reloaded: false,
+                caller,
+            },
+            answer,
+        )
     }
 }
 
@@ -457,32 +521,63 @@ impl<T: Send, E: Send> AnyUnit for Pending<T, E> {
             releases: Vec::new(),
             missing: Vec::new(),
         };
-        let mut work = Work { draft, error: PhantomData };
-        let result = (self.unit.decide)(&mut work);
-        let Draft { events, claims, releases, missing, .. } = work.draft;
+        let mut work = Work {
+            draft,
+            error: PhantomData,
+        };
+        // a decision that panics must not take the sequencer, and with it the shop, along; it has changed nothing but
+        // its own draft
+        let decided = std::panic::catch_unwind(AssertUnwindSafe(|| (self.unit.decide)(&mut work)));
+        let result =
+            decided.unwrap_or_else(|_| Err(Halt::Unacceptable("the decision panicked".into())));
+        let Draft {
+            events,
+            claims,
+            releases,
+            missing,
+            ..
+        } = work.draft;
         match result {
             // a closure that swallowed a `Missing` decided on too little: load and ask again
             _ if !missing.is_empty() => Decision::Missing(missing),
             Ok(output) => {
                 self.verdict = Some(Ok(output));
-                Decision::Accepted(Drafted { events, claims, releases })
+                Decision::Accepted(Drafted {
+                    events,
+                    claims,
+                    releases,
+                })
             }
             Err(Halt::Refused(error)) => {
                 self.verdict = Some(Err(error));
                 Decision::Refused
             }
             Err(Halt::Unacceptable(reason)) => Decision::Unacceptable(reason),
-            Err(Halt::Missing) => Decision::Unacceptable("the decision asks for a stream of another type".into()),
+            Err(Halt::Missing) => {
+                Decision::Unacceptable("the decision asks for a stream of another type".into())
+            }
         }
     }
 
     fn settle(self: Box<Self>, settlement: Settlement) {
         let answer = match (settlement, self.verdict) {
-            (Settlement::Final { head, recorded_at, appended }, Some(Ok(output))) => {
-                Ok(Committed { output, head, recorded_at, appended })
-            }
+            (
+                Settlement::Final {
+                    head,
+                    recorded_at,
+                    appended,
+                },
+                Some(Ok(output)),
+            ) => Ok(Committed {
+                output,
+                head,
+                recorded_at,
+                appended,
+            }),
             (Settlement::Final { .. }, Some(Err(error))) => Err(ExecuteError::Refused(error)),
-            (Settlement::Final { .. }, None) => Err(ExecuteError::Unavailable("the command was not decided".into())),
+            (Settlement::Final { .. }, None) => Err(ExecuteError::Unavailable(
+                "the command was not decided".into(),
+            )),
             (Settlement::Failed(failure), _) => Err(failure.into()),
         };
         // a caller that has gone away cancels nothing; its answer is just not heard

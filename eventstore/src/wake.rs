@@ -8,11 +8,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::watch;
 
-use crate::{
-    append::read_head,
-    feed::Feed,
-    position::Position,
-};
+use crate::{append::read_head, feed::Feed, position::Position};
 
 /// Channel of the notifications; the payload is a position.
 const CHANNEL: &str = "souk_log";
@@ -25,7 +21,11 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) async fn notify(pool: PgPool, mut committed: watch::Receiver<Position>) {
     while committed.changed().await.is_ok() {
         let position = *committed.borrow_and_update();
-        let sent = sqlx::query("select pg_notify($1, $2)").bind(CHANNEL).bind(position.to_string()).execute(&pool).await;
+        let sent = sqlx::query("select pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(position.to_string())
+            .execute(&pool)
+            .await;
         if let Err(error) = sent {
             tracing::debug!(%error, "notification not sent; readers poll");
         }
@@ -54,10 +54,9 @@ async fn listen_on(pool: &PgPool, feed: &Feed) -> Result<(), sqlx::Error> {
                     feed.observe(Position(position));
                 }
             }
-            // the connection was lost and is made again at the next call
-            Ok(Ok(None)) => poll(pool, feed).await,
             Ok(Err(error)) => return Err(error),
-            Err(_) => poll(pool, feed).await,
+            // the connection was lost and is made again at the next call, or nothing came for a while
+            Ok(Ok(None)) | Err(_) => poll(pool, feed).await,
         }
     }
 }

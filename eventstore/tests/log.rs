@@ -23,7 +23,11 @@ use uuid::Uuid;
 type Stock = Unit<(), InventoryError>;
 
 fn cause() -> Cause {
-    Cause { correlation_id: "test".into(), command: "Test".into(), ..Cause::default() }
+    Cause {
+        correlation_id: "test".into(),
+        command: "Test".into(),
+        ..Cause::default()
+    }
 }
 
 fn receive(product: ProductId, pieces: u64) -> Stock {
@@ -38,14 +42,25 @@ fn receive(product: ProductId, pieces: u64) -> Stock {
 
 fn reserve(product: ProductId, order: OrderId) -> Stock {
     let quantity = Quantity::parse(1).unwrap();
-    on_inventory(product, InventoryCommand::ReserveStock { product_id: product, order_id: order, quantity })
+    on_inventory(
+        product,
+        InventoryCommand::ReserveStock {
+            product_id: product,
+            order_id: order,
+            quantity,
+        },
+    )
 }
 
 fn on_inventory(product: ProductId, command: InventoryCommand) -> Stock {
-    Unit::new(cause(), vec![StreamRef::of::<Inventory>(product)], move |work| {
-        work.execute::<Inventory>(product, command.clone())?;
-        Ok(())
-    })
+    Unit::new(
+        cause(),
+        vec![StreamRef::of::<Inventory>(product)],
+        move |work| {
+            work.execute::<Inventory>(product, command.clone())?;
+            Ok(())
+        },
+    )
 }
 
 fn product() -> ProductId {
@@ -58,7 +73,10 @@ fn order() -> OrderId {
 
 async fn positions(db: &TestDatabase) -> Vec<i64> {
     let mut connection = db.connect().await;
-    sqlx::query_scalar("select position from events order by position").fetch_all(&mut connection).await.unwrap()
+    sqlx::query_scalar("select position from events order by position")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -70,21 +88,45 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
     log.execute(receive(scarce, 1)).await.unwrap();
     let both = |order: OrderId| {
         let quantity = Quantity::parse(1).unwrap();
-        let streams = vec![StreamRef::of::<Inventory>(plenty), StreamRef::of::<Inventory>(scarce)];
-        Unit::new(cause(), streams, move |work: &mut Work<'_, InventoryError>| {
-            for product_id in [plenty, scarce] {
-                let command = InventoryCommand::ReserveStock { product_id, order_id: order, quantity };
-                work.execute::<Inventory>(product_id, command)?;
-            }
-            Ok(())
-        })
+        let streams = vec![
+            StreamRef::of::<Inventory>(plenty),
+            StreamRef::of::<Inventory>(scarce),
+        ];
+        Unit::new(
+            cause(),
+            streams,
+            move |work: &mut Work<'_, InventoryError>| {
+                for product_id in [plenty, scarce] {
+                    let command = InventoryCommand::ReserveStock {
+                        product_id,
+                        order_id: order,
+                        quantity,
+                    };
+                    work.execute::<Inventory>(product_id, command)?;
+                }
+                Ok(())
+            },
+        )
     };
     let committed = log.execute(both(order())).await.unwrap();
-    assert_eq!((committed.appended, committed.head.position), (2, Position(4)));
+    assert_eq!(
+        (committed.appended, committed.head.position),
+        (2, Position(4))
+    );
     let refused = log.execute(both(order())).await.unwrap_err();
-    assert!(matches!(refused, ExecuteError::Refused(InventoryError::InsufficientStock { available: 0, .. })), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            ExecuteError::Refused(InventoryError::InsufficientStock { available: 0, .. })
+        ),
+        "{refused:?}"
+    );
     let (left, sequence) = log.load::<Inventory>(plenty).await.unwrap();
-    assert_eq!((left.available(), sequence), (4, 2), "the piece of the refused unit was not taken");
+    assert_eq!(
+        (left.available(), sequence),
+        (4, 2),
+        "the piece of the refused unit was not taken"
+    );
     assert_eq!(positions(&db).await, [1, 2, 3, 4]);
     log.close().await;
     db.drop_database().await;
@@ -97,17 +139,35 @@ async fn two_processes_sell_ten_pieces_to_exactly_ten_of_two_hundred_buyers() {
     let (one, two) = (db.open_log().await, db.open_log().await);
     let wanted = product();
     one.execute(receive(wanted, 10)).await.unwrap();
-    let buyers = (0..200).map(|n| if n % 2 == 0 { one.clone() } else { two.clone() }).map(|log: EventLog| async move {
-        log.execute(reserve(wanted, order())).await
-    });
+    let buyers = (0..200)
+        .map(|n| if n % 2 == 0 { one.clone() } else { two.clone() })
+        .map(|log: EventLog| async move { log.execute(reserve(wanted, order())).await });
     let answers = join_all(buyers).await;
     let sold = answers.iter().filter(|answer| answer.is_ok()).count();
     let refused = answers
         .iter()
-        .filter(|a| matches!(a, Err(ExecuteError::Refused(InventoryError::InsufficientStock { .. }))))
+        .filter(|a| {
+            matches!(
+                a,
+                Err(ExecuteError::Refused(
+                    InventoryError::InsufficientStock { .. }
+                ))
+            )
+        })
         .count();
-    assert_eq!((sold, refused), (10, 190), "{:?}", answers.iter().find(|a| !matches!(a, Ok(_) | Err(ExecuteError::Refused(_)))));
-    assert_eq!(positions(&db).await, (1..=11).collect::<Vec<_>>(), "dense positions");
+    assert_eq!(
+        (sold, refused),
+        (10, 190),
+        "{:?}",
+        answers
+            .iter()
+            .find(|a| !matches!(a, Ok(_) | Err(ExecuteError::Refused(_))))
+    );
+    assert_eq!(
+        positions(&db).await,
+        (1..=11).collect::<Vec<_>>(),
+        "dense positions"
+    );
     one.close().await;
     two.close().await;
     db.drop_database().await;
@@ -122,7 +182,13 @@ async fn a_restock_by_another_process_is_seen_by_the_next_request() {
     here.execute(receive(wanted, 1)).await.unwrap();
     here.execute(reserve(wanted, order())).await.unwrap();
     for _ in 0..20 {
-        assert!(matches!(here.execute(reserve(wanted, order())).await, Err(ExecuteError::Refused(_))), "sold out");
+        assert!(
+            matches!(
+                here.execute(reserve(wanted, order())).await,
+                Err(ExecuteError::Refused(_))
+            ),
+            "sold out"
+        );
         there.execute(receive(wanted, 1)).await.unwrap();
         here.execute(reserve(wanted, order())).await.unwrap();
     }
@@ -139,9 +205,24 @@ async fn a_satisfied_command_appends_nothing_and_names_the_head_it_rests_on() {
     log.execute(receive(wanted, 2)).await.unwrap();
     let first = log.execute(reserve(wanted, buyer)).await.unwrap();
     let again = log.execute(reserve(wanted, buyer)).await.unwrap();
-    assert_eq!(again, Committed { output: (), head: first.head, recorded_at: None, appended: 0 });
+    assert_eq!(
+        again,
+        Committed {
+            output: (),
+            head: first.head,
+            recorded_at: None,
+            appended: 0
+        }
+    );
     assert!(log.holds(first.head).await.unwrap());
-    assert!(!log.holds(Head { position: first.head.position, event_id: Uuid::new_v4() }).await.unwrap());
+    assert!(
+        !log.holds(Head {
+            position: first.head.position,
+            event_id: Uuid::new_v4()
+        })
+        .await
+        .unwrap()
+    );
     log.close().await;
     db.drop_database().await;
 }
@@ -166,16 +247,29 @@ async fn an_idempotency_key_commits_with_the_events_and_is_taken_ever_after() {
     });
     let answers = join_all(tries).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-    assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(ExecuteError::KeyTaken))).count(), 19);
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(ExecuteError::KeyTaken)))
+            .count(),
+        19
+    );
     let winner = answers.iter().position(Result::is_ok).unwrap();
-    let stored = two.stored_answer(Uuid::from_u128(7)).await.unwrap().unwrap();
+    let stored = two
+        .stored_answer(Uuid::from_u128(7))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(stored.resource, format!("order {winner}"));
     assert_eq!(stored.head, answers[winner].as_ref().unwrap().head);
     assert_eq!((stored.status, stored.fingerprint), (201, vec![1, 2, 3]));
     assert_eq!(one.stored_answer(Uuid::from_u128(8)).await.unwrap(), None);
     // a refusal is not stored: the key stays free
     let empty = product();
-    let refused = one.execute(reserve(empty, order()).with_key(Some(IdempotencyKey { id: Uuid::from_u128(9), ..key("") })));
+    let refused = one.execute(reserve(empty, order()).with_key(Some(IdempotencyKey {
+        id: Uuid::from_u128(9),
+        ..key("")
+    })));
     assert!(matches!(refused.await, Err(ExecuteError::Refused(_))));
     assert_eq!(one.stored_answer(Uuid::from_u128(9)).await.unwrap(), None);
     one.close().await;
@@ -188,16 +282,24 @@ async fn a_claim_belongs_to_one_owner_until_it_is_released() {
     let db = TestDatabase::create().await;
     let (one, two) = (db.open_log().await, db.open_log().await);
     let claim = |owner: ProductId| {
-        Unit::new(cause(), vec![StreamRef::of::<Inventory>(owner)], move |work: &mut Work<'_, InventoryError>| {
-            work.claim("sku:test", "A-1", owner);
-            Ok(())
-        })
+        Unit::new(
+            cause(),
+            vec![StreamRef::of::<Inventory>(owner)],
+            move |work: &mut Work<'_, InventoryError>| {
+                work.claim("sku:test", "A-1", owner);
+                Ok(())
+            },
+        )
     };
     let release = || {
-        Unit::new(cause(), vec![], move |work: &mut Work<'_, InventoryError>| {
-            work.release("sku:test", "A-1");
-            Ok(())
-        })
+        Unit::new(
+            cause(),
+            vec![],
+            move |work: &mut Work<'_, InventoryError>| {
+                work.release("sku:test", "A-1");
+                Ok(())
+            },
+        )
     };
     let owners: Vec<ProductId> = (0..10).map(|_| product()).collect();
     let tries = owners.iter().enumerate().map(|(n, owner)| {
@@ -207,14 +309,30 @@ async fn a_claim_belongs_to_one_owner_until_it_is_released() {
     });
     let answers = join_all(tries).await;
     let winner = answers.iter().position(Result::is_ok).unwrap();
-    let taken = ExecuteError::ClaimTaken { scope: "sku:test".into(), value: "A-1".into() };
-    assert_eq!(answers.iter().filter(|answer| **answer == Err(taken.clone())).count(), 9, "{answers:?}");
+    let taken = ExecuteError::ClaimTaken {
+        scope: "sku:test".into(),
+        value: "A-1".into(),
+    };
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| **answer == Err(taken.clone()))
+            .count(),
+        9,
+        "{answers:?}"
+    );
     one.execute(claim(owners[winner])).await.unwrap();
-    assert_eq!(one.claim_owner("sku:test", "A-1").await.unwrap(), Some(owners[winner].to_string()));
+    assert_eq!(
+        one.claim_owner("sku:test", "A-1").await.unwrap(),
+        Some(owners[winner].to_string())
+    );
     two.execute(release()).await.unwrap();
     let other = owners[(winner + 1) % 10];
     one.execute(claim(other)).await.unwrap();
-    assert_eq!(two.claim_owner("sku:test", "A-1").await.unwrap(), Some(other.to_string()));
+    assert_eq!(
+        two.claim_owner("sku:test", "A-1").await.unwrap(),
+        Some(other.to_string())
+    );
     one.close().await;
     two.close().await;
     db.drop_database().await;
@@ -229,14 +347,26 @@ async fn one_poison_unit_among_many_fails_alone() {
     log.execute(receive(wanted, 1_000)).await.unwrap();
     let units = (0..256).map(|n| {
         let order = order();
-        let claim = if n == 77 { "nul \u{0} byte".to_owned() } else { format!("fine {n}") };
+        let claim = if n == 77 {
+            "nul \u{0} byte".to_owned()
+        } else {
+            format!("fine {n}")
+        };
         let quantity = Quantity::parse(1).unwrap();
-        let unit = Unit::new(cause(), vec![StreamRef::of::<Inventory>(wanted)], move |work| {
-            work.claim("test", claim.clone(), order);
-            let command = InventoryCommand::ReserveStock { product_id: wanted, order_id: order, quantity };
-            work.execute::<Inventory>(wanted, command)?;
-            Ok::<(), Halt<InventoryError>>(())
-        });
+        let unit = Unit::new(
+            cause(),
+            vec![StreamRef::of::<Inventory>(wanted)],
+            move |work| {
+                work.claim("test", claim.clone(), order);
+                let command = InventoryCommand::ReserveStock {
+                    product_id: wanted,
+                    order_id: order,
+                    quantity,
+                };
+                work.execute::<Inventory>(wanted, command)?;
+                Ok::<(), Halt<InventoryError>>(())
+            },
+        );
         log.execute(unit)
     });
     let answers = join_all(units).await;
@@ -246,9 +376,35 @@ async fn one_poison_unit_among_many_fails_alone() {
             other => assert!(other.is_ok(), "{n}: {other:?}"),
         }
     }
-    assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.reserved(), 255);
+    assert_eq!(
+        log.load::<Inventory>(wanted).await.unwrap().0.reserved(),
+        255
+    );
     assert_eq!(positions(&db).await.len(), 256);
     log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_decision_that_panics_fails_alone() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let panics =
+        Unit::<(), InventoryError>::new(cause(), vec![], |_| panic!("a bug in a decision"));
+    let answers = join_all([
+        log.execute(receive(product(), 1)),
+        log.execute(panics),
+        log.execute(receive(product(), 1)),
+    ])
+    .await;
+    assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
+    assert!(
+        matches!(answers[1], Err(ExecuteError::Unacceptable(_))),
+        "{answers:?}"
+    );
+    assert!(log.accepts_commands());
+    log.close().await;
+    assert!(!log.accepts_commands());
     db.drop_database().await;
 }
 
@@ -258,7 +414,8 @@ async fn a_deadline_that_has_passed_drops_the_command_undecided() {
     let log = db.open_log().await;
     let late = receive(product(), 1).with_deadline(Some(Instant::now()));
     assert_eq!(log.execute(late).await, Err(ExecuteError::DeadlinePassed));
-    let timely = receive(product(), 1).with_deadline(Some(Instant::now() + Duration::from_secs(30)));
+    let timely =
+        receive(product(), 1).with_deadline(Some(Instant::now() + Duration::from_secs(30)));
     assert!(log.execute(timely).await.is_ok());
     assert_eq!(positions(&db).await, [1]);
     log.close().await;
@@ -270,10 +427,14 @@ async fn closing_answers_what_was_accepted_and_refuses_what_comes_later() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
     let wanted = product();
-    let running: Vec<_> = (0..300).map(|_| tokio::spawn({
-        let log = log.clone();
-        async move { log.execute(receive(wanted, 1)).await }
-    })).collect();
+    let running: Vec<_> = (0..300)
+        .map(|_| {
+            tokio::spawn({
+                let log = log.clone();
+                async move { log.execute(receive(wanted, 1)).await }
+            })
+        })
+        .collect();
     tokio::task::yield_now().await;
     log.close().await;
     let mut acknowledged = 0;
@@ -299,7 +460,10 @@ async fn streams_are_loaded_from_snapshots_and_a_snapshot_of_another_version_is_
     let snapshot = eventually("a snapshot", Duration::from_secs(10), || {
         let db = &db;
         async move {
-            sqlx::query_scalar::<_, i64>("select sequence from aggregate_snapshots").fetch_optional(&mut db.connect().await).await.unwrap()
+            sqlx::query_scalar::<_, i64>("select sequence from aggregate_snapshots")
+                .fetch_optional(&mut db.connect().await)
+                .await
+                .unwrap()
         }
     })
     .await;
@@ -307,12 +471,17 @@ async fn streams_are_loaded_from_snapshots_and_a_snapshot_of_another_version_is_
     let (state, sequence) = log.load::<Inventory>(wanted).await.unwrap();
     assert_eq!((state.available(), sequence), (1_600, 1_600));
     // proof that the snapshot is used: a marked one shows through, one of another version does not
-    sqlx::query("update aggregate_snapshots set state = jsonb_set(state::jsonb, '{sold}', '1000')::json")
+    sqlx::query(
+        "update aggregate_snapshots set state = jsonb_set(state::jsonb, '{sold}', '1000')::json",
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.sold(), 1_000);
+    sqlx::query("update aggregate_snapshots set state_version = state_version + 1")
         .execute(&mut connection)
         .await
         .unwrap();
-    assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.sold(), 1_000);
-    sqlx::query("update aggregate_snapshots set state_version = state_version + 1").execute(&mut connection).await.unwrap();
     assert_eq!(log.load::<Inventory>(wanted).await.unwrap().0.sold(), 0);
     connection.close().await.unwrap();
     log.close().await;
@@ -334,8 +503,15 @@ async fn a_stream_with_an_event_of_a_newer_binary_answers_unreadable_and_the_oth
     .execute(&mut db.connect().await)
     .await
     .unwrap();
-    let answers = join_all([log.execute(receive(newer, 1)), log.execute(receive(known, 1))]).await;
-    assert!(matches!(&answers[0], Err(ExecuteError::Unreadable(_))), "{answers:?}");
+    let answers = join_all([
+        log.execute(receive(newer, 1)),
+        log.execute(receive(known, 1)),
+    ])
+    .await;
+    assert!(
+        matches!(&answers[0], Err(ExecuteError::Unreadable(_))),
+        "{answers:?}"
+    );
     assert!(answers[1].is_ok(), "{answers:?}");
     log.close().await;
     db.drop_database().await;
@@ -347,8 +523,18 @@ async fn history_cannot_be_rewritten() {
     let log = db.open_log().await;
     log.execute(receive(product(), 1)).await.unwrap();
     let mut connection = db.connect().await;
-    for statement in ["update events set event_type = 'x'", "delete from events", "truncate events"] {
-        assert!(sqlx::query(statement).execute(&mut connection).await.is_err(), "{statement}");
+    for statement in [
+        "update events set event_type = 'x'",
+        "delete from events",
+        "truncate events",
+    ] {
+        assert!(
+            sqlx::query(statement)
+                .execute(&mut connection)
+                .await
+                .is_err(),
+            "{statement}"
+        );
     }
     log.close().await;
     db.drop_database().await;

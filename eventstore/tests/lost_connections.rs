@@ -25,14 +25,21 @@ fn receive(product: ProductId) -> Unit<(), InventoryError> {
         quantity: Quantity::parse(1).unwrap(),
         reason: None,
     };
-    Unit::new(Cause::default(), vec![StreamRef::of::<Inventory>(product)], move |work| {
-        work.execute::<Inventory>(product, command.clone())?;
-        Ok(())
-    })
+    Unit::new(
+        Cause::default(),
+        vec![StreamRef::of::<Inventory>(product)],
+        move |work| {
+            work.execute::<Inventory>(product, command.clone())?;
+            Ok(())
+        },
+    )
 }
 
 async fn count_events(db: &TestDatabase) -> i64 {
-    sqlx::query_scalar("select count(*) from events").fetch_one(&mut db.connect().await).await.unwrap()
+    sqlx::query_scalar("select count(*) from events")
+        .fetch_one(&mut db.connect().await)
+        .await
+        .unwrap()
 }
 
 /// Edge case 59, committed: the answer to the commit is lost, the commit is not.
@@ -40,7 +47,9 @@ async fn count_events(db: &TestDatabase) -> i64 {
 async fn a_commit_whose_answer_is_lost_is_found_and_acknowledged_once() {
     let db = TestDatabase::create().await;
     let (proxy, through_proxy) = db.behind_proxy().await;
-    let log = EventLog::open(LogSettings::new(through_proxy)).await.unwrap();
+    let log = EventLog::open(LogSettings::new(through_proxy))
+        .await
+        .unwrap();
     let product = ProductId(Uuid::new_v4());
     log.execute(receive(product)).await.unwrap();
 
@@ -49,13 +58,19 @@ async fn a_commit_whose_answer_is_lost_is_found_and_acknowledged_once() {
         let log = log.clone();
         async move { log.execute(receive(product)).await }
     });
-    eventually("the commit", Duration::from_secs(5), || async { (count_events(&db).await == 2).then_some(()) }).await;
+    eventually("the commit", Duration::from_secs(5), || async {
+        (count_events(&db).await == 2).then_some(())
+    })
+    .await;
     proxy.swallow_answers(false);
     proxy.cut();
     let committed = waiting.await.unwrap().unwrap();
     assert_eq!((committed.appended, committed.head.position.0), (1, 2));
     log.execute(receive(product)).await.unwrap();
-    assert_eq!(log.load::<Inventory>(product).await.unwrap().0.available(), 3);
+    assert_eq!(
+        log.load::<Inventory>(product).await.unwrap().0.available(),
+        3
+    );
     log.close().await;
     db.drop_database().await;
 }
@@ -65,35 +80,51 @@ async fn a_commit_whose_answer_is_lost_is_found_and_acknowledged_once() {
 async fn a_commit_that_did_not_take_place_is_made_once() {
     let db = TestDatabase::create().await;
     let (proxy, through_proxy) = db.behind_proxy().await;
-    let log = EventLog::open(LogSettings::new(through_proxy)).await.unwrap();
+    let log = EventLog::open(LogSettings::new(through_proxy))
+        .await
+        .unwrap();
     let product = ProductId(Uuid::new_v4());
     log.execute(receive(product)).await.unwrap();
 
     // somebody holds the lock of the log, so that the append hangs in the middle
     let mut other = db.connect().await;
     let mut held = other.begin().await.unwrap();
-    sqlx::query("select pg_advisory_xact_lock(log_lock())").execute(&mut *held).await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(log_lock())")
+        .execute(&mut *held)
+        .await
+        .unwrap();
     let waiting = tokio::spawn({
         let log = log.clone();
         async move { log.execute(receive(product)).await }
     });
-    eventually("the append waits for the lock", Duration::from_secs(5), || async {
-        let waits: bool = sqlx::query_scalar(
-            "select exists (select 1 from pg_locks l join pg_database d on d.oid = l.database \
+    eventually(
+        "the append waits for the lock",
+        Duration::from_secs(5),
+        || async {
+            let waits: bool = sqlx::query_scalar(
+                "select exists (select 1 from pg_locks l join pg_database d on d.oid = l.database \
              where d.datname = current_database() and locktype = 'advisory' and not granted)",
-        )
-        .fetch_one(&mut db.connect().await)
-        .await
-        .unwrap();
-        waits.then_some(())
-    })
+            )
+            .fetch_one(&mut db.connect().await)
+            .await
+            .unwrap();
+            waits.then_some(())
+        },
+    )
     .await;
     proxy.cut();
     held.rollback().await.unwrap();
     waiting.await.unwrap().unwrap();
-    assert_eq!(count_events(&db).await, 2, "once, not twice: the session that was cut off did not commit later");
+    assert_eq!(
+        count_events(&db).await,
+        2,
+        "once, not twice: the session that was cut off did not commit later"
+    );
     log.execute(receive(product)).await.unwrap();
-    assert_eq!(log.load::<Inventory>(product).await.unwrap().0.available(), 3);
+    assert_eq!(
+        log.load::<Inventory>(product).await.unwrap().0.available(),
+        3
+    );
     log.close().await;
     db.drop_database().await;
 }
@@ -103,7 +134,9 @@ async fn a_commit_that_did_not_take_place_is_made_once() {
 async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
     let db = TestDatabase::create().await;
     let (proxy, through_proxy) = db.behind_proxy().await;
-    let log = EventLog::open(LogSettings::new(through_proxy)).await.unwrap();
+    let log = EventLog::open(LogSettings::new(through_proxy))
+        .await
+        .unwrap();
     let product = ProductId(Uuid::new_v4());
     log.execute(receive(product)).await.unwrap();
 
@@ -112,16 +145,31 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
         let log = log.clone();
         async move { log.execute(receive(product)).await }
     });
-    eventually("the commit", Duration::from_secs(5), || async { (count_events(&db).await == 2).then_some(()) }).await;
+    eventually("the commit", Duration::from_secs(5), || async {
+        (count_events(&db).await == 2).then_some(())
+    })
+    .await;
     proxy.refuse(true);
     proxy.cut();
     assert_eq!(waiting.await.unwrap(), Err(ExecuteError::OutcomeUnknown));
-    assert!(matches!(log.execute(receive(product)).await, Err(ExecuteError::Unavailable(_))), "no database, no decision");
+    assert!(
+        matches!(
+            log.execute(receive(product)).await,
+            Err(ExecuteError::Unavailable(_))
+        ),
+        "no database, no decision"
+    );
     proxy.refuse(false);
     proxy.swallow_answers(false);
     let committed = log.execute(receive(product)).await.unwrap();
-    assert_eq!(committed.head.position.0, 3, "rests on the commit whose answer was lost");
-    assert_eq!(log.load::<Inventory>(product).await.unwrap().0.available(), 3);
+    assert_eq!(
+        committed.head.position.0, 3,
+        "rests on the commit whose answer was lost"
+    );
+    assert_eq!(
+        log.load::<Inventory>(product).await.unwrap().0.available(),
+        3
+    );
     log.close().await;
     db.drop_database().await;
 }
@@ -135,8 +183,14 @@ async fn a_lock_that_is_not_given_up_ends_in_an_honest_refusal() {
     log.execute(receive(product)).await.unwrap();
     let mut other = db.connect().await;
     let mut held = other.begin().await.unwrap();
-    sqlx::query("select pg_advisory_xact_lock(log_lock())").execute(&mut *held).await.unwrap();
-    assert!(matches!(log.execute(receive(product)).await, Err(ExecuteError::Unavailable(_))));
+    sqlx::query("select pg_advisory_xact_lock(log_lock())")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    assert!(matches!(
+        log.execute(receive(product)).await,
+        Err(ExecuteError::Unavailable(_))
+    ));
     assert_eq!(count_events(&db).await, 1);
     held.rollback().await.unwrap();
     log.execute(receive(product)).await.unwrap();

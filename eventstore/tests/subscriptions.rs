@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Notes;
 
 impl Subscriber for Notes {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "notes_v1"
     }
 
@@ -38,7 +38,11 @@ impl Subscriber for Notes {
         Some(event.aggregate_id.to_string())
     }
 
-    async fn handle(&mut self, events: &[Arc<RecordedEvent>], tx: &mut PgConnection) -> Result<(), HandleError> {
+    async fn handle(
+        &mut self,
+        events: &[Arc<RecordedEvent>],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
         for event in events {
             event.decode::<Inventory>()?;
             sqlx::query("insert into notes (position, key) values ($1, $2)")
@@ -62,7 +66,10 @@ async fn database_with_notes() -> TestDatabase {
 
 async fn notes(db: &TestDatabase) -> Vec<i64> {
     // in the order they were written, not sorted
-    sqlx::query_scalar("select position from notes order by ctid").fetch_all(&mut db.connect().await).await.unwrap()
+    sqlx::query_scalar("select position from notes order by ctid")
+        .fetch_all(&mut db.connect().await)
+        .await
+        .unwrap()
 }
 
 async fn receive(log: &EventLog, product: ProductId) -> Head {
@@ -72,15 +79,25 @@ async fn receive(log: &EventLog, product: ProductId) -> Head {
         quantity: Quantity::parse(1).unwrap(),
         reason: None,
     };
-    let unit = Unit::<(), InventoryError>::new(Cause::default(), vec![StreamRef::of::<Inventory>(product)], move |work| {
-        work.execute::<Inventory>(product, command.clone())?;
-        Ok(())
-    });
+    let unit = Unit::<(), InventoryError>::new(
+        Cause::default(),
+        vec![StreamRef::of::<Inventory>(product)],
+        move |work| {
+            work.execute::<Inventory>(product, command.clone())?;
+            Ok(())
+        },
+    );
     log.execute(unit).await.unwrap().head
 }
 
 /// An event as another program would write it, for instance a newer Souk.
-async fn insert(connection: &mut PgConnection, product: ProductId, sequence: i64, event_type: &str, payload: &str) {
+async fn insert(
+    connection: &mut PgConnection,
+    product: ProductId,
+    sequence: i64,
+    event_type: &str,
+    payload: &str,
+) {
     sqlx::query(
         "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
          values ('inventory', $1, $2, $3, '1.0', $4::json, '{}')",
@@ -102,9 +119,19 @@ fn new_product() -> ProductId {
 async fn every_event_is_handled_once_and_in_order_across_two_processes_and_a_take_over() {
     let db = database_with_notes().await;
     let (one, two) = (db.open_log().await, db.open_log().await);
-    let (first, second) = (Subscriptions::new(one.clone()), Subscriptions::new(two.clone()));
+    let (first, second) = (
+        Subscriptions::new(one.clone()),
+        Subscriptions::new(two.clone()),
+    );
     first.spawn(Notes).await;
-    first.wait_for("notes_v1", receive(&one, new_product()).await.position, PATIENCE).await.unwrap();
+    first
+        .wait_for(
+            "notes_v1",
+            receive(&one, new_product()).await.position,
+            PATIENCE,
+        )
+        .await
+        .unwrap();
     second.spawn(Notes).await;
     for n in 0..100 {
         receive(if n % 2 == 0 { &one } else { &two }, new_product()).await;
@@ -114,7 +141,10 @@ async fn every_event_is_handled_once_and_in_order_across_two_processes_and_a_tak
     for _ in 0..20 {
         last = receive(&one, new_product()).await;
     }
-    second.wait_for("notes_v1", last.position, PATIENCE).await.unwrap();
+    second
+        .wait_for("notes_v1", last.position, PATIENCE)
+        .await
+        .unwrap();
     assert_eq!(notes(&db).await, (1..=121).collect::<Vec<_>>());
     second.close().await;
     one.close().await;
@@ -129,20 +159,38 @@ async fn an_instance_that_lost_its_lease_commits_nothing() {
     let log = db.open_log().await;
     let subscriptions = Subscriptions::new(log.clone());
     subscriptions.spawn(Notes).await;
-    subscriptions.wait_for("notes_v1", receive(&log, new_product()).await.position, PATIENCE).await.unwrap();
+    subscriptions
+        .wait_for(
+            "notes_v1",
+            receive(&log, new_product()).await.position,
+            PATIENCE,
+        )
+        .await
+        .unwrap();
     // somebody takes over behind its back: a higher epoch, and the checkpoint moved on
     let head = receive(&log, new_product()).await;
-    subscriptions.wait_for("notes_v1", head.position, PATIENCE).await.unwrap();
+    subscriptions
+        .wait_for("notes_v1", head.position, PATIENCE)
+        .await
+        .unwrap();
     sqlx::query("update subscriptions set epoch = epoch + 1, holder = gen_random_uuid(), lease_until = now() + interval '1 hour'")
         .execute(&mut db.connect().await)
         .await
         .unwrap();
     receive(&log, new_product()).await;
     eventually("it gives way", PATIENCE, || async {
-        subscriptions.statuses().iter().all(|(_, status)| status.state == State::Standby).then_some(())
+        subscriptions
+            .statuses()
+            .iter()
+            .all(|(_, status)| status.state == State::Standby)
+            .then_some(())
     })
     .await;
-    assert_eq!(notes(&db).await, [1, 2], "the third event belongs to the one who leads now");
+    assert_eq!(
+        notes(&db).await,
+        [1, 2],
+        "the third event belongs to the one who leads now"
+    );
     subscriptions.close().await;
     log.close().await;
     db.drop_database().await;
@@ -155,24 +203,67 @@ async fn an_event_of_a_newer_binary_is_handed_over_and_never_parked_or_skipped()
     let log = db.open_log().await;
     let product = new_product();
     receive(&log, product).await;
-    insert(&mut db.connect().await, product, 2, "StockTeleported", r#"{"type":"StockTeleported"}"#).await;
+    insert(
+        &mut db.connect().await,
+        product,
+        2,
+        "StockTeleported",
+        r#"{"type":"StockTeleported"}"#,
+    )
+    .await;
     receive(&log, new_product()).await;
     let subscriptions = Subscriptions::new(log.clone());
     subscriptions.spawn(Notes).await;
     eventually("handed over", PATIENCE, || async {
-        subscriptions.statuses().iter().any(|(_, status)| matches!(status.state, State::HandedOver(_))).then_some(())
+        subscriptions
+            .statuses()
+            .iter()
+            .any(|(_, status)| matches!(status.state, State::HandedOver(_)))
+            .then_some(())
     })
     .await;
-    let mut connection = db.connect().await;
+    let connection = db.connect().await;
     let led = subscription::checkpoints(log.pool()).await.unwrap();
     assert!(!led[0].led, "the lease is free for a newer process");
     assert_eq!(led[0].position, 0, "nothing is skipped");
-    assert!(subscription::parked_keys(log.pool()).await.unwrap().is_empty());
+    assert!(
+        subscription::parked_keys(log.pool())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     assert!(notes(&db).await.is_empty());
     subscriptions.close().await;
     connection.close().await.unwrap();
     log.close().await;
     db.drop_database().await;
+}
+
+/// A later version of [`Notes`] that can read what the first could not.
+struct Lenient;
+impl Subscriber for Lenient {
+    fn name(&self) -> &'static str {
+        "notes_v1"
+    }
+    fn reads(&self) -> &'static [&'static str] {
+        &["inventory"]
+    }
+    fn key(&self, event: &RecordedEvent) -> Option<String> {
+        Some(event.aggregate_id.to_string())
+    }
+    async fn handle(
+        &mut self,
+        events: &[Arc<RecordedEvent>],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        for event in events {
+            sqlx::query("insert into notes values ($1, '')")
+                .bind(event.position.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -181,53 +272,101 @@ async fn a_poison_event_parks_its_key_alone_until_it_is_retried_or_discarded() {
     let log = db.open_log().await;
     let (poisoned, healthy) = (new_product(), new_product());
     receive(&log, poisoned).await;
-    insert(&mut db.connect().await, poisoned, 2, "StockReceived", r#"{"type":"StockReceived","quantity":"many"}"#).await;
+    insert(
+        &mut db.connect().await,
+        poisoned,
+        2,
+        "StockReceived",
+        r#"{"type":"StockReceived","quantity":"many"}"#,
+    )
+    .await;
     receive(&log, healthy).await;
     let subscriptions = Subscriptions::new(log.clone());
     subscriptions.spawn(Notes).await;
     // a later event of the same key waits, those of others do not
-    insert(&mut db.connect().await, poisoned, 3, "StockReceived", r#"{"type":"StockReceived","quantity":"more"}"#).await;
+    insert(
+        &mut db.connect().await,
+        poisoned,
+        3,
+        "StockReceived",
+        r#"{"type":"StockReceived","quantity":"more"}"#,
+    )
+    .await;
     let last = receive(&log, healthy).await;
-    subscriptions.wait_for("notes_v1", last.position, PATIENCE).await.unwrap();
+    subscriptions
+        .wait_for("notes_v1", last.position, PATIENCE)
+        .await
+        .unwrap();
     assert_eq!(notes(&db).await, [1, 3, 5]);
     let parked = subscription::parked_keys(log.pool()).await.unwrap();
     assert_eq!(parked.len(), 1);
-    assert_eq!((parked[0].key.as_str(), parked[0].position, parked[0].events), (poisoned.to_string().as_str(), 2, 2));
-    assert!(parked[0].error.contains("StockReceived"), "{}", parked[0].error);
-    assert!(subscription::is_parked(log.pool(), "notes_v1", &poisoned.to_string()).await.unwrap());
-    assert!(!subscription::is_parked(log.pool(), "notes_v1", &healthy.to_string()).await.unwrap());
+    assert_eq!(
+        (parked[0].key.as_str(), parked[0].position, parked[0].events),
+        (poisoned.to_string().as_str(), 2, 2)
+    );
+    assert!(
+        parked[0].error.contains("StockReceived"),
+        "{}",
+        parked[0].error
+    );
+    assert!(
+        subscription::is_parked(log.pool(), "notes_v1", &poisoned.to_string())
+            .await
+            .unwrap()
+    );
+    assert!(
+        !subscription::is_parked(log.pool(), "notes_v1", &healthy.to_string())
+            .await
+            .unwrap()
+    );
 
     // still poison: retrying leaves everything as it was
-    assert!(subscription::retry(&log, &mut Notes, &poisoned.to_string()).await.is_err());
+    assert!(
+        subscription::retry(&log, &mut Notes, &poisoned.to_string())
+            .await
+            .is_err()
+    );
     assert_eq!(subscription::parked_keys(log.pool()).await.unwrap(), parked);
     // a binary that can read it handles what waited, in order, and the key goes on
-    struct Lenient;
-    impl Subscriber for Lenient {
-        fn name(&self) -> &str {
-            "notes_v1"
-        }
-        fn reads(&self) -> &'static [&'static str] {
-            &["inventory"]
-        }
-        fn key(&self, event: &RecordedEvent) -> Option<String> {
-            Some(event.aggregate_id.to_string())
-        }
-        async fn handle(&mut self, events: &[Arc<RecordedEvent>], tx: &mut PgConnection) -> Result<(), HandleError> {
-            for event in events {
-                sqlx::query("insert into notes values ($1, '')").bind(event.position.0).execute(&mut *tx).await?;
-            }
-            Ok(())
-        }
-    }
-    assert_eq!(subscription::retry(&log, &mut Lenient, &poisoned.to_string()).await.unwrap(), 2);
+    assert_eq!(
+        subscription::retry(&log, &mut Lenient, &poisoned.to_string())
+            .await
+            .unwrap(),
+        2
+    );
     assert_eq!(notes(&db).await, [1, 3, 5, 2, 4]);
-    assert!(subscription::parked_keys(log.pool()).await.unwrap().is_empty());
+    assert!(
+        subscription::parked_keys(log.pool())
+            .await
+            .unwrap()
+            .is_empty()
+    );
 
-    insert(&mut db.connect().await, poisoned, 4, "StockReceived", r#"{"type":"StockReceived","quantity":"lots"}"#).await;
+    insert(
+        &mut db.connect().await,
+        poisoned,
+        4,
+        "StockReceived",
+        r#"{"type":"StockReceived","quantity":"lots"}"#,
+    )
+    .await;
     let last = receive(&log, healthy).await;
-    subscriptions.wait_for("notes_v1", last.position, PATIENCE).await.unwrap();
-    assert_eq!(subscription::discard(log.pool(), "notes_v1", &poisoned.to_string()).await.unwrap(), 1);
-    assert!(subscription::parked_keys(log.pool()).await.unwrap().is_empty());
+    subscriptions
+        .wait_for("notes_v1", last.position, PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(
+        subscription::discard(log.pool(), "notes_v1", &poisoned.to_string())
+            .await
+            .unwrap(),
+        1
+    );
+    assert!(
+        subscription::parked_keys(log.pool())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     subscriptions.close().await;
     log.close().await;
     db.drop_database().await;
@@ -248,7 +387,11 @@ async fn a_log_without_the_event_of_the_checkpoint_stops_the_subscription() {
     let subscriptions = Subscriptions::new(log.clone());
     subscriptions.spawn(Notes).await;
     eventually("stopped", PATIENCE, || async {
-        subscriptions.statuses().iter().any(|(_, status)| matches!(status.state, State::Stopped(_))).then_some(())
+        subscriptions
+            .statuses()
+            .iter()
+            .any(|(_, status)| matches!(status.state, State::Stopped(_)))
+            .then_some(())
     })
     .await;
     assert!(notes(&db).await.is_empty());

@@ -28,7 +28,7 @@ impl Sequencer {
         backend: i32,
     ) {
         match appended {
-            Ok(Appended::Appended { recorded_at }) => self.committed(plan, recorded_at),
+            Ok(Appended::Written { recorded_at }) => self.committed(plan, recorded_at),
             Ok(Appended::Moved) => {
                 self.misses += 1;
                 self.decide_again(plan);
@@ -52,7 +52,11 @@ impl Sequencer {
         for member in plan.members {
             let settlement = match member.failure {
                 Some(failure) => Settlement::Failed(failure),
-                None if member.appended == 0 => Settlement::Final { head: self.head, recorded_at: None, appended: 0 },
+                None if member.appended == 0 => Settlement::Final {
+                    head: self.head,
+                    recorded_at: None,
+                    appended: 0,
+                },
                 None => Settlement::Final {
                     head: plan.batch.head_after(before, member.end),
                     recorded_at,
@@ -66,7 +70,9 @@ impl Sequencer {
             if let Some(stale) = self.loading.get_mut(stream) {
                 *stale = true;
             }
-            let Some(cached) = self.cache.peek_mut(stream) else { continue };
+            let Some(cached) = self.cache.peek_mut(stream) else {
+                continue;
+            };
             if snapshot_due(cached)
                 && let Some(snapshot) = Snapshot::of(stream, cached)
                 && self.snapshots.try_send(snapshot).is_ok()
@@ -75,7 +81,8 @@ impl Sequencer {
             }
         }
         if let Some(recorded_at) = recorded_at {
-            self.feed.publish_committed(plan.batch.into_recorded(before, recorded_at));
+            self.feed
+                .publish_committed(plan.batch.into_recorded(before, recorded_at));
         }
     }
 
@@ -102,14 +109,22 @@ impl Sequencer {
 
     /// Units whose key or claim is taken are answered; the others are decided again.
     fn settle_taken(&mut self, plan: Plan, keys: &[uuid::Uuid], claims: &[i64]) {
-        let claimed: Vec<(String, String)> = claims.iter().filter_map(|index| plan.batch.claim(*index)).collect();
+        let claimed: Vec<(String, String)> = claims
+            .iter()
+            .filter_map(|index| plan.batch.claim(*index))
+            .collect();
         let mut again = Vec::new();
         for member in self.forget(plan) {
             if member.unit.key().is_some_and(|key| keys.contains(&key.id)) {
                 member.unit.settle(Settlement::Failed(Failure::KeyTaken));
-            } else if let Some(at) = claims.iter().position(|index| member.claims.contains(index)) {
+            } else if let Some(at) = claims
+                .iter()
+                .position(|index| member.claims.contains(index))
+            {
                 let (scope, value) = claimed.get(at).cloned().unwrap_or_default();
-                member.unit.settle(Settlement::Failed(Failure::ClaimTaken { scope, value }));
+                member
+                    .unit
+                    .settle(Settlement::Failed(Failure::ClaimTaken { scope, value }));
             } else {
                 again.push(member.unit);
             }
@@ -121,7 +136,11 @@ impl Sequencer {
 
     /// The database refuses something in the batch: halves are tried until the unit at fault stands alone.
     async fn isolate(&mut self, plan: Plan, error: &sqlx::Error) {
-        let mut units: Vec<Unit> = self.forget(plan).into_iter().map(|member| member.unit).collect();
+        let mut units: Vec<Unit> = self
+            .forget(plan)
+            .into_iter()
+            .map(|member| member.unit)
+            .collect();
         if units.len() == 1 {
             if let Some(mut unit) = units.pop() {
                 // a stream that was taken for a new one, or a cached state that is stale: once more, from what is stored
@@ -144,7 +163,12 @@ impl Sequencer {
     async fn load_now(&mut self, units: Vec<Unit>) -> Vec<Unit> {
         let mut absent = Vec::new();
         for unit in &units {
-            absent.extend(unit.streams().iter().filter(|stream| !self.present(stream)).cloned());
+            absent.extend(
+                unit.streams()
+                    .iter()
+                    .filter(|stream| !self.present(stream))
+                    .cloned(),
+            );
         }
         absent.sort_by(|a, b| a.id.cmp(&b.id));
         absent.dedup_by(|a, b| a.id == b.id);
@@ -193,7 +217,9 @@ impl Sequencer {
         backend: i32,
     ) -> Result<Option<chrono::DateTime<chrono::Utc>>, sqlx::Error> {
         let mut writer = Writer::connect(&self.options).await?;
-        let found = batch.find_committed(self.head, Some(backend), &mut writer.connection).await?;
+        let found = batch
+            .find_committed(self.head, Some(backend), &mut writer.connection)
+            .await?;
         self.writer = Some(writer);
         Ok(found)
     }
@@ -202,7 +228,9 @@ impl Sequencer {
     pub(super) async fn take_writer(&mut self) -> Result<Writer, String> {
         match self.writer.take() {
             Some(writer) => Ok(writer),
-            None => Writer::connect(&self.options).await.map_err(|error| error.to_string()),
+            None => Writer::connect(&self.options)
+                .await
+                .map_err(|error| error.to_string()),
         }
     }
 
@@ -210,7 +238,10 @@ impl Sequencer {
     async fn catch_up_or_fail(&mut self) {
         let caught_up = match self.take_writer().await {
             Ok(mut writer) => {
-                let result = self.catch_up(&mut writer.connection).await.map_err(|error| error.to_string());
+                let result = self
+                    .catch_up(&mut writer.connection)
+                    .await
+                    .map_err(|error| error.to_string());
                 if result.is_ok() {
                     self.writer = Some(writer);
                 }
@@ -275,7 +306,11 @@ impl Sequencer {
         let units = self.load_now(units).await;
         let plan = self.decide(units);
         let appended = match plan.batch.append_or_verify(self.head, &mut tx).await {
-            Ok(appended) => tx.commit().await.map(|()| appended).map_err(AppendError::of),
+            Ok(appended) => tx
+                .commit()
+                .await
+                .map(|()| appended)
+                .map_err(AppendError::of),
             Err(error) => {
                 // dropping the transaction rolls it back; a broken session cannot say more than that it is broken
                 drop(tx);
@@ -293,7 +328,9 @@ impl Sequencer {
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
         let mut tx = connection.begin().await?;
-        sqlx::query("select pg_advisory_xact_lock(log_lock())").execute(&mut *tx).await?;
+        sqlx::query("select pg_advisory_xact_lock(log_lock())")
+            .execute(&mut *tx)
+            .await?;
         self.catch_up(&mut tx).await?;
         Ok(tx)
     }

@@ -20,15 +20,22 @@ impl WithinBatch {
     /// gives up a claim that the batch makes.
     pub(super) fn must_wait(&self, key: Option<&IdempotencyKey>, drafted: &Drafted) -> bool {
         key.is_some_and(|key| self.keys.contains(&key.id))
-            || drafted.releases.iter().any(|release| self.claims.contains_key(release))
+            || drafted
+                .releases
+                .iter()
+                .any(|release| self.claims.contains_key(release))
     }
 
     /// The failure of a unit that claims what a unit before it in the batch has claimed for another owner.
     pub(super) fn taken_claim(&self, claims: &[Claim]) -> Option<Failure> {
         claims.iter().find_map(|claim| {
-            let owner = self.claims.get(&(claim.scope.clone(), claim.value.clone()))?;
-            (*owner != claim.owner)
-                .then(|| Failure::ClaimTaken { scope: claim.scope.clone(), value: claim.value.clone() })
+            let owner = self
+                .claims
+                .get(&(claim.scope.clone(), claim.value.clone()))?;
+            (*owner != claim.owner).then(|| Failure::ClaimTaken {
+                scope: claim.scope.clone(),
+                value: claim.value.clone(),
+            })
         })
     }
 
@@ -36,7 +43,10 @@ impl WithinBatch {
     pub(super) fn admit(&mut self, key: Option<&IdempotencyKey>, drafted: &Drafted) {
         self.keys.extend(key.map(|key| key.id));
         for claim in &drafted.claims {
-            self.claims.insert((claim.scope.clone(), claim.value.clone()), claim.owner.clone());
+            self.claims.insert(
+                (claim.scope.clone(), claim.value.clone()),
+                claim.owner.clone(),
+            );
         }
     }
 }

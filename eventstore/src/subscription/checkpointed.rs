@@ -21,12 +21,23 @@ pub(super) struct Checkpointed<S> {
 
 impl<S: Subscriber> Checkpointed<S> {
     pub(super) fn new(subscriber: S, pool: PgPool) -> Self {
-        Self { subscriber, pool, may_have_parked: true }
+        Self {
+            subscriber,
+            pool,
+            may_have_parked: true,
+        }
     }
 
     /// Handles the batch and moves the checkpoint, in one transaction.
-    async fn batch(&mut self, lease: &Lease, after: Head, events: &[Arc<RecordedEvent>]) -> Result<(), HandleError> {
-        let Some(done) = events.last().map(|event| event.head()) else { return Ok(()) };
+    async fn batch(
+        &mut self,
+        lease: &Lease,
+        after: Head,
+        events: &[Arc<RecordedEvent>],
+    ) -> Result<(), HandleError> {
+        let Some(done) = events.last().map(|event| event.head()) else {
+            return Ok(());
+        };
         let mut tx = self.pool.begin().await?;
         let read = self.without_parked(events, &mut tx).await?;
         if !read.is_empty() {
@@ -42,11 +53,15 @@ impl<S: Subscriber> Checkpointed<S> {
         after: Head,
         events: &[Arc<RecordedEvent>],
     ) -> Result<(), HandleError> {
-        let Some(done) = events.last().map(|event| event.head()) else { return Ok(()) };
+        let Some(done) = events.last().map(|event| event.head()) else {
+            return Ok(());
+        };
         let mut tx = self.pool.begin().await?;
         for event in events {
             // events behind one that was just parked must wait, so this is asked anew for each
-            let read = self.without_parked(std::slice::from_ref(event), &mut tx).await?;
+            let read = self
+                .without_parked(std::slice::from_ref(event), &mut tx)
+                .await?;
             if read.is_empty() {
                 continue;
             }
@@ -63,10 +78,18 @@ impl<S: Subscriber> Checkpointed<S> {
         commit(lease, tx, after, done).await
     }
 
-    async fn park(&mut self, event: &RecordedEvent, reason: &str, tx: &mut PgConnection) -> Result<(), HandleError> {
+    async fn park(
+        &mut self,
+        event: &RecordedEvent,
+        reason: &str,
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
         let name = self.subscriber.name();
         let Some(key) = self.subscriber.key(event) else {
-            return Err(HandleError::Stopped(format!("event at position {}: {reason}", event.position)));
+            return Err(HandleError::Stopped(format!(
+                "event at position {}: {reason}",
+                event.position
+            )));
         };
         if parking::count(tx, name).await? >= parking::MAX_PARKED_KEYS {
             return Err(HandleError::Stopped(format!(
@@ -87,8 +110,11 @@ impl<S: Subscriber> Checkpointed<S> {
         tx: &mut PgConnection,
     ) -> Result<Vec<Arc<RecordedEvent>>, HandleError> {
         let types = self.subscriber.reads();
-        let mut read: Vec<Arc<RecordedEvent>> =
-            events.iter().filter(|event| types.contains(&&*event.aggregate_type)).cloned().collect();
+        let mut read: Vec<Arc<RecordedEvent>> = events
+            .iter()
+            .filter(|event| types.contains(&&*event.aggregate_type))
+            .cloned()
+            .collect();
         if read.is_empty() || !self.may_have_parked {
             return Ok(read);
         }
@@ -110,7 +136,12 @@ impl<S: Subscriber> Checkpointed<S> {
     }
 }
 
-async fn commit(lease: &Lease, mut tx: sqlx::PgTransaction<'_>, after: Head, done: Head) -> Result<(), HandleError> {
+async fn commit(
+    lease: &Lease,
+    mut tx: sqlx::PgTransaction<'_>,
+    after: Head,
+    done: Head,
+) -> Result<(), HandleError> {
     if !lease.advance(&mut tx, after, done).await? {
         return Err(HandleError::Fenced);
     }
@@ -120,12 +151,17 @@ async fn commit(lease: &Lease, mut tx: sqlx::PgTransaction<'_>, after: Head, don
 
 /// Handles the events of a parked key again, in order, and lets the key go on. All or nothing: where one still fails,
 /// the key stays parked. Returns how many events were handled.
-pub async fn retry<S: Subscriber>(log: &EventLog, subscriber: &mut S, key: &str) -> Result<usize, HandleError> {
+pub async fn retry<S: Subscriber>(
+    log: &EventLog,
+    subscriber: &mut S,
+    key: &str,
+) -> Result<usize, HandleError> {
     let mut tx = log.background_pool().begin().await?;
     let positions = parking::take(&mut tx, subscriber.name(), key).await?;
     for position in &positions {
         let event = log.event_at(Position(*position)).await?;
-        let event = event.ok_or_else(|| HandleError::Stopped(format!("no event at position {position}")))?;
+        let event = event
+            .ok_or_else(|| HandleError::Stopped(format!("no event at position {position}")))?;
         subscriber.handle(&[Arc::new(event)], &mut tx).await?;
     }
     tx.commit().await?;
@@ -150,7 +186,11 @@ impl<S: Subscriber> Worker for Checkpointed<S> {
     ) -> Result<(), HandleError> {
         match self.batch(lease, after, events).await {
             Err(HandleError::Poison(reason)) => {
-                tracing::warn!(subscription = self.subscriber.name(), reason, "batch refused; handling one by one");
+                tracing::warn!(
+                    subscription = self.subscriber.name(),
+                    reason,
+                    "batch refused; handling one by one"
+                );
                 self.one_by_one(lease, after, events).await
             }
             other => other,

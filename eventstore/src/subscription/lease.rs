@@ -8,9 +8,9 @@ use uuid::Uuid;
 use crate::position::{Head, Position};
 
 /// How long a lease lasts without being renewed: take-over from a dead process takes about this long.
-pub const LEASE_DURATION: Duration = Duration::from_secs(5);
+pub(super) const LEASE_DURATION: Duration = Duration::from_secs(5);
 /// How often it is renewed, and how often others ask for it.
-pub const RENEW_INTERVAL: Duration = Duration::from_millis(1_500);
+pub(super) const RENEW_INTERVAL: Duration = Duration::from_millis(1_500);
 
 /// A lease that was taken; it may have been lost since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,11 @@ pub struct Lease {
 
 impl Lease {
     /// Takes the lease if nobody holds it. Makes the subscription known on its first call.
-    pub(super) async fn take(pool: &PgPool, name: &str, holder: Uuid) -> Result<Option<Self>, sqlx::Error> {
+    pub(super) async fn take(
+        pool: &PgPool,
+        name: &str,
+        holder: Uuid,
+    ) -> Result<Option<Self>, sqlx::Error> {
         sqlx::query("insert into subscriptions (name) values ($1) on conflict (name) do nothing")
             .bind(name)
             .execute(pool)
@@ -39,7 +43,11 @@ impl Lease {
         .bind(LEASE_DURATION.as_secs_f64())
         .fetch_optional(pool)
         .await?;
-        Ok(epoch.map(|epoch| Self { name: name.to_owned(), epoch, holder }))
+        Ok(epoch.map(|epoch| Self {
+            name: name.to_owned(),
+            epoch,
+            holder,
+        }))
     }
 
     /// Extends the lease; false when somebody else has taken it over.
@@ -72,7 +80,10 @@ impl Lease {
             .bind(&self.name)
             .fetch_one(pool)
             .await?;
-        Ok(Head { position: Position(row.try_get("position")?), event_id: row.try_get("event_id")? })
+        Ok(Head {
+            position: Position(row.try_get("position")?),
+            event_id: row.try_get("event_id")?,
+        })
     }
 
     /// Moves the checkpoint from `read` to `done`; false when it is not this lease's any more, or not at `read`.

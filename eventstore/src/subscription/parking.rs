@@ -42,11 +42,13 @@ pub async fn parked_keys(pool: &PgPool) -> Result<Vec<ParkedKey>, sqlx::Error> {
 
 /// Whether this key of a subscription is parked: its row then lags behind what the checkpoint says.
 pub async fn is_parked(pool: &PgPool, subscription: &str, key: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("select exists (select 1 from parked_events where subscription = $1 and key = $2)")
-        .bind(subscription)
-        .bind(key)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar(
+        "select exists (select 1 from parked_events where subscription = $1 and key = $2)",
+    )
+    .bind(subscription)
+    .bind(key)
+    .fetch_one(pool)
+    .await
 }
 
 /// Gives up on the events of a parked key: they are never handled, and the key goes on with its next event. Returns
@@ -66,25 +68,33 @@ pub(super) async fn take(
     subscription: &str,
     key: &str,
 ) -> Result<Vec<i64>, sqlx::Error> {
-    let mut positions: Vec<i64> =
-        sqlx::query_scalar("delete from parked_events where subscription = $1 and key = $2 returning position")
-            .bind(subscription)
-            .bind(key)
-            .fetch_all(connection)
-            .await?;
+    let mut positions: Vec<i64> = sqlx::query_scalar(
+        "delete from parked_events where subscription = $1 and key = $2 returning position",
+    )
+    .bind(subscription)
+    .bind(key)
+    .fetch_all(connection)
+    .await?;
     positions.sort_unstable();
     Ok(positions)
 }
 
-pub(super) async fn keys(connection: &mut PgConnection, subscription: &str) -> Result<HashSet<String>, sqlx::Error> {
-    let keys: Vec<String> = sqlx::query_scalar("select distinct key from parked_events where subscription = $1")
-        .bind(subscription)
-        .fetch_all(connection)
-        .await?;
+pub(super) async fn keys(
+    connection: &mut PgConnection,
+    subscription: &str,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let keys: Vec<String> =
+        sqlx::query_scalar("select distinct key from parked_events where subscription = $1")
+            .bind(subscription)
+            .fetch_all(connection)
+            .await?;
     Ok(keys.into_iter().collect())
 }
 
-pub(super) async fn count(connection: &mut PgConnection, subscription: &str) -> Result<i64, sqlx::Error> {
+pub(super) async fn count(
+    connection: &mut PgConnection,
+    subscription: &str,
+) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("select count(distinct key) from parked_events where subscription = $1")
         .bind(subscription)
         .fetch_one(connection)

@@ -65,7 +65,10 @@ impl Subscriptions {
     pub async fn spawn_worker(&self, worker: impl Worker) {
         self.statuses.set_state(worker.name(), State::Standby);
         let this = self.clone();
-        self.tasks.lock().await.spawn(async move { this.run(worker).await });
+        self.tasks
+            .lock()
+            .await
+            .spawn(async move { this.run(worker).await });
     }
 
     /// States and progress, by name.
@@ -74,8 +77,15 @@ impl Subscriptions {
     }
 
     /// Waits until the named subscription, wherever it runs, has handled everything up to `position`.
-    pub async fn wait_for(&self, name: &str, position: Position, patience: Duration) -> Result<(), WaitError> {
-        self.statuses.wait_for(self.pool(), name, position, patience).await
+    pub async fn wait_for(
+        &self,
+        name: &str,
+        position: Position,
+        patience: Duration,
+    ) -> Result<(), WaitError> {
+        self.statuses
+            .wait_for(self.pool(), name, position, patience)
+            .await
     }
 
     /// Ends all subscriptions after their batch at hand and gives up their leases.
@@ -95,12 +105,13 @@ impl Subscriptions {
             let lease = match Lease::take(self.pool(), &name, self.holder).await {
                 Ok(Some(lease)) => lease,
                 Ok(None) => {
-                    self.follow_other(&name).await;
+                    self.statuses.set_standby(&name);
                     self.pause(RENEW_INTERVAL).await;
                     continue;
                 }
                 Err(error) => {
-                    self.statuses.set_state(&name, State::Retrying(error.to_string()));
+                    self.statuses
+                        .set_state(&name, State::Retrying(error.to_string()));
                     self.pause(RENEW_INTERVAL).await;
                     continue;
                 }
@@ -114,23 +125,16 @@ impl Subscriptions {
         }
     }
 
-    /// While another process leads, its checkpoint is our knowledge of the progress.
-    async fn follow_other(&self, name: &str) {
-        let keep = matches!(
-            self.statuses.all().into_iter().find(|(known, _)| known == name),
-            Some((_, Status { state: State::HandedOver(_), .. }))
-        );
-        if !keep {
-            self.statuses.set_state(name, State::Standby);
-        }
-    }
-
     /// Says how leading ended and stays away as long as that asks for.
     async fn after(&self, name: &str, ended: HandleError) {
         let (state, pause) = match ended {
             HandleError::Fenced => (State::Standby, STAY_AWAY),
-            HandleError::Newer(unreadable) => (State::HandedOver(unreadable.to_string()), STAY_AWAY),
-            HandleError::Stopped(reason) | HandleError::Poison(reason) => (State::Stopped(reason), STOPPED_PAUSE),
+            HandleError::Newer(unreadable) => {
+                (State::HandedOver(unreadable.to_string()), STAY_AWAY)
+            }
+            HandleError::Stopped(reason) | HandleError::Poison(reason) => {
+                (State::Stopped(reason), STOPPED_PAUSE)
+            }
             // only on shutdown and when the lease could not be renewed
             HandleError::Passing(_) => (State::Standby, Duration::ZERO),
         };
@@ -159,7 +163,8 @@ impl Subscriptions {
             match ended {
                 HandleError::Passing(reason) => {
                     tracing::warn!(subscription = lease.name, reason, "trying again");
-                    self.statuses.set_state(&lease.name, State::Retrying(reason));
+                    self.statuses
+                        .set_state(&lease.name, State::Retrying(reason));
                     self.pause(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -187,7 +192,12 @@ impl Subscriptions {
     }
 
     /// Reads and handles batch after batch.
-    async fn follow(&self, lease: &Lease, worker: &mut impl Worker, pause: &mut Duration) -> HandleError {
+    async fn follow(
+        &self,
+        lease: &Lease,
+        worker: &mut impl Worker,
+        pause: &mut Duration,
+    ) -> HandleError {
         let mut at = match worker.start(lease).await {
             Ok(head) => head,
             Err(error) => return error,

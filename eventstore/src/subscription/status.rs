@@ -48,7 +48,12 @@ impl Statuses {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         by_name
             .entry(name.to_owned())
-            .or_insert_with(|| watch::Sender::new(Status { state: State::Standby, head: Head::EMPTY }))
+            .or_insert_with(|| {
+                watch::Sender::new(Status {
+                    state: State::Standby,
+                    head: Head::EMPTY,
+                })
+            })
             .clone()
     }
 
@@ -60,13 +65,27 @@ impl Statuses {
         });
     }
 
+    /// Another process leads. That this one cannot read an event of a newer binary remains worth knowing.
+    pub(super) fn set_standby(&self, name: &str) {
+        self.sender(name).send_if_modified(|status| {
+            let changed = !matches!(status.state, State::Standby | State::HandedOver(_));
+            if changed {
+                status.state = State::Standby;
+            }
+            changed
+        });
+    }
+
     pub(super) fn set_head(&self, name: &str, head: Head) {
         self.sender(name).send_modify(|status| status.head = head);
     }
 
     pub(super) fn all(&self) -> Vec<(String, Status)> {
         let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = by_name.iter().map(|(name, status)| (name.clone(), status.borrow().clone())).collect();
+        let mut all: Vec<_> = by_name
+            .iter()
+            .map(|(name, status)| (name.clone(), status.borrow().clone()))
+            .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
     }
@@ -93,7 +112,10 @@ impl Statuses {
                 return Ok(());
             }
             // another process may lead, or this one only just started
-            if checkpoint_position(pool, name).await?.is_some_and(|at| at >= position) {
+            if checkpoint_position(pool, name)
+                .await?
+                .is_some_and(|at| at >= position)
+            {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -126,7 +148,10 @@ pub enum WaitError {
 
 async fn checkpoint_position(pool: &PgPool, name: &str) -> Result<Option<Position>, sqlx::Error> {
     let position: Option<i64> =
-        sqlx::query_scalar("select position from subscriptions where name = $1").bind(name).fetch_optional(pool).await?;
+        sqlx::query_scalar("select position from subscriptions where name = $1")
+            .bind(name)
+            .fetch_optional(pool)
+            .await?;
     Ok(position.map(Position))
 }
 

@@ -53,7 +53,11 @@ impl Proxy {
                 }
             }
         });
-        Self { address, state, accepting }
+        Self {
+            address,
+            state,
+            accepting,
+        }
     }
 
     /// Where clients connect.
@@ -78,7 +82,9 @@ impl Proxy {
 
     /// Cuts all connections that there are.
     pub fn cut(&self) {
-        self.state.generation.send_modify(|generation| *generation += 1);
+        self.state
+            .generation
+            .send_modify(|generation| *generation += 1);
     }
 }
 
@@ -91,10 +97,16 @@ impl Drop for Proxy {
 
 async fn forward(client: TcpStream, state: Arc<State>) {
     let mut cut = state.generation.subscribe();
-    let Ok(server) = TcpStream::connect(state.target).await else { return };
+    let Ok(server) = TcpStream::connect(state.target).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let questions = async { tokio::io::copy(&mut from_client, &mut to_server).await.map(|_| ()) };
+    let questions = async {
+        tokio::io::copy(&mut from_client, &mut to_server)
+            .await
+            .map(|_| ())
+    };
     let answers = async {
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -103,7 +115,9 @@ async fn forward(client: TcpStream, state: Arc<State>) {
                 return Ok::<(), std::io::Error>(());
             }
             if state.swallow_answers.load(Ordering::SeqCst) {
-                state.swallowed_bytes.fetch_add(count as u64, Ordering::SeqCst);
+                state
+                    .swallowed_bytes
+                    .fetch_add(count as u64, Ordering::SeqCst);
             } else {
                 to_client.write_all(&buffer[..count]).await?;
             }
