@@ -1,1 +1,20 @@
-//! tests
+//! What the whole-system tests stand on: the real server as processes, a client, and readers of the log and of Kafka.
+//!
+//! - [`shop`]: a database, topics and secrets of its own per test; any number of server processes on them.
+//! - [`server`]: one such process: started, paused, stopped, killed.
+//! - [`client`] and [`answer`]: HTTP as any client would do it.
+//! - [`topics`] and [`history`]: what Kafka and the log hold, and that both agree.
+//!
+//! Nothing waits for a fixed time: everything is waited for with a bound. The tests themselves are in `tests/system`,
+//! one file per subject, in one executable, so that it is linked once and the subjects run side by side.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)] // a failed arrangement fails the test
+
+pub mod answer;
+pub mod client;
+pub mod history;
+pub mod server;
+pub mod shop;
+pub mod topics;
+
+pub use eventstore::testing::eventually;

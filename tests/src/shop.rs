@@ -1,0 +1,238 @@
+//! A shop of its own per test: database, topics and secrets that nobody else has, and server processes on them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use eventstore::testing::TestDatabase;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+use crate::{
+    client::Client,
+    history::{self, Event},
+    server::{Server, command},
+    topics::Topics,
+};
+
+/// Password of the people that `souk seed` makes.
+pub const DEMO_PASSWORD: &str = "souk-demo";
+
+/// Few, so that each topic is read quickly; more than one, so that partitioning shows.
+const PARTITIONS: &str = "2";
+
+/// How to open a shop; see [`Shop`].
+#[derive(Default)]
+pub struct Opening {
+    settings: BTreeMap<String, String>,
+    kafka: bool,
+}
+
+impl Opening {
+    /// Sets a variable for all processes of the shop.
+    #[must_use]
+    pub fn set(mut self, variable: &str, value: &str) -> Self {
+        self.settings.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Publishes to the Kafka of `KAFKA_BROKERS`.
+    #[must_use]
+    pub fn with_kafka(mut self) -> Self {
+        self.kafka = true;
+        self
+    }
+
+    /// Makes the database, migrates and seeds it by the server's own commands.
+    pub async fn open(self) -> Shop {
+        let database = TestDatabase::create().await;
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_with(database.options())
+            .await
+            .expect("connects");
+        let prefix = format!("test-{}", Uuid::new_v4().simple());
+        let folder = std::env::temp_dir().join(&prefix);
+        std::fs::create_dir_all(&folder).expect("a folder for output");
+        let mut settings = BTreeMap::from([("DATABASE_URL".to_owned(), database.url())]);
+        for (variable, value) in BASE_SETTINGS {
+            settings.insert((*variable).to_owned(), (*value).to_owned());
+        }
+        settings.insert(
+            "SOUK_MASTER_KEY".into(),
+            STANDARD.encode([Uuid::new_v4().into_bytes(); 2].concat()),
+        );
+        settings.insert(
+            "SOUK_JWT_SECRET".into(),
+            format!("{}{}", Uuid::new_v4(), Uuid::new_v4()),
+        );
+        settings.insert("SOUK_KAFKA_PREFIX".into(), prefix.clone());
+        if self.kafka {
+            settings.insert("KAFKA_BROKERS".into(), brokers());
+        }
+        settings.extend(self.settings);
+        let shop = Shop {
+            database,
+            pool,
+            prefix,
+            folder,
+            settings,
+            servers: AtomicU32::new(0),
+        };
+        shop.run(&["migrate"]).await;
+        shop.run(&["seed"]).await;
+        shop
+    }
+}
+
+/// What every process of every shop is told: cheap passwords, small pools, a free port.
+const BASE_SETTINGS: &[(&str, &str)] = &[
+    ("SOUK_ADDR", "127.0.0.1:0"),
+    ("SOUK_DEMO", "true"),
+    ("SOUK_BCRYPT_COST", "4"),
+    ("SOUK_POOL_SIZE", "6"),
+    ("SOUK_KAFKA_PARTITIONS", PARTITIONS),
+    ("SOUK_PAYMENT_DELAY", "1h"), // a test that is about payments says when
+    ("SOUK_LOG", "info"),
+];
+
+/// The Kafka of the tests.
+pub fn brokers() -> String {
+    std::env::var("KAFKA_BROKERS")
+        .expect("KAFKA_BROKERS names the Kafka for tests; `make test` sets it")
+}
+
+/// A shop: a seeded database of its own, its topics, and the settings that its processes share.
+pub struct Shop {
+    database: TestDatabase,
+    /// For looking at tables.
+    pub pool: PgPool,
+    /// First part of its topics' names.
+    pub prefix: String,
+    folder: PathBuf,
+    settings: BTreeMap<String, String>,
+    servers: AtomicU32,
+}
+
+impl Shop {
+    /// A shop with the usual settings and without Kafka, whose orders are not paid within a test.
+    pub async fn open() -> Self {
+        Self::opening().open().await
+    }
+
+    /// A shop with settings to be chosen.
+    pub fn opening() -> Opening {
+        Opening::default()
+    }
+
+    /// Starts a server process.
+    pub async fn serve(&self) -> Server {
+        self.serve_with(&[]).await
+    }
+
+    /// Starts a server process with some settings of its own.
+    pub async fn serve_with(&self, settings: &[(&str, &str)]) -> Server {
+        let number = self.servers.fetch_add(1, Ordering::Relaxed);
+        let output = self.folder.join(format!("server-{number}.txt"));
+        Server::start(&self.settings_with(settings), output).await
+    }
+
+    /// The settings of a process.
+    pub fn settings_with(&self, own: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut settings = self.settings.clone();
+        settings.extend(
+            own.iter()
+                .map(|(variable, value)| ((*variable).to_owned(), (*value).to_owned())),
+        );
+        settings.insert("SOUK_STATE_DIR".into(), self.folder.display().to_string());
+        settings.into_iter().collect()
+    }
+
+    /// Runs a command of the command line to its end and returns what it printed.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        let output = command(&self.settings_with(&[]), arguments)
+            .output()
+            .await
+            .expect("the command runs");
+        let (told, failed) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(
+            output.status.success(),
+            "souk {arguments:?}: {} {failed}",
+            output.status
+        );
+        told.into_owned()
+    }
+
+    /// A client of this server who is not logged in.
+    pub fn client(&self, server: &Server) -> Client {
+        Client::new(&server.address)
+    }
+
+    /// One of the demo users, such as `admin@example.com`, logged in.
+    pub async fn demo_user(&self, server: &Server, name: &str) -> Client {
+        self.client(server)
+            .log_in(&format!("{name}@example.com"), DEMO_PASSWORD)
+            .await
+    }
+
+    /// The admin of the demo, logged in.
+    pub async fn admin(&self, server: &Server) -> Client {
+        self.demo_user(server, "admin").await
+    }
+
+    /// A new customer, registered and logged in.
+    pub async fn customer(&self, server: &Server) -> Client {
+        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        self.client(server)
+            .register("Test Buyer", &email, DEMO_PASSWORD)
+            .await
+    }
+
+    /// The whole log.
+    pub async fn events(&self) -> Vec<Event> {
+        history::events(&self.pool).await
+    }
+
+    /// The last position of the log.
+    pub async fn head(&self) -> i64 {
+        history::head(&self.pool).await
+    }
+
+    /// Its topics.
+    pub fn topics(&self) -> Topics {
+        Topics::new(&brokers(), &self.prefix)
+    }
+
+    /// Where its processes put their output.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A URL of its database.
+    pub fn database_url(&self) -> String {
+        self.database.url()
+    }
+
+    /// Its database, for a proxy in front of it.
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// Fails unless the log is sound, stock adds up and nothing was paid twice. Then removes the shop's data. A test
+    /// that fails keeps them.
+    pub async fn close(self) {
+        let events = self.events().await;
+        history::assert_log_is_sound(&events);
+        history::assert_stock_adds_up(&events);
+        history::assert_orders_are_paid_at_most_once(&events);
+        self.pool.close().await;
+        self.database.drop_database().await;
+        std::fs::remove_dir_all(&self.folder).expect("removed");
+    }
+}
