@@ -73,7 +73,7 @@ install_packages() {
     [ -z "$packages" ] || fail "still missing or too old after the installation: $packages"
 }
 
-apt_has() { has apt-cache && apt-cache policy "$1" | grep -q 'Candidate: [0-9]'; }
+apt_has() { has apt-cache && [[ $(apt-cache policy "$1") == *"Candidate: "[0-9]* ]]; }
 
 # Rust's own installer, into the checkout.
 download_rustup() {

@@ -69,7 +69,7 @@ postgres_launch() {
         echo "$port" >"$port_file"
         return 0
     fi
-    if tail -n 20 "$folder/server.log" | grep -q 'could not bind'; then rm -f "$port_file"; fi
+    if [[ $(tail -n 20 "$folder/server.log") == *"could not bind"* ]]; then rm -f "$port_file"; fi
     return 1
 }
 
