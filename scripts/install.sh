@@ -75,7 +75,8 @@ install_packages() {
 
 apt_has() { has apt-cache && [[ $(apt-cache policy "$1") == *"Candidate: "[0-9]* ]]; }
 
-# Rust's own installer, into the checkout.
+# Rust's own installer, into the checkout. Here as below it is the version that the workspace is written for: a newer
+# one builds it too, but its lints may ask for more.
 download_rustup() {
     local host part=$LOCAL/rust.part url
     case "$(uname -s)-$(uname -m)" in
@@ -91,7 +92,8 @@ download_rustup() {
     curl --proto '=https' --tlsv1.2 -fsS --retry 3 -o "$part/rustup-init" "$url"
     chmod +x "$part/rustup-init"
     RUSTUP_HOME=$LOCAL/rust/rustup CARGO_HOME=$LOCAL/rust/cargo RUSTUP_INIT_SKIP_PATH_CHECK=yes \
-        "$part/rustup-init" -y -q --no-modify-path --profile minimal --component clippy,rustfmt >/dev/null
+        "$part/rustup-init" -y -q --no-modify-path --default-toolchain "$(rust_needed)" --profile minimal \
+        --component clippy,rustfmt >/dev/null
     rm -rf "$part"
 }
 
@@ -100,9 +102,9 @@ install_rust() {
     if ! has rustup && ! has cargo; then download_rustup; fi
     use_rust
     if ! cargo --version >/dev/null 2>&1; then
-        say "rustup toolchain install stable"
-        rustup -q toolchain install stable --profile minimal --component clippy,rustfmt
-        rustup -q default stable
+        say "installing Rust $(rust_needed) by rustup"
+        rustup -q toolchain install "$(rust_needed)" --profile minimal --component clippy,rustfmt 2>/dev/null
+        rustup -q default "$(rust_needed)" 2>/dev/null
     fi
     rust_is_new_enough || fail "Rust $(rust_needed) or later is needed, here is $(cargo --version). Try: rustup update stable"
 }
