@@ -13,12 +13,19 @@
 //! | `SellStock` (n reserved) | | | − n | + n |
 //! | `ReturnStock` n | | + n | | − n |
 
+mod command;
+mod event;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    command::{InventoryCommand, InventoryError},
+    event::InventoryEvent,
+};
 use crate::{
-    aggregate::{Decider, impl_aggregate, impl_domain_event},
+    aggregate::{Decider, impl_aggregate},
     ids::{OperationId, OrderId, ProductId},
     text::{Quantity, Reason},
 };
@@ -28,99 +35,6 @@ pub const TYPE: &str = "inventory";
 
 /// How many operations back a repetition is recognised.
 pub const REMEMBERED_OPERATIONS: usize = 64;
-
-/// What happened to the stock of a product. `available` is always the number after the event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
-pub enum InventoryEvent {
-    /// Pieces came in.
-    StockReceived {
-        /// Of which product.
-        product_id: ProductId,
-        /// The operation, taken once.
-        operation_id: OperationId,
-        /// How many.
-        quantity: Quantity,
-        /// Pieces that can be reserved now.
-        available: i64,
-        /// Why.
-        reason: Option<Reason>,
-    },
-    /// The number was corrected.
-    StockAdjusted {
-        /// Of which product.
-        product_id: ProductId,
-        /// The operation, taken once.
-        operation_id: OperationId,
-        /// By how many pieces, never zero.
-        delta: i64,
-        /// Pieces that can be reserved now.
-        available: i64,
-        /// Why.
-        reason: Option<Reason>,
-    },
-    /// A correction took `available` below zero: more is promised than is there.
-    StockOversold {
-        /// Of which product.
-        product_id: ProductId,
-        /// How far below.
-        available: i64,
-    },
-    /// Pieces were put aside for an order.
-    StockReserved {
-        /// Of which product.
-        product_id: ProductId,
-        /// For which order.
-        order_id: OrderId,
-        /// How many.
-        quantity: Quantity,
-        /// Pieces that can be reserved now.
-        available: i64,
-    },
-    /// A reservation ended without a sale.
-    StockReleased {
-        /// Of which product.
-        product_id: ProductId,
-        /// Of which order.
-        order_id: OrderId,
-        /// How many.
-        quantity: Quantity,
-        /// Pieces that can be reserved now.
-        available: i64,
-    },
-    /// What an order had reserved was sold.
-    StockSold {
-        /// Of which product.
-        product_id: ProductId,
-        /// To which order.
-        order_id: OrderId,
-        /// How many.
-        quantity: Quantity,
-    },
-    /// Sold pieces went back on the shelf.
-    StockReturned {
-        /// Of which product.
-        product_id: ProductId,
-        /// From which order.
-        order_id: OrderId,
-        /// The operation, taken once.
-        operation_id: OperationId,
-        /// How many.
-        quantity: Quantity,
-        /// Pieces that can be reserved now.
-        available: i64,
-    },
-}
-
-impl_domain_event!(InventoryEvent {
-    StockReceived,
-    StockAdjusted,
-    StockOversold,
-    StockReserved,
-    StockReleased,
-    StockSold,
-    StockReturned,
-});
 
 /// The stock of one product as its events tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,105 +74,6 @@ impl Inventory {
     pub fn reserved_for(&self, order_id: OrderId) -> Option<Quantity> {
         self.reservations.get(&order_id).copied()
     }
-}
-
-/// What can be asked of an inventory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InventoryCommand {
-    /// Take pieces in.
-    ReceiveStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// Names the operation: repeated, it is taken once.
-        operation_id: OperationId,
-        /// How many.
-        quantity: Quantity,
-        /// Why.
-        reason: Option<Reason>,
-    },
-    /// Correct the number by a difference.
-    AdjustStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// Names the operation: repeated, it is taken once.
-        operation_id: OperationId,
-        /// By how many pieces.
-        delta: i64,
-        /// Why.
-        reason: Option<Reason>,
-    },
-    /// Correct the number so that this many can be reserved.
-    SetStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// Names the operation: repeated, it is taken once.
-        operation_id: OperationId,
-        /// How many are to be available.
-        available: i64,
-        /// Why.
-        reason: Option<Reason>,
-    },
-    /// Put pieces aside for an order, in place of what it had reserved before.
-    ReserveStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// For which order.
-        order_id: OrderId,
-        /// How many in all.
-        quantity: Quantity,
-    },
-    /// End an order's reservation, if it has one.
-    ReleaseStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// Of which order.
-        order_id: OrderId,
-    },
-    /// Sell what an order has reserved.
-    SellStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// To which order.
-        order_id: OrderId,
-    },
-    /// Put sold pieces back on the shelf.
-    ReturnStock {
-        /// Of which product.
-        product_id: ProductId,
-        /// From which order.
-        order_id: OrderId,
-        /// Names the operation: repeated, it is taken once.
-        operation_id: OperationId,
-        /// How many.
-        quantity: Quantity,
-    },
-}
-
-/// Why an inventory refuses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InventoryError {
-    /// Fewer pieces can be had than are asked for.
-    #[error("{requested} pieces were asked for, {available} can be had")]
-    InsufficientStock {
-        /// How many were asked for.
-        requested: Quantity,
-        /// How many this order could have; below zero where more is promised than is there.
-        available: i64,
-    },
-    /// The order has nothing reserved.
-    #[error("the order has nothing reserved")]
-    NoReservation,
-    /// More pieces are to come back than were sold.
-    #[error("{requested} pieces were to be returned, {sold} are sold")]
-    NotSold {
-        /// How many were to come back.
-        requested: Quantity,
-        /// How many are sold.
-        sold: i64,
-    },
-    /// A number does not fit in 64 bits.
-    #[error("the number of pieces is too large")]
-    Overflow,
 }
 
 impl_aggregate!(

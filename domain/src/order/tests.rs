@@ -1,6 +1,8 @@
 //! Every command in every state of an order, and what the events carry.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fmt::Write;
+
 use super::*;
 use crate::{
     ids::{PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
@@ -267,7 +269,11 @@ fn every_state_shows_where_it_is_and_where_it_can_go() {
             .join(", ");
         let stock = format!("{:?}", order.stock_if_cancelled());
         let stock = stock.split('(').next().unwrap().to_lowercase();
-        text += &format!("{name}: {status}, {payment}; next: {next}; cancelling: {stock}\n");
+        writeln!(
+            text,
+            "{name}: {status}, {payment}; next: {next}; cancelling: {stock}"
+        )
+        .unwrap();
     }
     let expected = "
 new: pending, awaiting; next: processing, cancelled; cancelling: release

@@ -1,6 +1,8 @@
 //! Every command in every state of a payment, and what the events carry.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::fmt::Write;
+
 use super::*;
 use crate::{
     ids::{PaymentId, RefundId},
@@ -210,11 +212,8 @@ fn the_state_is_derived_from_what_the_gateway_said() {
     for (name, told) in &states()[1..] {
         let payment = given::<Payment>(told);
         let payment = payment.started().unwrap();
-        text += &format!(
-            "{name}: {}, refundable {}\n",
-            payment.state(),
-            payment.refundable()
-        );
+        let (state, refundable) = (payment.state(), payment.refundable());
+        writeln!(text, "{name}: {state}, refundable {refundable}").unwrap();
     }
     let expected = "
 pending: pending, refundable 0.00 USD

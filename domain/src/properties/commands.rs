@@ -1,0 +1,249 @@
+//! Commands at random, of few ids and small numbers, so that they meet.
+
+use std::fmt::Debug;
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use uuid::Uuid;
+
+use super::LONGEST_HISTORY;
+use crate::{
+    aggregate::Decider,
+    ids::{OrderId, PaymentId, ProductId, RefundId, ShipmentId},
+    inventory::InventoryCommand,
+    money::Money,
+    order::{Order, OrderCommand, OrderEvent, PlaceOrder, ShipLine},
+    payment::{PaymentCommand, StartPayment},
+    pricing::PricedItem,
+    product::{Change, ProductCommand},
+    region::{RegionCommand, RegionTerms},
+    sealed::Sealed,
+    testing::{
+        CUSTOMER, ORDER, OTHER_ORDER, PRODUCT, REGION, currency, operation, pieces, rate, reason,
+        sku, title, usd,
+    },
+    text::{CountryCode, Description, ImageUrl, PaymentMethod, Reference},
+};
+
+pub(super) fn many<C: Debug>(command: impl Strategy<Value = C>) -> impl Strategy<Value = Vec<C>> {
+    vec(command, 1..LONGEST_HISTORY)
+}
+
+pub(super) fn region_command() -> impl Strategy<Value = RegionCommand> {
+    let name = || select(vec![title("North"), title("South")]);
+    let country = || {
+        select(vec![
+            CountryCode::parse("VN").unwrap(),
+            CountryCode::parse("SG").unwrap(),
+        ])
+    };
+    let tax = || select(vec![rate(0), rate(1000)]);
+    prop_oneof![
+        (name(), country(), tax(), any::<bool>(), any::<bool>()).prop_map(
+            |(title, country, tax_rate, inside, default)| {
+                RegionCommand::OpenRegion {
+                    region_id: REGION,
+                    title,
+                    country,
+                    currency: currency("VND"),
+                    tax_rate,
+                    prices_include_tax: inside,
+                    default_for_currency: default,
+                }
+            }
+        ),
+        (
+            option::of(name()),
+            option::of(country()),
+            option::of(tax()),
+            any::<Option<bool>>(),
+            any::<Option<bool>>()
+        )
+            .prop_map(
+                |(title, country, tax_rate, prices_include_tax, default_for_currency)| {
+                    RegionCommand::ChangeRegion {
+                        title,
+                        country,
+                        tax_rate,
+                        prices_include_tax,
+                        default_for_currency,
+                    }
+                }
+            ),
+        Just(RegionCommand::DisableRegion),
+        Just(RegionCommand::EnableRegion),
+    ]
+}
+
+pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
+    let name = || select(vec![title("Tee"), title("Cap")]);
+    let text = || {
+        select(vec![
+            Description::parse("").unwrap(),
+            Description::parse("A\nB").unwrap(),
+        ])
+    };
+    let image = || Just(ImageUrl::parse("https://x/1").unwrap());
+    let price = || {
+        select(vec![
+            usd(0),
+            usd(2599),
+            usd(-1),
+            Money::new(1, currency("SGD")),
+        ])
+    };
+    let change = prop_oneof![
+        Just(Change::Keep),
+        Just(Change::Clear),
+        image().prop_map(Change::Set)
+    ];
+    prop_oneof![
+        1 => (name(), text(), option::of(image()), price()).prop_map(|(title, description, image_url, price)| {
+            ProductCommand::CreateProduct {
+                product_id: PRODUCT,
+                region_id: REGION,
+                region_currency: currency("USD"),
+                sku: sku("TEE-1"),
+                title,
+                description,
+                image_url,
+                price,
+            }
+        }),
+        4 => (option::of(name()), option::of(text()), change, option::of(price())).prop_map(
+            |(title, description, image_url, price)| ProductCommand::UpdateProduct { title, description, image_url, price }
+        ),
+        1 => Just(ProductCommand::DeleteProduct),
+    ]
+}
+
+pub(super) fn inventory_command() -> impl Strategy<Value = InventoryCommand> {
+    use InventoryCommand as C;
+    let product_id = PRODUCT;
+    let operation_id = || (0_u128..100).prop_map(operation);
+    let order_id = || (0_u128..5).prop_map(|number| OrderId(Uuid::from_u128(number)));
+    let quantity = || (1_u64..20).prop_map(pieces);
+    let delta = prop_oneof![8 => -30_i64..30, 1 => any::<i64>()];
+    prop_oneof![
+        2 => (operation_id(), quantity()).prop_map(move |(operation_id, quantity)| {
+            C::ReceiveStock { product_id, operation_id, quantity, reason: None }
+        }),
+        1 => (operation_id(), delta.clone()).prop_map(move |(operation_id, delta)| {
+            C::AdjustStock { product_id, operation_id, delta, reason: None }
+        }),
+        1 => (operation_id(), delta).prop_map(move |(operation_id, available)| {
+            C::SetStock { product_id, operation_id, available, reason: None }
+        }),
+        3 => (order_id(), quantity())
+            .prop_map(move |(order_id, quantity)| C::ReserveStock { product_id, order_id, quantity }),
+        1 => order_id().prop_map(move |order_id| C::ReleaseStock { product_id, order_id }),
+        2 => order_id().prop_map(move |order_id| C::SellStock { product_id, order_id }),
+        1 => (order_id(), operation_id(), quantity()).prop_map(move |(order_id, operation_id, quantity)| {
+            C::ReturnStock { product_id, order_id, operation_id, quantity }
+        }),
+    ]
+}
+
+fn place_order() -> impl Strategy<Value = OrderCommand> {
+    let item = |product: u128, quantity, cents| PricedItem {
+        product_id: ProductId(Uuid::from_u128(product)),
+        region_id: REGION,
+        sku: sku("TEE-1"),
+        title: title("Tee"),
+        quantity: pieces(quantity),
+        unit_price: usd(cents),
+    };
+    let items = vec(
+        (0_u128..3, 1_u64..4, Just(999_i64)).prop_map(move |(p, q, c)| item(p, q, c)),
+        1..4,
+    );
+    (items, any::<bool>()).prop_map(|(items, prices_include_tax)| {
+        OrderCommand::PlaceOrder(PlaceOrder {
+            order_id: ORDER,
+            customer_id: CUSTOMER,
+            customer_name: Sealed::new("name"),
+            shipping_address: Sealed::new("address"),
+            terms: RegionTerms {
+                region_id: REGION,
+                currency: currency("USD"),
+                tax_rate: rate(825),
+                prices_include_tax,
+            },
+            payment_method: PaymentMethod::parse("pm_card_visa").unwrap(),
+            items,
+            payment_delay_ms: 60_000,
+            payment_window_ms: 1_800_000,
+        })
+    })
+}
+
+/// Commands for an order that was placed; `ConfirmPayment` mostly with what is due.
+fn order_command(total: i64) -> impl Strategy<Value = OrderCommand> {
+    use OrderCommand as C;
+    let payment_id =
+        || prop_oneof![9 => Just(PaymentId::of(ORDER)), 1 => Just(PaymentId::of(OTHER_ORDER))];
+    let due = prop_oneof![5 => Just(usd(total)), 1 => Just(usd(total - 1))];
+    let back = prop_oneof![4 => (0..=total / 2).prop_map(usd), 1 => Just(usd(total))];
+    let shipment_id = (0_u128..6).prop_map(|number| ShipmentId(Uuid::from_u128(number)));
+    let refund_id = (0_u128..6).prop_map(|number| RefundId(Uuid::from_u128(number)));
+    let line = (1_u32..4, 1_u64..3).prop_map(|(line, quantity)| ShipLine {
+        line,
+        quantity: pieces(quantity),
+    });
+    prop_oneof![
+        3 => (payment_id(), 1_u32..4).prop_map(|(payment_id, attempt)| C::StartPayment { payment_id, attempt }),
+        3 => (payment_id(), due).prop_map(|(payment_id, amount)| C::ConfirmPayment { payment_id, amount }),
+        2 => (payment_id(), 1_u32..4, prop::bool::weighted(0.2)).prop_map(|(payment_id, attempt, last)| {
+            C::DeclinePayment { payment_id, attempt, reason: reason("declined"), last }
+        }),
+        1 => Just(C::GiveUpPayment { reason: reason("late") }),
+        1 => Just(C::CancelOrder { reason: reason("no longer"), requested_by: None }),
+        4 => (shipment_id, vec(line, 0..3)).prop_map(|(shipment_id, lines)| C::ShipItems { shipment_id, lines }),
+        1 => Just(C::DeliverOrder),
+        2 => (refund_id, back).prop_map(|(refund_id, amount)| C::RecordRefund { refund_id, amount }),
+    ]
+}
+
+/// An order and what is asked of it, now and then with another attempt to place it.
+pub(super) fn order_commands() -> impl Strategy<Value = Vec<OrderCommand>> {
+    place_order().prop_flat_map(|place| {
+        let placed = Order::default().decide(place.clone()).unwrap();
+        let [OrderEvent::OrderPlaced { total, .. }] = placed[..] else {
+            panic!("placed")
+        };
+        let command = prop_oneof![20 => order_command(total), 1 => place_order()];
+        vec(command, 0..LONGEST_HISTORY).prop_map(move |rest| [vec![place.clone()], rest].concat())
+    })
+}
+
+pub(super) fn payment_command() -> impl Strategy<Value = PaymentCommand> {
+    use PaymentCommand as C;
+    let reference =
+        || (0..4).prop_map(|number| Reference::parse(&format!("ref_{number}")).unwrap());
+    let refund_id = || (0_u128..4).prop_map(|number| RefundId(Uuid::from_u128(number)));
+    let due = prop_oneof![5 => Just(usd(1000)), 1 => Just(usd(999))];
+    prop_oneof![
+        4 => (1_u32..4).prop_map(|attempt| C::StartPayment(StartPayment {
+            payment_id: PaymentId::of(ORDER),
+            order_id: ORDER,
+            customer_id: CUSTOMER,
+            amount: usd(1000),
+            method: PaymentMethod::parse("pm_card_visa").unwrap(),
+            attempt,
+            deadline_ms: 1_800_000,
+        })),
+        2 => (1_u32..4, reference(), due)
+            .prop_map(|(attempt, reference, amount)| C::RecordCapture { attempt, reference, amount }),
+        3 => (1_u32..4, option::of(reference())).prop_map(|(attempt, reference)| {
+            C::RecordDecline { attempt, reference, reason: reason("declined") }
+        }),
+        1 => Just(C::RequestVoid { reason: reason("no answer") }),
+        1 => option::of(reference()).prop_map(|reference| C::RecordVoid { reference }),
+        1 => (1_u32..9).prop_map(|asked| C::ReportStuck { asked, reason: reason("timeout") }),
+        1 => Just(C::ExpirePayment),
+        3 => (refund_id(), -1_i64..=1000).prop_map(|(refund_id, cents)| {
+            C::RequestRefund { refund_id, amount: usd(cents), reason: reason("cancelled") }
+        }),
+        2 => (refund_id(), reference()).prop_map(|(refund_id, reference)| C::RecordRefund { refund_id, reference }),
+        1 => refund_id().prop_map(|refund_id| C::RecordRefundFailure { refund_id, reason: reason("later") }),
+    ]
+}
