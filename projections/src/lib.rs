@@ -1,1 +1,24 @@
-//! projections
+//! Read models: what queries are answered from, projected from the event log.
+//!
+//! - One module per read model: its projector (a `Subscriber`) and its queries. [`regions`], [`products`], [`orders`],
+//!   [`payments`], [`timeline`].
+//! - [`views`] lists them, makes their schemas and runs them; [`read_models`] is the handle that queries go through.
+//! - [`page`] is how lists are paged.
+//!
+//! Guarantees: a view and its checkpoint commit together, so each event is taken exactly once; every value written is
+//! a result of the history (set, never added to what is there without the sequence that proves it is next); personal
+//! data stays sealed; an event that cannot be read parks its own key and nothing else.
+
+mod decode;
+pub mod orders;
+pub mod page;
+pub mod payments;
+pub mod products;
+pub mod publisher;
+pub mod read_models;
+pub mod regions;
+pub mod timeline;
+pub mod views;
+
+pub use read_models::{QueryError, ReadModels};
+pub use views::{View, migrate_views, spawn_all};

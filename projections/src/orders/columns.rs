@@ -1,0 +1,180 @@
+//! Rows of orders as the arrays that a statement takes, one per column.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::order::{OrderEvent, OrderLine};
+use uuid::Uuid;
+
+use super::state::OrderState;
+use crate::decode::Decoded;
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// What never changes of new orders, column by column.
+#[derive(Default)]
+pub(super) struct FrozenColumns<'e> {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) customer_ids: Vec<Uuid>,
+    pub(super) customer_names: Vec<&'e str>,
+    pub(super) shipping_addresses: Vec<&'e str>,
+    pub(super) region_ids: Vec<Uuid>,
+    pub(super) currencies: Vec<&'e str>,
+    pub(super) tax_rates: Vec<i32>,
+    pub(super) prices_include_tax: Vec<bool>,
+    pub(super) payment_methods: Vec<&'e str>,
+    pub(super) subtotals: Vec<i64>,
+    pub(super) discounts: Vec<i64>,
+    pub(super) taxes: Vec<i64>,
+    pub(super) totals: Vec<i64>,
+    pub(super) payments_due_at: Vec<DateTime<Utc>>,
+    pub(super) created_at: Vec<DateTime<Utc>>,
+}
+
+impl<'e> FrozenColumns<'e> {
+    /// Takes an `OrderPlaced`; there is no other event that makes an order.
+    pub(super) fn push(
+        &mut self,
+        decoded: &'e Decoded<OrderEvent>,
+        line_columns: &mut LineColumns<'e>,
+    ) {
+        let OrderEvent::OrderPlaced {
+            order_id: _,
+            customer_id,
+            customer_name,
+            shipping_address,
+            region_id,
+            currency,
+            tax_rate,
+            prices_include_tax,
+            payment_method,
+            lines,
+            subtotal,
+            discount,
+            tax,
+            total,
+            payment_delay_ms,
+            payment_window_ms: _,
+        } = &decoded.event
+        else {
+            return;
+        };
+        self.ids.push(decoded.id);
+        self.customer_ids.push(customer_id.0);
+        self.customer_names.push(customer_name.as_str());
+        self.shipping_addresses.push(shipping_address.as_str());
+        self.region_ids.push(region_id.0);
+        self.currencies.push(currency.code());
+        self.tax_rates.push(tax_rate.basis_points() as i32);
+        self.prices_include_tax.push(*prices_include_tax);
+        self.payment_methods.push(payment_method.as_str());
+        self.subtotals.push(*subtotal);
+        self.discounts.push(*discount);
+        self.taxes.push(*tax);
+        self.totals.push(*total);
+        self.payments_due_at
+            .push(after(decoded.at, *payment_delay_ms));
+        self.created_at.push(decoded.at);
+        for line in lines {
+            line_columns.push(decoded.id, line);
+        }
+    }
+}
+
+/// The moment so many milliseconds later; the last one there is, where that is too far.
+pub(crate) fn after(at: DateTime<Utc>, milliseconds: u64) -> DateTime<Utc> {
+    let delay = i64::try_from(milliseconds)
+        .ok()
+        .and_then(TimeDelta::try_milliseconds);
+    delay
+        .and_then(|delay| at.checked_add_signed(delay))
+        .unwrap_or(LAST_MOMENT)
+}
+
+/// The end of the year 9999: what every program can write as a date.
+const LAST_MOMENT: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(moment) => moment,
+    None => DateTime::<Utc>::MAX_UTC,
+};
+
+/// What moves of orders, column by column.
+#[derive(Default)]
+pub(super) struct MovingColumns<'s> {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) statuses: Vec<&'static str>,
+    pub(super) payment_statuses: Vec<&'static str>,
+    pub(super) payment_ids: Vec<Option<Uuid>>,
+    pub(super) paid: Vec<Option<i64>>,
+    pub(super) paid_at: Vec<Option<DateTime<Utc>>>,
+    pub(super) refunded: Vec<i64>,
+    pub(super) cancellation_requested: Vec<bool>,
+    pub(super) cancellation_reasons: Vec<Option<&'s str>>,
+    pub(super) sequences: Vec<i64>,
+    pub(super) updated_at: Vec<DateTime<Utc>>,
+}
+
+impl<'s> MovingColumns<'s> {
+    pub(super) fn push(&mut self, id: Uuid, state: &'s OrderState) {
+        self.ids.push(id);
+        self.statuses.push(state.status.as_str());
+        self.payment_statuses.push(state.payment_status.as_str());
+        self.payment_ids.push(state.payment_id);
+        self.paid.push(state.paid);
+        self.paid_at.push(state.paid_at);
+        self.refunded.push(state.refunded);
+        self.cancellation_requested
+            .push(state.cancellation_requested);
+        self.cancellation_reasons
+            .push(state.cancellation_reason.as_deref());
+        self.sequences.push(state.sequence);
+        self.updated_at.push(state.updated_at);
+    }
+
+    /// Binds all but the ids, in the order of both statements.
+    pub(super) fn bind<'q>(self, query: Query<'q>) -> Query<'q>
+    where
+        's: 'q,
+    {
+        query
+            .bind(self.statuses)
+            .bind(self.payment_statuses)
+            .bind(self.payment_ids)
+            .bind(self.paid)
+            .bind(self.paid_at)
+            .bind(self.refunded)
+            .bind(self.cancellation_requested)
+            .bind(self.cancellation_reasons)
+            .bind(self.sequences)
+            .bind(self.updated_at)
+    }
+}
+
+/// The lines of new orders, column by column.
+#[derive(Default)]
+pub(super) struct LineColumns<'e> {
+    pub(super) order_ids: Vec<Uuid>,
+    pub(super) numbers: Vec<i32>,
+    pub(super) product_ids: Vec<Uuid>,
+    pub(super) skus: Vec<&'e str>,
+    pub(super) titles: Vec<&'e str>,
+    pub(super) quantities: Vec<i64>,
+    pub(super) unit_prices: Vec<i64>,
+    pub(super) discounts: Vec<i64>,
+    pub(super) nets: Vec<i64>,
+    pub(super) taxes: Vec<i64>,
+    pub(super) grosses: Vec<i64>,
+}
+
+impl<'e> LineColumns<'e> {
+    pub(super) fn push(&mut self, order_id: Uuid, line: &'e OrderLine) {
+        self.order_ids.push(order_id);
+        self.numbers.push(line.line as i32);
+        self.product_ids.push(line.product_id.0);
+        self.skus.push(line.sku.as_str());
+        self.titles.push(line.title.as_str());
+        self.quantities.push(line.quantity.into());
+        self.unit_prices.push(line.unit_price);
+        self.discounts.push(line.discount);
+        self.nets.push(line.net);
+        self.taxes.push(line.tax);
+        self.grosses.push(line.gross);
+    }
+}

@@ -1,0 +1,129 @@
+//! The catalogue with its stock as a read model.
+//!
+//! Two tables, because two aggregates feed them: products change rarely, their stock with every order. A batch is folded
+//! over the rows it touches and written back whole, one statement per table, so a thousand reservations of one hot
+//! product are one update. An event that a row has taken (by its sequence) changes nothing. Keyed by product.
+
+mod catalogue;
+mod queries;
+mod stock;
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    inventory::{self, Inventory},
+    product::{self, Product},
+};
+use eventstore::{
+    event::RecordedEvent,
+    subscription::{HandleError, Subscriber},
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+pub use self::queries::{LOW_STOCK, PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
+use self::{catalogue::ProductRow, stock::StockRow};
+use crate::{
+    decode::decode,
+    views::{Schema, View},
+};
+
+/// Projects the catalogue and the stock.
+pub struct ProductsProjector {
+    schema: Schema,
+}
+
+impl ProductsProjector {
+    /// Into the schema of this version.
+    pub fn new() -> Self {
+        Self {
+            schema: View::Products.schema(),
+        }
+    }
+
+    async fn handle_products(
+        &self,
+        events: &[&RecordedEvent],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        let decoded = events
+            .iter()
+            .map(|event| decode::<Product>(event))
+            .collect::<Result<Vec<_>, _>>()?;
+        let ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
+        let mut rows = catalogue::load(&self.schema, &ids, tx).await?;
+        for event in &decoded {
+            match rows.get_mut(&event.id) {
+                Some(row) => row.take(event),
+                // one without a beginning (an operator gave up on it) has no row to change
+                None => {
+                    if let Some(row) = ProductRow::created(event) {
+                        rows.insert(event.id, row);
+                    }
+                }
+            }
+        }
+        catalogue::store(&self.schema, &rows, tx).await?;
+        stock::make_missing(&self.schema, &rows.into_keys().collect::<Vec<_>>(), tx).await
+    }
+
+    async fn handle_stock(
+        &self,
+        events: &[&RecordedEvent],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        let decoded = events
+            .iter()
+            .map(|event| decode::<Inventory>(event))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
+        // each once, and in one order: updates of the hottest rows stay side by side
+        ids.sort_unstable();
+        ids.dedup();
+        let mut rows: HashMap<Uuid, StockRow> = stock::load(&self.schema, &ids, tx).await?;
+        for event in &decoded {
+            rows.entry(event.id).or_default().take(event);
+        }
+        stock::store(&self.schema, &ids, &rows, tx).await
+    }
+}
+
+impl Default for ProductsProjector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Subscriber for ProductsProjector {
+    fn name(&self) -> &str {
+        self.schema.as_str()
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &[product::TYPE, inventory::TYPE]
+    }
+
+    /// A product and its inventory have the same id, and one waits for the other.
+    fn key(&self, event: &RecordedEvent) -> Option<String> {
+        Some(event.aggregate_id.to_string())
+    }
+
+    /// The two tables do not depend on each other's order.
+    async fn handle(
+        &mut self,
+        events: &[Arc<RecordedEvent>],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        let (products, stock): (Vec<&RecordedEvent>, Vec<_>) = events
+            .iter()
+            .map(|event| &**event)
+            .partition(|event| &*event.aggregate_type == product::TYPE);
+        if !products.is_empty() {
+            self.handle_products(&products, tx).await?;
+        }
+        if !stock.is_empty() {
+            self.handle_stock(&stock, tx).await?;
+        }
+        Ok(())
+    }
+}

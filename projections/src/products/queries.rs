@@ -1,0 +1,247 @@
+//! Queries over the catalogue and its stock.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{ProductId, RegionId},
+    money::{Currency, Money},
+};
+use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow};
+
+use crate::{
+    page::{Page, PageRequest, SortKey, SortKind, SortValue, Span},
+    read_models::{QueryError, ReadModels},
+    views::{Schema, View},
+};
+
+/// From so many pieces down, a product that is not sold out is low in stock.
+pub const LOW_STOCK: i64 = 5;
+
+/// A product with its stock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductView {
+    /// Which.
+    pub product_id: ProductId,
+    /// Where it is sold.
+    pub region_id: RegionId,
+    /// The seller's number.
+    pub sku: String,
+    /// Its name.
+    pub title: String,
+    /// What it is.
+    pub description: String,
+    /// Its picture.
+    pub image_url: Option<String>,
+    /// Price of one piece.
+    pub price: Money,
+    /// Whether it is no longer sold or shown.
+    pub deleted: bool,
+    /// Its stock.
+    pub stock: StockView,
+    /// How many events the product has: its ETag. Stock has one of its own.
+    pub sequence: i64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed, its stock apart.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The stock of a product; all zero before its first event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockView {
+    /// Pieces that can be reserved; below zero where more is promised than is there.
+    pub available: i64,
+    /// Pieces put aside for orders that are not paid yet.
+    pub reserved: i64,
+    /// Pieces sold and not returned.
+    pub sold: i64,
+    /// How many events the inventory has: the ETag of the stock.
+    pub sequence: i64,
+    /// When it last changed.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+impl StockView {
+    /// Nothing can be reserved.
+    pub const fn is_sold_out(&self) -> bool {
+        self.available <= 0
+    }
+
+    /// Something, but at most [`LOW_STOCK`] pieces.
+    pub const fn is_low(&self) -> bool {
+        self.available > 0 && self.available <= LOW_STOCK
+    }
+
+    /// More is promised than is there.
+    pub const fn is_oversold(&self) -> bool {
+        self.available < 0
+    }
+}
+
+/// Prices of one currency, in its minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceSpan {
+    /// Amounts of other currencies cannot be compared and do not fit.
+    pub currency: Currency,
+    /// Within; open for all prices of the currency.
+    pub amount: Span<i64>,
+}
+
+/// Which products are listed; all of what is given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProductFilter {
+    /// Of this region.
+    pub region_id: Option<RegionId>,
+    /// With this number; one per region.
+    pub sku: Option<String>,
+    /// Whether some can be reserved.
+    pub in_stock: Option<bool>,
+    /// With such a price.
+    pub price: Option<PriceSpan>,
+    /// The deleted ones too.
+    pub include_deleted: bool,
+}
+
+/// What products are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProductSort {
+    /// When they were created.
+    CreatedAt,
+    /// Price in minor units; meaningful within a currency.
+    Price,
+    /// Title, by the collation of the database.
+    Title,
+}
+
+impl SortKey for ProductSort {
+    const ALL: &'static [Self] = &[Self::CreatedAt, Self::Price, Self::Title];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::CreatedAt => "created_at",
+            Self::Price => "price",
+            Self::Title => "title",
+        }
+    }
+
+    fn columns(self) -> [&'static str; 2] {
+        match self {
+            Self::CreatedAt => ["p.created_at", "p.product_id"],
+            Self::Price => ["p.price", "p.product_id"],
+            Self::Title => ["p.title", "p.product_id"],
+        }
+    }
+
+    fn kind(self) -> SortKind {
+        match self {
+            Self::CreatedAt => SortKind::Time,
+            Self::Price => SortKind::Integer,
+            Self::Title => SortKind::Text,
+        }
+    }
+}
+
+impl ReadModels {
+    /// A product, also one that was deleted.
+    pub async fn product(&self, id: ProductId) -> Result<Option<ProductView>, QueryError> {
+        let schema = self.schema(View::Products).await?;
+        let mut sql = select(&schema);
+        sql.push(" and p.product_id = ").push_bind(id.0);
+        let row = sql.build().fetch_optional(self.pool()).await?;
+        Ok(row.as_ref().map(ProductView::from_row).transpose()?)
+    }
+
+    /// A page of products.
+    pub async fn products(
+        &self,
+        filter: &ProductFilter,
+        page: &PageRequest<ProductSort>,
+    ) -> Result<Page<ProductView>, QueryError> {
+        let schema = self.schema(View::Products).await?;
+        let rows = list(&schema, filter, page)
+            .build()
+            .fetch_all(self.pool())
+            .await?;
+        let products = rows
+            .iter()
+            .map(ProductView::from_row)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(page.page(products, |product| {
+            (product.sort_value(page.sort.key), product.product_id.0)
+        }))
+    }
+}
+
+/// Every product has a row of stock.
+fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
+    QueryBuilder::new(schema.sql(
+        "select p.*, s.available, s.reserved, s.sold, s.sequence as stock_sequence, s.updated_at as stock_updated_at \
+         from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where true",
+    ))
+}
+
+pub(crate) fn list<'q>(
+    schema: &Schema,
+    filter: &ProductFilter,
+    page: &PageRequest<ProductSort>,
+) -> QueryBuilder<'q, Postgres> {
+    let mut sql = select(schema);
+    if !filter.include_deleted {
+        sql.push(" and not p.deleted");
+    }
+    if let Some(region_id) = filter.region_id {
+        sql.push(" and p.region_id = ").push_bind(region_id.0);
+    }
+    if let Some(sku) = &filter.sku {
+        sql.push(" and p.sku = ").push_bind(sku.clone());
+    }
+    if let Some(in_stock) = filter.in_stock {
+        // spelled out, so that the planner knows which of the two it is
+        sql.push(if in_stock {
+            " and s.in_stock"
+        } else {
+            " and not s.in_stock"
+        });
+    }
+    if let Some(price) = &filter.price {
+        sql.push(" and p.currency = ")
+            .push_bind(price.currency.code());
+        price.amount.push_to(&mut sql, "p.price");
+    }
+    page.push_to(&mut sql);
+    sql
+}
+
+impl ProductView {
+    fn sort_value(&self, key: ProductSort) -> SortValue {
+        match key {
+            ProductSort::CreatedAt => SortValue::Time(self.created_at),
+            ProductSort::Price => SortValue::Integer(self.price.amount),
+            ProductSort::Title => SortValue::Text(self.title.clone()),
+        }
+    }
+
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let unreadable = |error| sqlx::Error::Decode(Box::new(error));
+        let currency = Currency::parse(row.try_get("currency")?).map_err(unreadable)?;
+        Ok(Self {
+            product_id: ProductId(row.try_get("product_id")?),
+            region_id: RegionId(row.try_get("region_id")?),
+            sku: row.try_get("sku")?,
+            title: row.try_get("title")?,
+            description: row.try_get("description")?,
+            image_url: row.try_get("image_url")?,
+            price: Money::new(row.try_get("price")?, currency),
+            deleted: row.try_get("deleted")?,
+            stock: StockView {
+                available: row.try_get("available")?,
+                reserved: row.try_get("reserved")?,
+                sold: row.try_get("sold")?,
+                sequence: row.try_get("stock_sequence")?,
+                updated_at: row.try_get("stock_updated_at")?,
+            },
+            sequence: row.try_get("sequence")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Rows of the stock: how events change them, and how they are read and written.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use domain::inventory::InventoryEvent;
+use eventstore::subscription::HandleError;
+use sqlx::{FromRow, PgConnection};
+use uuid::Uuid;
+
+use crate::{decode::Decoded, views::Schema};
+
+/// A row of `stock`; all zero before the first event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub(super) struct StockRow {
+    available: i64,
+    reserved: i64,
+    sold: i64,
+    sequence: i64,
+    updated_at: Option<DateTime<Utc>>,
+}
+
+impl StockRow {
+    /// Takes the event that is next; one that was taken before changes nothing, so what is not in the event as a
+    /// result (reserved, sold) is counted once.
+    pub(super) fn take(&mut self, decoded: &Decoded<InventoryEvent>) {
+        if decoded.sequence <= self.sequence {
+            return;
+        }
+        match &decoded.event {
+            InventoryEvent::StockReceived { available, .. }
+            | InventoryEvent::StockAdjusted { available, .. }
+            | InventoryEvent::StockOversold { available, .. } => self.available = *available,
+            InventoryEvent::StockReserved {
+                quantity,
+                available,
+                ..
+            } => {
+                self.available = *available;
+                self.reserved = self.reserved.saturating_add((*quantity).into());
+            }
+            InventoryEvent::StockReleased {
+                quantity,
+                available,
+                ..
+            } => {
+                self.available = *available;
+                self.reserved = self.reserved.saturating_sub((*quantity).into());
+            }
+            InventoryEvent::StockSold { quantity, .. } => {
+                self.reserved = self.reserved.saturating_sub((*quantity).into());
+                self.sold = self.sold.saturating_add((*quantity).into());
+            }
+            InventoryEvent::StockReturned {
+                quantity,
+                available,
+                ..
+            } => {
+                self.available = *available;
+                self.sold = self.sold.saturating_sub((*quantity).into());
+            }
+        }
+        self.sequence = decoded.sequence;
+        self.updated_at = Some(decoded.at);
+    }
+}
+
+/// Those of the products that have a row.
+pub(super) async fn load(
+    schema: &Schema,
+    ids: &[Uuid],
+    tx: &mut PgConnection,
+) -> Result<HashMap<Uuid, StockRow>, HandleError> {
+    #[derive(FromRow)]
+    struct Keyed {
+        product_id: Uuid,
+        #[sqlx(flatten)]
+        row: StockRow,
+    }
+    let sql = format!(
+        "select product_id, available, reserved, sold, sequence, updated_at from {schema}.stock \
+         where product_id = any($1)"
+    );
+    let rows: Vec<Keyed> = sqlx::query_as(&sql).bind(ids).fetch_all(tx).await?;
+    Ok(rows
+        .into_iter()
+        .map(|keyed| (keyed.product_id, keyed.row))
+        .collect())
+}
+
+/// Writes the rows of these products as they are now.
+pub(super) async fn store(
+    schema: &Schema,
+    ids: &[Uuid],
+    rows: &HashMap<Uuid, StockRow>,
+    tx: &mut PgConnection,
+) -> Result<(), HandleError> {
+    let sql = schema.sql(
+        "insert into {schema}.stock (product_id, available, reserved, sold, sequence, updated_at) \
+         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[]) \
+         on conflict (product_id) do update \
+         set available = excluded.available, reserved = excluded.reserved, sold = excluded.sold, \
+             sequence = excluded.sequence, updated_at = excluded.updated_at",
+    );
+    let rows = || ids.iter().filter_map(|id| rows.get(id));
+    sqlx::query(&sql)
+        .bind(ids)
+        .bind(rows().map(|row| row.available).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.reserved).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.sold).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.sequence).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.updated_at).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Gives products without inventory events a row, so that every product has one to be filtered by.
+pub(super) async fn make_missing(
+    schema: &Schema,
+    ids: &[Uuid],
+    tx: &mut PgConnection,
+) -> Result<(), HandleError> {
+    let sql = schema.sql(
+        "insert into {schema}.stock (product_id, available, reserved, sold, sequence) \
+         select product_id, 0, 0, 0, 0 from unnest($1::uuid[]) as created (product_id) \
+         on conflict (product_id) do nothing",
+    );
+    sqlx::query(&sql).bind(ids).execute(tx).await?;
+    Ok(())
+}
