@@ -103,8 +103,8 @@ install_rust() {
     use_rust
     if ! cargo --version >/dev/null 2>&1; then
         say "installing Rust $(rust_needed) by rustup"
-        rustup -q toolchain install "$(rust_needed)" --profile minimal --component clippy,rustfmt 2>/dev/null
-        rustup -q default "$(rust_needed)" 2>/dev/null
+        rustup -q toolchain install "$(rust_needed)" --profile minimal --component clippy,rustfmt >/dev/null
+        rustup -q default "$(rust_needed)" >/dev/null
     fi
     rust_is_new_enough || fail "Rust $(rust_needed) or later is needed, here is $(cargo --version). Try: rustup update stable"
 }
