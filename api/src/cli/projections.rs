@@ -8,6 +8,7 @@ use eventstore::{
     EventLog,
     subscription::{self, Checkpoint, ParkedKey},
 };
+use projections::{View, views};
 
 use super::{Failure, table};
 
@@ -105,4 +106,16 @@ fn not_parked(name: &str, key: &str) -> Failure {
 
 fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+async fn retry(log: &EventLog, name: &str, key: &str) -> Result<String, Failure> {
+    let view: View = name.parse().map_err(|_| Failure::UnknownView { name: name.to_owned(), known: known() })?;
+    match views::retry(log, view, key).await? {
+        0 => Err(not_parked(name, key)),
+        events => Ok(format!("handled {events} event(s) of {key} in {name}\n")),
+    }
+}
+
+fn known() -> String {
+    View::ALL.map(|view| view.schema().to_string()).join(", ")
 }

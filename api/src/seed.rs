@@ -1,0 +1,242 @@
+//! Demo data: users of every role, regions and products, for trying Souk out. Demo mode only.
+//!
+//! Made through the commands that clients use, under ids that derive from names, so that a second run finds all of it
+//! and adds nothing; what somebody has changed or deleted since stays as they left it. Several may run at once. Used by
+//! `souk seed`; the text after the start ([`crate::cli`]) names what is made here.
+
+use std::fmt;
+
+use commands::{CommandSettings, Commands, Failure, Request, products::NewProduct, regions::NewRegion};
+use domain::{
+    ids::{NAMESPACE, ProductId, RegionId},
+    money::{Currency, Money, MoneyError, TaxRate},
+    product::{Product, ProductError},
+    region::{Region, RegionError},
+    text::{CountryCode, Description, Invalid, Quantity, Sku, Title},
+};
+use eventstore::{LoadError, event::Cause};
+use identity::{Email, Fault, Identity, NewAccount, Password, PersonName, Role, Roles};
+use uuid::Uuid;
+
+use self::catalogue::{DemoProduct, DemoRegion, REGIONS};
+use crate::{
+    config::Config,
+    services::{Services, StartError},
+};
+
+mod catalogue;
+
+/// The password of every demo user.
+pub const PASSWORD: &str = "souk-demo";
+
+/// The demo users: name, address, roles.
+pub const USERS: &[(&str, &str, &[Role])] = &[
+    ("Ada Admin", "admin@example.com", &[Role::Admin]),
+    ("Sam Seller", "seller@example.com", &[Role::Seller]),
+    ("Ann Analyst", "analyst@example.com", &[Role::Analyst]),
+    ("Châu Customer", "customer@example.com", &[Role::Customer]),
+    ("Bo Both", "both@example.com", &[Role::Customer, Role::Admin]),
+];
+
+/// Why the demo data was not made. What was made before stays, and the next run goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// Demo users with a known password have no place anywhere else.
+    #[error("demo data is made in demo mode only: set SOUK_DEMO=true if this database is one to play with")]
+    NotADemo,
+    /// The settings or the database do not allow it.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Users could not be made.
+    #[error("demo users: {0}")]
+    Users(#[from] Fault),
+    /// A command was refused, for instance because another region is the default of a currency.
+    #[error("{what}: {failure}")]
+    Refused {
+        /// What was to be made.
+        what: String,
+        /// Why it was not.
+        failure: Failure,
+    },
+    /// What is there already could not be read.
+    #[error("{0}")]
+    Unreadable(#[from] LoadError),
+    /// The demo data breaks a rule of the domain: a defect of this program.
+    #[error("the demo data is not valid: {0}")]
+    Invalid(String),
+}
+
+macro_rules! invalid_from {
+    ($($error:ty),+) => {$(
+        impl From<$error> for SeedError {
+            fn from(error: $error) -> Self {
+                Self::Invalid(error.to_string())
+            }
+        }
+    )+};
+}
+invalid_from!(Invalid, MoneyError, identity::InvalidEmail, identity::InvalidPassword, identity::InvalidPersonName);
+
+/// How much was made; nothing where it was there already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seeded {
+    /// Regions opened.
+    pub regions: usize,
+    /// Products created.
+    pub products: usize,
+}
+
+impl fmt::Display for Seeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { regions: 0, products: 0 } => f.write_str("the demo data is there already"),
+            Self { regions, products } => write!(f, "demo data: {regions} regions and {products} products made"),
+        }
+    }
+}
+
+/// Makes what is missing of the demo data in the database of these settings, which must be migrated.
+pub async fn run(config: Config) -> Result<Seeded, SeedError> {
+    if !config.demo() {
+        return Err(SeedError::NotADemo);
+    }
+    let services = Services::open(config).await?;
+    let seeded = seed(&services).await;
+    services.close().await;
+    seeded
+}
+
+async fn seed(services: &Services) -> Result<Seeded, SeedError> {
+    users(&services.identity).await?;
+    let commands = Commands::new(services.log.clone(), services.vault.clone(), CommandSettings::default());
+    let seeder = Seeder { commands, correlation_id: Uuid::now_v7() };
+    let mut seeded = Seeded::default();
+    for region in REGIONS {
+        seeded.regions += usize::from(seeder.region(region).await?);
+        for product in region.products {
+            seeded.products += usize::from(seeder.product(region, product).await?);
+        }
+    }
+    Ok(seeded)
+}
+
+async fn users(identity: &Identity) -> Result<(), SeedError> {
+    for (name, email, roles) in USERS {
+        let account = NewAccount {
+            name: name.parse::<PersonName>()?,
+            email: email.parse::<Email>()?,
+            password: PASSWORD.parse::<Password>()?,
+            roles: roles.iter().copied().collect::<Roles>(),
+        };
+        identity.ensure_user(&account).await?;
+    }
+    Ok(())
+}
+
+/// Id of a demo region: the same in every installation.
+fn region_id(slug: &str) -> RegionId {
+    RegionId(Uuid::new_v5(&NAMESPACE, format!("demo-region:{slug}").as_bytes()))
+}
+
+/// Id of a demo product: the same in every installation.
+fn product_id(slug: &str, sku: &str) -> ProductId {
+    ProductId(Uuid::new_v5(&NAMESPACE, format!("demo-product:{slug}:{sku}").as_bytes()))
+}
+
+/// The product that a first order is placed for, and the region it is sold in.
+pub fn first_order() -> (RegionId, ProductId) {
+    let (slug, sku) = catalogue::FIRST_ORDER;
+    (region_id(slug), product_id(slug, sku))
+}
+
+struct Seeder {
+    commands: Commands,
+    correlation_id: Uuid,
+}
+
+impl Seeder {
+    fn request(&self, command: &str) -> Request {
+        Request::new(Cause {
+            correlation_id: self.correlation_id.to_string(),
+            causation_id: self.correlation_id.to_string(),
+            actor: "seed".into(),
+            command: command.into(),
+        })
+    }
+
+    /// Opens the region unless it is there, whatever became of it. Returns whether it was opened.
+    async fn region(&self, demo: &DemoRegion) -> Result<bool, SeedError> {
+        let region_id = region_id(demo.slug);
+        let (there, _) = self.commands.log().load::<Region>(region_id).await?;
+        if there.details().is_some() {
+            return Ok(false);
+        }
+        let region = NewRegion {
+            region_id,
+            title: Title::parse(demo.title)?,
+            country: CountryCode::parse(demo.country)?,
+            currency: Currency::parse(demo.currency)?,
+            tax_rate: TaxRate::from_basis_points(demo.tax_rate)?,
+            prices_include_tax: false,
+            default_for_currency: true,
+        };
+        match self.commands.open_region(self.request("OpenRegion"), region).await {
+            Ok(committed) => Ok(committed.appended > 0),
+            // opened and changed by others since we looked
+            Err(Failure::Region(RegionError::AlreadyExists)) => Ok(false),
+            Err(failure) => Err(SeedError::Refused { what: format!("region {}", demo.title), failure }),
+        }
+    }
+
+    /// Creates the product with its stock unless it is there, whatever became of it. Returns whether it was created.
+    async fn product(&self, region: &DemoRegion, demo: &DemoProduct) -> Result<bool, SeedError> {
+        let product_id = product_id(region.slug, demo.sku);
+        let (there, _) = self.commands.log().load::<Product>(product_id).await?;
+        if there.details().is_some() {
+            return Ok(false);
+        }
+        let product = NewProduct {
+            product_id,
+            region_id: region_id(region.slug),
+            sku: Sku::parse(demo.sku)?,
+            title: Title::parse(demo.title)?,
+            description: Description::parse(demo.description)?,
+            image_url: None,
+            price: Money::parse_decimal(demo.price, Currency::parse(region.currency)?)?,
+            stock: Some(Quantity::parse(demo.stock)?),
+        };
+        match self.commands.create_product(self.request("CreateProduct"), product).await {
+            Ok(committed) => Ok(committed.appended > 0),
+            // created and changed by others since we looked
+            Err(Failure::Product(ProductError::AlreadyExists | ProductError::Deleted)) => Ok(false),
+            Err(failure) => Err(SeedError::Refused { what: format!("product {}", demo.sku), failure }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn there_is_a_demo_user_of_every_role_and_one_of_two() {
+        for role in Role::ALL {
+            assert!(USERS.iter().any(|(_, _, roles)| *roles == [role]), "{role}");
+        }
+        assert!(USERS.iter().any(|(_, _, roles)| roles.len() == 2));
+        for (name, email, _) in USERS {
+            name.parse::<PersonName>().unwrap();
+            email.parse::<Email>().unwrap();
+        }
+        PASSWORD.parse::<Password>().unwrap();
+    }
+
+    #[test]
+    fn demo_ids_are_the_same_for_good() {
+        // frozen: they are in databases and in the README
+        let (region, product) = first_order();
+        assert_eq!(region.to_string(), "a5a46331-e34d-5ee3-b4ae-54ed0b402e17");
+        assert_eq!(product.to_string(), "57ba28a4-cc07-590e-97e1-c14c40dcb849");
+    }
+}
