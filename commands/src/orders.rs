@@ -13,6 +13,7 @@ use domain::{
 };
 use eventstore::unit::{Halt, Work};
 
+pub(crate) use self::cancel::{give_back, stop_payment};
 pub use self::{
     cancel::{CancelOrder, Cancellation, Progress},
     place::{NewOrder, OrderItem},
@@ -125,10 +126,16 @@ fn each(
     lines: &[StockLine],
     command: impl Fn(&StockLine) -> InventoryCommand,
 ) -> Result<(), Halt<Failure>> {
+    let mut absent = None;
     for line in lines {
-        work.execute::<Inventory>(line.product_id, command(line))?;
+        match work.execute::<Inventory>(line.product_id, command(line)) {
+            Ok(_) => {}
+            // noted by the unit: one that goes on has all that is absent loaded at once
+            Err(Halt::Missing) => absent = Some(Halt::Missing),
+            Err(other) => return Err(other),
+        }
     }
-    Ok(())
+    absent.map_or(Ok(()), Err)
 }
 
 /// The order; refused where there is none.

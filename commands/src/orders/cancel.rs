@@ -98,34 +98,38 @@ impl Commands {
     }
 }
 
-/// What a cancelled order means for its payment.
+/// What the end of an order means for its payment: a refund, a void, or that nothing more is tried.
 pub(crate) fn stop_payment(
     work: &mut Work<'_, Failure>,
     order_id: OrderId,
     event: &OrderEvent,
 ) -> Result<(), Halt<Failure>> {
-    let payment_id = PaymentId::of(order_id);
     match event {
         OrderEvent::OrderCancellationRequested { reason, .. } => {
-            work.execute::<Payment>(
-                payment_id,
-                PaymentCommand::RequestVoid {
-                    reason: reason.clone(),
-                },
-            )?;
+            let void = PaymentCommand::RequestVoid {
+                reason: reason.clone(),
+            };
+            work.execute::<Payment>(PaymentId::of(order_id), void)?;
+            Ok(())
         }
+        OrderEvent::OrderUnpaid { .. } => try_no_more(work, order_id),
         OrderEvent::OrderCancelled { reason, refund, .. } => {
-            give_back(work, order_id, "cancelled", *refund, reason)?;
-            let attempted = work.state::<Payment>(payment_id)?.started().is_some();
-            if attempted {
-                // after a decline nothing is awaited: no attempt follows. Changes nothing where money came
-                work.execute::<Payment>(payment_id, PaymentCommand::ExpirePayment)?;
-            }
+            try_no_more(work, order_id)?;
+            give_back(work, order_id, "cancelled", *refund, reason)
         }
         OrderEvent::OrderRemainderCancelled { reason, refund, .. } => {
-            give_back(work, order_id, "remainder", *refund, reason)?;
+            give_back(work, order_id, "remainder", *refund, reason)
         }
-        _ => {}
+        _ => Ok(()),
+    }
+}
+
+/// After a decline no attempt follows. Changes nothing where money came or a void was confirmed, and refuses while an
+/// answer is awaited: money could still move.
+fn try_no_more(work: &mut Work<'_, Failure>, order_id: OrderId) -> Result<(), Halt<Failure>> {
+    let payment_id = PaymentId::of(order_id);
+    if work.state::<Payment>(payment_id)?.started().is_some() {
+        work.execute::<Payment>(payment_id, PaymentCommand::ExpirePayment)?;
     }
     Ok(())
 }

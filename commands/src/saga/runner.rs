@@ -1,0 +1,224 @@
+//! The half of the saga that acts: claims due timers, works on many at once, and removes what is done.
+//!
+//! Any number of processes may run one: a claim keeps them apart, and where it does not (a process paused beyond its
+//! claim) every step can be repeated. Hundreds of steps run at once, so that the log commits them in groups.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinError, JoinHandle, JoinSet},
+    time::Instant,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{
+    SagaSettings,
+    steps::{Outcome, Steps},
+    timers::{ClaimedTimer, PutOff, Timers},
+};
+use crate::{gateway::PaymentGateway, request::Commands};
+
+/// Most timers that are claimed by one statement.
+const MAX_CLAIM: usize = 256;
+/// Most timers that are worked on at once.
+const MAX_AT_WORK: usize = 2 * MAX_CLAIM;
+/// After something was armed or done the runner looks again this soon, then half as often each time …
+const SHORTEST_IDLE: Duration = Duration::from_millis(4);
+/// … until it looks this often.
+const LONGEST_IDLE: Duration = Duration::from_millis(250);
+/// Pause after the database did not answer.
+const FAILED_IDLE: Duration = Duration::from_secs(1);
+/// How long what is at work may take when the runner is closed; what is not done then is given back.
+const CLOSING_GRACE: Duration = Duration::from_secs(5);
+
+/// See [`crate::saga`].
+pub struct TimerRunner {
+    steps: Steps,
+    timers: Timers,
+    armed: Arc<Notify>,
+}
+
+/// A runner that runs. Dropped, it ends by itself.
+pub struct RunningTimers {
+    cancel: DropGuard,
+    task: JoinHandle<()>,
+}
+
+impl RunningTimers {
+    /// Claims nothing new, waits a moment for what is at work, and gives back the rest.
+    pub async fn close(self) {
+        drop(self.cancel);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the timer runner did not end well");
+        }
+    }
+}
+
+impl TimerRunner {
+    pub(super) fn new(
+        commands: Commands,
+        gateway: Arc<dyn PaymentGateway>,
+        settings: SagaSettings,
+        armed: Arc<Notify>,
+    ) -> Self {
+        let timers = Timers::open(commands.log().pool());
+        Self {
+            steps: Steps {
+                commands,
+                gateway,
+                settings,
+            },
+            timers,
+            armed,
+        }
+    }
+
+    /// Runs until it is closed, on a task of its own.
+    pub fn spawn(self) -> RunningTimers {
+        let cancel = CancellationToken::new();
+        let task = tokio::spawn(self.run(cancel.clone()));
+        RunningTimers {
+            cancel: cancel.drop_guard(),
+            task,
+        }
+    }
+
+    async fn run(self, cancel: CancellationToken) {
+        let mut work = AtWork::default();
+        let mut idle = SHORTEST_IDLE;
+        while !cancel.is_cancelled() {
+            idle = match self.round(&mut work).await {
+                Ok(0) => (idle * 2).min(LONGEST_IDLE),
+                Ok(MAX_CLAIM) => Duration::ZERO,
+                Ok(_) => SHORTEST_IDLE,
+                Err(error) => {
+                    tracing::warn!(%error, "timers cannot be read or written now");
+                    FAILED_IDLE
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = self.armed.notified() => idle = SHORTEST_IDLE,
+                () = work.one_ended() => {}
+                () = tokio::time::sleep(idle) => {}
+            }
+        }
+        work.wait(CLOSING_GRACE).await;
+        if let Err(error) = self.store(&mut work).await {
+            tracing::warn!(%error, "timers could not be given back; their claims run out");
+        }
+    }
+
+    /// Stores what ended and claims what is due. Returns how many timers were claimed.
+    async fn round(&self, work: &mut AtWork) -> Result<usize, sqlx::Error> {
+        work.collect();
+        self.store(work).await?;
+        // only when there is room for a full claim: claims in dribs and drabs cost as much each
+        if work.len() > MAX_AT_WORK - MAX_CLAIM {
+            return Ok(0);
+        }
+        let claimed = self
+            .timers
+            .claim(MAX_CLAIM, self.steps.settings.claim)
+            .await?;
+        let count = claimed.len();
+        for timer in claimed {
+            work.start(self.steps.clone(), timer);
+        }
+        Ok(count)
+    }
+
+    /// Where storing fails, what ended is kept for the next round.
+    async fn store(&self, work: &mut AtWork) -> Result<(), sqlx::Error> {
+        self.timers.finish(&work.done).await?;
+        work.done.clear();
+        self.timers.put_off(&work.later).await?;
+        work.later.clear();
+        Ok(())
+    }
+}
+
+/// The timers that are being worked on, and those that ended and are not stored yet.
+#[derive(Default)]
+struct AtWork {
+    tasks: JoinSet<Outcome>,
+    timers: HashMap<Id, ClaimedTimer>,
+    done: Vec<ClaimedTimer>,
+    later: Vec<PutOff>,
+}
+
+impl AtWork {
+    fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    fn start(&mut self, steps: Steps, claimed: ClaimedTimer) {
+        let timer = claimed.clone();
+        let task = self.tasks.spawn(async move { steps.run(&claimed).await });
+        self.timers.insert(task.id(), timer);
+    }
+
+    /// Returns when one has ended; never where none is at work.
+    async fn one_ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(ended) => self.take(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes all that have ended.
+    fn collect(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.take(ended);
+        }
+    }
+
+    fn take(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                if error.is_panic() {
+                    tracing::error!(%error, "a step of the payment saga panicked; it is tried again");
+                }
+                let pause = if error.is_panic() {
+                    FAILED_IDLE
+                } else {
+                    Duration::ZERO
+                };
+                (
+                    error.id(),
+                    Outcome::Later {
+                        pause,
+                        unanswered: false,
+                    },
+                )
+            }
+        };
+        let Some(claimed) = self.timers.remove(&id) else {
+            return;
+        };
+        match outcome {
+            Outcome::Done => self.done.push(claimed),
+            Outcome::Later { pause, unanswered } => self.later.push(PutOff {
+                claimed,
+                pause,
+                unanswered,
+            }),
+        }
+    }
+
+    /// Waits until all have ended, or ends them.
+    async fn wait(&mut self, patience: Duration) {
+        let give_up = Instant::now() + patience;
+        while self.len() > 0
+            && tokio::time::timeout_at(give_up, self.one_ended())
+                .await
+                .is_ok()
+        {}
+        self.tasks.abort_all();
+        while self.len() > 0 {
+            self.one_ended().await;
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The table of timers. Its clock is the database's.
+//!
+//! What is done with a timer is tied to the event that armed it: a runner that has finished removes or puts off only
+//! what it was armed for, so that what the saga armed since is not lost.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool, Row, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+use super::{NAME, react::TimerId};
+
+/// A timer to be armed.
+pub(super) struct ArmedTimer {
+    pub(super) timer: TimerId,
+    pub(super) due_at: DateTime<Utc>,
+    /// Id of the event that arms it.
+    pub(super) cause: Uuid,
+    pub(super) correlation: String,
+}
+
+/// A timer that is due and that this runner has to itself for a while.
+#[derive(Clone, Debug)]
+pub(super) struct ClaimedTimer {
+    pub(super) timer: TimerId,
+    /// How often it was put off.
+    pub(super) attempts: u32,
+    /// How long the gateway has not given an answer.
+    pub(super) unanswered: Option<Duration>,
+    pub(super) cause: Uuid,
+    pub(super) correlation: String,
+}
+
+/// A claimed timer that is to fire again.
+pub(super) struct PutOff {
+    pub(super) claimed: ClaimedTimer,
+    pub(super) pause: Duration,
+    /// Whether it is because the gateway gave no answer.
+    pub(super) unanswered: bool,
+}
+
+/// Arms timers, or moves them where they are armed already. The same event again changes nothing.
+pub(super) async fn arm(tx: &mut PgConnection, timers: &[ArmedTimer]) -> Result<(), sqlx::Error> {
+    if timers.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into timers (saga, key, kind, due_at, cause, correlation) \
+         select $1, t.* from unnest($2::text[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[]) t \
+         on conflict (saga, key, kind) do update set due_at = excluded.due_at, attempts = 0, unanswered_since = null, \
+             claimed_until = null, cause = excluded.cause, correlation = excluded.correlation \
+         where timers.cause <> excluded.cause",
+    )
+    .bind(NAME)
+    .bind(timers.iter().map(|armed| armed.timer.key()).collect::<Vec<_>>())
+    .bind(timers.iter().map(|armed| armed.timer.kind()).collect::<Vec<_>>())
+    .bind(timers.iter().map(|armed| armed.due_at).collect::<Vec<_>>())
+    .bind(timers.iter().map(|armed| armed.cause).collect::<Vec<_>>())
+    .bind(timers.iter().map(|armed| armed.correlation.as_str()).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes timers, whatever armed them.
+pub(super) async fn disarm(tx: &mut PgConnection, timers: &[TimerId]) -> Result<(), sqlx::Error> {
+    if timers.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "delete from timers t using unnest($2::text[], $3::text[]) d (key, kind) \
+         where t.saga = $1 and t.key = d.key and t.kind = d.kind",
+    )
+    .bind(NAME)
+    .bind(timers.iter().map(|timer| timer.key()).collect::<Vec<_>>())
+    .bind(timers.iter().map(|timer| timer.kind()).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The timers as a runner sees them, on connections of its own: claiming never waits behind read models.
+#[derive(Clone)]
+pub(super) struct Timers {
+    pool: PgPool,
+}
+
+impl Timers {
+    pub(super) fn open(database: &PgPool) -> Self {
+        let options = database
+            .connect_options()
+            .as_ref()
+            .clone()
+            .application_name("souk timers")
+            .options([
+                // a removal that a crash takes back fires once more and finds nothing to do
+                ("synchronous_commit", "off"),
+                // the table is empty when the plans are made and may be large later
+                ("enable_seqscan", "off"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+
+    /// Claims up to `limit` due timers, the earliest first, for as long as `claim`.
+    pub(super) async fn claim(
+        &self,
+        limit: usize,
+        claim: Duration,
+    ) -> Result<Vec<ClaimedTimer>, sqlx::Error> {
+        let rows = sqlx::query(
+            "with due as materialized ( \
+                select saga, key, kind from timers \
+                where saga = $1 and due_at <= clock_timestamp() \
+                    and (claimed_until is null or claimed_until <= clock_timestamp()) \
+                order by due_at limit $2 for update skip locked) \
+             update timers t set claimed_until = clock_timestamp() + make_interval(secs => $3) from due \
+             where t.saga = due.saga and t.key = due.key and t.kind = due.kind \
+             returning t.key, t.kind, t.attempts, t.cause, t.correlation, \
+                extract(epoch from clock_timestamp() - t.unanswered_since)::float8 as unanswered",
+        )
+        .bind(NAME)
+        .bind(limit as i64)
+        .bind(claim.as_secs_f64())
+        .fetch_all(&self.pool)
+        .await?;
+        let mut claimed = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (kind, key): (&str, &str) = (row.try_get("kind")?, row.try_get("key")?);
+            let Some(timer) = TimerId::parse(kind, key) else {
+                // a newer binary's: left to it
+                tracing::warn!(kind, key, "a timer that this version does not know");
+                continue;
+            };
+            let unanswered: Option<f64> = row.try_get("unanswered")?;
+            claimed.push(ClaimedTimer {
+                timer,
+                attempts: u32::try_from(row.try_get::<i32, _>("attempts")?).unwrap_or(0),
+                unanswered: unanswered
+                    .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+                cause: row.try_get("cause")?,
+                correlation: row.try_get("correlation")?,
+            });
+        }
+        Ok(claimed)
+    }
+
+    /// Removes timers whose work is committed. One that the saga is changing at this moment is left to it.
+    pub(super) async fn finish(&self, done: &[ClaimedTimer]) -> Result<(), sqlx::Error> {
+        if done.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "with done as materialized ( \
+                select t.saga, t.key, t.kind from timers t \
+                join unnest($2::text[], $3::text[], $4::uuid[]) d (key, kind, cause) \
+                    on t.saga = $1 and t.key = d.key and t.kind = d.kind and t.cause = d.cause \
+                for update of t skip locked) \
+             delete from timers t using done where t.saga = done.saga and t.key = done.key and t.kind = done.kind",
+        )
+        .bind(NAME)
+        .bind(done.iter().map(|claimed| claimed.timer.key()).collect::<Vec<_>>())
+        .bind(done.iter().map(|claimed| claimed.timer.kind()).collect::<Vec<_>>())
+        .bind(done.iter().map(|claimed| claimed.cause).collect::<Vec<_>>())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Has timers fire again after a pause.
+    pub(super) async fn put_off(&self, later: &[PutOff]) -> Result<(), sqlx::Error> {
+        if later.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "with later as materialized ( \
+                select t.saga, t.key, t.kind, l.pause, l.unanswered from timers t \
+                join unnest($2::text[], $3::text[], $4::uuid[], $5::float8[], $6::bool[]) \
+                    l (key, kind, cause, pause, unanswered) \
+                    on t.saga = $1 and t.key = l.key and t.kind = l.kind and t.cause = l.cause \
+                for update of t skip locked) \
+             update timers t set due_at = clock_timestamp() + make_interval(secs => later.pause), \
+                attempts = t.attempts + 1, claimed_until = null, \
+                unanswered_since = case when later.unanswered then coalesce(t.unanswered_since, clock_timestamp()) \
+                    else t.unanswered_since end \
+             from later where t.saga = later.saga and t.key = later.key and t.kind = later.kind",
+        )
+        .bind(NAME)
+        .bind(later.iter().map(|put_off| put_off.claimed.timer.key()).collect::<Vec<_>>())
+        .bind(later.iter().map(|put_off| put_off.claimed.timer.kind()).collect::<Vec<_>>())
+        .bind(later.iter().map(|put_off| put_off.claimed.cause).collect::<Vec<_>>())
+        .bind(later.iter().map(|put_off| put_off.pause.as_secs_f64()).collect::<Vec<_>>())
+        .bind(later.iter().map(|put_off| put_off.unanswered).collect::<Vec<_>>())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
