@@ -58,7 +58,7 @@ apt_install() {
 
 install_packages() {
     local packages
-    packages=$(missing_packages | tr '\n' ' ')
+    packages=$(missing_packages | xargs)
     [ -n "$packages" ] || return 0
     if [ "$(uname -s)" = Darwin ]; then
         fail "missing: $packages. Try: xcode-select --install; brew install cmake pkg-config xz openjdk maven"
@@ -69,7 +69,7 @@ install_packages() {
     fi
     # shellcheck disable=SC2086 # one word per package
     apt_install $packages
-    packages=$(missing_packages | tr '\n' ' ')
+    packages=$(missing_packages | xargs)
     [ -z "$packages" ] || fail "still missing or too old after the installation: $packages"
 }
 

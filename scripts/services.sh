@@ -115,6 +115,7 @@ clean() {
         if [ "$server" = postgres ] && [ -e "$folder" ]; then rm -rf "${LOCAL:?}/$MODE/secrets"; fi
         rm -rf "$folder" "${LOCAL:?}/$MODE/$server.port"
     done
+    say "data removed: $SERVERS of $MODE"
     if [ -e "$(postgres_folder)" ] || [ -e "$(kafka_folder)" ]; then return; fi
     rm -f "$LOCAL/$MODE/env" "$LOCAL/$MODE/initdb.log"
     if [ -d "$LOCAL/$MODE" ]; then rmdir "$LOCAL/$MODE" 2>/dev/null || true; fi
