@@ -138,7 +138,11 @@ pub enum Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::Database(database) if database.code().as_deref() == Some(UNDEFINED_TABLE) => Self::NotMigrated,
+            sqlx::Error::Database(database)
+                if database.code().as_deref() == Some(UNDEFINED_TABLE) =>
+            {
+                Self::NotMigrated
+            }
             _ => Self::Database(error),
         }
     }
@@ -152,7 +156,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // one line, whatever a database or library has put into its message
-            let line: Vec<String> = failure.to_string().lines().map(|part| part.trim().to_owned()).collect();
+            let line: Vec<String> = failure
+                .to_string()
+                .lines()
+                .map(|part| part.trim().to_owned())
+                .collect();
             eprintln!("souk: {}", line.join(" "));
             ExitCode::FAILURE
         }
@@ -160,7 +168,10 @@ pub fn main() -> ExitCode {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)
 }
 
 async fn run(command: Command) -> Result<(), Failure> {
@@ -191,14 +202,24 @@ async fn run(command: Command) -> Result<(), Failure> {
 
 /// One connection, made at once: the pool would try for seconds and then not say what is wrong.
 async fn reach(database: &DatabaseConfig) -> Result<(), Failure> {
-    let connection = database.connect_options()?.connect().await.map_err(Failure::Unreachable)?;
-    sqlx::Connection::close(connection).await.map_err(Failure::Unreachable)
+    let connection = database
+        .connect_options()?
+        .connect()
+        .await
+        .map_err(Failure::Unreachable)?;
+    sqlx::Connection::close(connection)
+        .await
+        .map_err(Failure::Unreachable)
 }
 
 /// Opens the log for a command that only looks, or does little.
 async fn open(database: &DatabaseConfig) -> Result<EventLog, Failure> {
     reach(database).await?;
-    let settings = LogSettings { pool_size: POOL_SIZE, cache_bytes: CACHE_BYTES, ..database.log_settings()? };
+    let settings = LogSettings {
+        pool_size: POOL_SIZE,
+        cache_bytes: CACHE_BYTES,
+        ..database.log_settings()?
+    };
     Ok(EventLog::open(settings).await?)
 }
 
@@ -224,6 +245,9 @@ mod tests {
     #[test]
     fn a_table_that_is_not_there_means_that_the_database_is_not_migrated() {
         assert!(Failure::NotMigrated.to_string().contains("souk migrate"));
-        assert!(matches!(Failure::from(sqlx::Error::PoolTimedOut), Failure::Database(_)));
+        assert!(matches!(
+            Failure::from(sqlx::Error::PoolTimedOut),
+            Failure::Database(_)
+        ));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use commands::{CommandSettings, Commands, Failure, Request, products::NewProduct, regions::NewRegion};
+use commands::{Commands, Failure, Request, products::NewProduct, regions::NewRegion};
 use domain::{
     ids::{NAMESPACE, ProductId, RegionId},
     money::{Currency, Money, MoneyError, TaxRate},
@@ -35,14 +35,20 @@ pub const USERS: &[(&str, &str, &[Role])] = &[
     ("Sam Seller", "seller@example.com", &[Role::Seller]),
     ("Ann Analyst", "analyst@example.com", &[Role::Analyst]),
     ("Châu Customer", "customer@example.com", &[Role::Customer]),
-    ("Bo Both", "both@example.com", &[Role::Customer, Role::Admin]),
+    (
+        "Bo Both",
+        "both@example.com",
+        &[Role::Customer, Role::Admin],
+    ),
 ];
 
 /// Why the demo data was not made. What was made before stays, and the next run goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     /// Demo users with a known password have no place anywhere else.
-    #[error("demo data is made in demo mode only: set SOUK_DEMO=true if this database is one to play with")]
+    #[error(
+        "demo data is made in demo mode only: set SOUK_DEMO=true if this database is one to play with"
+    )]
     NotADemo,
     /// The settings or the database do not allow it.
     #[error(transparent)]
@@ -75,7 +81,13 @@ macro_rules! invalid_from {
         }
     )+};
 }
-invalid_from!(Invalid, MoneyError, identity::InvalidEmail, identity::InvalidPassword, identity::InvalidPersonName);
+invalid_from!(
+    Invalid,
+    MoneyError,
+    identity::InvalidEmail,
+    identity::InvalidPassword,
+    identity::InvalidPersonName
+);
 
 /// How much was made; nothing where it was there already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,8 +101,14 @@ pub struct Seeded {
 impl fmt::Display for Seeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self { regions: 0, products: 0 } => f.write_str("the demo data is there already"),
-            Self { regions, products } => write!(f, "demo data: {regions} regions and {products} products made"),
+            Self {
+                regions: 0,
+                products: 0,
+            } => f.write_str("the demo data is there already"),
+            Self { regions, products } => write!(
+                f,
+                "demo data: {regions} regions and {products} products made"
+            ),
         }
     }
 }
@@ -108,13 +126,15 @@ pub async fn run(config: Config) -> Result<Seeded, SeedError> {
 
 async fn seed(services: &Services) -> Result<Seeded, SeedError> {
     users(&services.identity).await?;
-    let commands = Commands::new(services.log.clone(), services.vault.clone(), CommandSettings::default());
-    let seeder = Seeder { commands, correlation_id: Uuid::now_v7() };
+    let maker = Maker {
+        commands: services.commands.clone(),
+        correlation_id: Uuid::now_v7(),
+    };
     let mut seeded = Seeded::default();
     for region in REGIONS {
-        seeded.regions += usize::from(seeder.region(region).await?);
+        seeded.regions += usize::from(maker.region(region).await?);
         for product in region.products {
-            seeded.products += usize::from(seeder.product(region, product).await?);
+            seeded.products += usize::from(maker.product(region, product).await?);
         }
     }
     Ok(seeded)
@@ -135,12 +155,18 @@ async fn users(identity: &Identity) -> Result<(), SeedError> {
 
 /// Id of a demo region: the same in every installation.
 fn region_id(slug: &str) -> RegionId {
-    RegionId(Uuid::new_v5(&NAMESPACE, format!("demo-region:{slug}").as_bytes()))
+    RegionId(Uuid::new_v5(
+        &NAMESPACE,
+        format!("demo-region:{slug}").as_bytes(),
+    ))
 }
 
 /// Id of a demo product: the same in every installation.
 fn product_id(slug: &str, sku: &str) -> ProductId {
-    ProductId(Uuid::new_v5(&NAMESPACE, format!("demo-product:{slug}:{sku}").as_bytes()))
+    ProductId(Uuid::new_v5(
+        &NAMESPACE,
+        format!("demo-product:{slug}:{sku}").as_bytes(),
+    ))
 }
 
 /// The product that a first order is placed for, and the region it is sold in.
@@ -149,12 +175,12 @@ pub fn first_order() -> (RegionId, ProductId) {
     (region_id(slug), product_id(slug, sku))
 }
 
-struct Seeder {
+struct Maker {
     commands: Commands,
     correlation_id: Uuid,
 }
 
-impl Seeder {
+impl Maker {
     fn request(&self, command: &str) -> Request {
         Request::new(Cause {
             correlation_id: self.correlation_id.to_string(),
@@ -180,11 +206,18 @@ impl Seeder {
             prices_include_tax: false,
             default_for_currency: true,
         };
-        match self.commands.open_region(self.request("OpenRegion"), region).await {
+        match self
+            .commands
+            .open_region(self.request("OpenRegion"), region)
+            .await
+        {
             Ok(committed) => Ok(committed.appended > 0),
             // opened and changed by others since we looked
             Err(Failure::Region(RegionError::AlreadyExists)) => Ok(false),
-            Err(failure) => Err(SeedError::Refused { what: format!("region {}", demo.title), failure }),
+            Err(failure) => Err(SeedError::Refused {
+                what: format!("region {}", demo.title),
+                failure,
+            }),
         }
     }
 
@@ -205,11 +238,18 @@ impl Seeder {
             price: Money::parse_decimal(demo.price, Currency::parse(region.currency)?)?,
             stock: Some(Quantity::parse(demo.stock)?),
         };
-        match self.commands.create_product(self.request("CreateProduct"), product).await {
+        match self
+            .commands
+            .create_product(self.request("CreateProduct"), product)
+            .await
+        {
             Ok(committed) => Ok(committed.appended > 0),
             // created and changed by others since we looked
             Err(Failure::Product(ProductError::AlreadyExists | ProductError::Deleted)) => Ok(false),
-            Err(failure) => Err(SeedError::Refused { what: format!("product {}", demo.sku), failure }),
+            Err(failure) => Err(SeedError::Refused {
+                what: format!("product {}", demo.sku),
+                failure,
+            }),
         }
     }
 }

@@ -28,7 +28,7 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
 /// What to print.
 #[derive(Clone, Debug, clap::Args)]
-pub struct EventsArgs {
+pub(super) struct EventsArgs {
     /// Begin after this position
     #[arg(long, value_name = "POSITION", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
     after: i64,
@@ -69,7 +69,7 @@ struct Line<'a> {
 }
 
 /// Prints the events that `args` ask for. A reader that goes away (`| head`) ends it without an error.
-pub async fn run(log: &EventLog, args: EventsArgs) -> Result<(), Failure> {
+pub(super) async fn run(log: &EventLog, args: EventsArgs) -> Result<(), Failure> {
     let printed = print(log, args, BufWriter::new(io::stdout())).await;
     match printed {
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -106,12 +106,29 @@ struct Page {
     at_end: bool,
 }
 
-async fn read(log: &EventLog, args: &EventsArgs, after: Position, limit: u64) -> Result<Page, Failure> {
+async fn read(
+    log: &EventLog,
+    args: &EventsArgs,
+    after: Position,
+    limit: u64,
+) -> Result<Page, Failure> {
     let head = log.head().await?.position;
     // an aggregate is found by its own index, however far apart its events are
-    let to = if args.aggregate.is_some() { head } else { Position(head.0.min(after.0.saturating_add(WINDOW))) };
-    let (kind, id) = args.aggregate.as_ref().map(|(kind, id)| (kind.as_str(), id.as_str())).unzip();
-    let filter = if args.aggregate.is_some() { "and aggregate_type = $4 and aggregate_id = $5" } else { "" };
+    let to = if args.aggregate.is_some() {
+        head
+    } else {
+        Position(head.0.min(after.0.saturating_add(WINDOW)))
+    };
+    let (kind, id) = args
+        .aggregate
+        .as_ref()
+        .map(|(kind, id)| (kind.as_str(), id.as_str()))
+        .unzip();
+    let filter = if args.aggregate.is_some() {
+        "and aggregate_type = $4 and aggregate_id = $5"
+    } else {
+        ""
+    };
     let query = format!(
         "select {EVENT_COLUMNS} from events \
          where position > $1 and position <= $2 and ($3::text is null or event_type = $3) {filter} \
@@ -126,14 +143,21 @@ async fn read(log: &EventLog, args: &EventsArgs, after: Position, limit: u64) ->
         .bind(limit as i64)
         .fetch_all(log.pool())
         .await?;
-    let events = rows.iter().map(RecordedEvent::from_row).collect::<Result<Vec<_>, _>>()?;
+    let events = rows
+        .iter()
+        .map(RecordedEvent::from_row)
+        .collect::<Result<Vec<_>, _>>()?;
     let full = events.len() as u64 == limit;
     let read_to = match events.last() {
         Some(last) if full => last.position,
         // a log that was restored to an older state may end before `after`
         _ => to.max(after),
     };
-    Ok(Page { events, read_to, at_end: !full && to == head || head <= after })
+    Ok(Page {
+        events,
+        read_to,
+        at_end: !full && to == head || head <= after,
+    })
 }
 
 fn write_line(out: &mut impl Write, event: &RecordedEvent) -> Result<(), Failure> {
@@ -157,7 +181,11 @@ fn write_line(out: &mut impl Write, event: &RecordedEvent) -> Result<(), Failure
 /// A line break in JSON is only ever between its parts, where a space does as well. Ours have none; other programs
 /// that write to the log may.
 fn one_line(json: &str) -> Cow<'_, str> {
-    if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ").into() } else { json.into() }
+    if json.contains(['\n', '\r']) {
+        json.replace(['\n', '\r'], " ").into()
+    } else {
+        json.into()
+    }
 }
 
 fn raw(json: &str, position: Position) -> Result<&RawValue, Failure> {
@@ -187,16 +215,30 @@ mod tests {
     #[test]
     fn an_event_is_one_line_whatever_its_payload_looks_like() {
         let mut out = Vec::new();
-        write_line(&mut out, &event("{\n  \"name\": \"Tr\u{e0} s\u{1eef}a\",\r\n \"n\": 12345678901234567890123\n}")).unwrap();
+        write_line(
+            &mut out,
+            &event("{\n  \"name\": \"Tr\u{e0} s\u{1eef}a\",\r\n \"n\": 12345678901234567890123\n}"),
+        )
+        .unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.matches('\n').count(), 1);
-        assert!(text.ends_with('\n') && text.contains("Tr\u{e0} s\u{1eef}a") && text.contains("12345678901234567890123"));
-        assert!(text.starts_with(r#"{"position":7,"event_id":"00000000-0000-0000-0000-000000000001""#), "{text}");
+        assert!(
+            text.ends_with('\n')
+                && text.contains("Tr\u{e0} s\u{1eef}a")
+                && text.contains("12345678901234567890123")
+        );
+        assert!(
+            text.starts_with(r#"{"position":7,"event_id":"00000000-0000-0000-0000-000000000001""#),
+            "{text}"
+        );
     }
 
     #[test]
     fn an_aggregate_is_a_type_and_an_id() {
-        assert_eq!(parse_aggregate("order/1/2").unwrap(), ("order".to_owned(), "1/2".to_owned()));
+        assert_eq!(
+            parse_aggregate("order/1/2").unwrap(),
+            ("order".to_owned(), "1/2".to_owned())
+        );
         for text in ["", "order", "/1", "order/"] {
             assert!(parse_aggregate(text).is_err(), "{text}");
         }

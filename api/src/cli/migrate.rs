@@ -13,7 +13,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// Migrates the database that the settings name.
 pub(super) async fn run(database: &DatabaseConfig) -> Result<(), Failure> {
     reach(database).await?;
-    let pool = PgPoolOptions::new().max_connections(2).connect_with(database.connect_options()?).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .connect_with(database.connect_options()?)
+        .await?;
     let done = migrate(&pool).await;
     pool.close().await;
     done?;
@@ -29,5 +32,9 @@ pub async fn migrate(pool: &PgPool) -> Result<(), Failure> {
 }
 
 fn version() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+    MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or_default()
 }

@@ -6,7 +6,9 @@ use super::Failure;
 
 /// Prints the document.
 pub(super) fn run() -> Result<(), Failure> {
-    let mut document = crate::openapi::document().to_pretty_json().map_err(|error| Failure::Output(error.into()))?;
+    let mut document = crate::openapi()
+        .to_pretty_json()
+        .map_err(|error| Failure::Output(error.into()))?;
     document.push('\n');
     match io::stdout().write_all(document.as_bytes()) {
         // a reader that has seen enough

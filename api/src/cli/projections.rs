@@ -14,7 +14,7 @@ use super::{Failure, table};
 
 /// What to do about subscriptions.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum ProjectionsCommand {
+pub(super) enum ProjectionsCommand {
     /// Show every subscription: how far it is, how far behind, who leads it, how many of its keys are parked
     Status,
     /// Show the parked keys, oldest first
@@ -27,7 +27,7 @@ pub enum ProjectionsCommand {
 
 /// Names a parked key.
 #[derive(Clone, Debug, clap::Args)]
-pub struct ParkedArgs {
+pub(super) struct ParkedArgs {
     /// The subscription, as `souk projections parked` shows it
     name: String,
     /// The key, as `souk projections parked` shows it
@@ -35,14 +35,16 @@ pub struct ParkedArgs {
 }
 
 /// Runs one of the commands and prints what came of it.
-pub async fn run(log: &EventLog, command: ProjectionsCommand) -> Result<(), Failure> {
+pub(super) async fn run(log: &EventLog, command: ProjectionsCommand) -> Result<(), Failure> {
     let text = match command {
         ProjectionsCommand::Status => status(log).await?,
         ProjectionsCommand::Parked => parked(log).await?,
         ProjectionsCommand::Retry(ParkedArgs { name, key }) => retry(log, &name, &key).await?,
         ProjectionsCommand::Discard(ParkedArgs { name, key }) => discard(log, &name, &key).await?,
     };
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::Output)
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(Failure::Output)
 }
 
 async fn status(log: &EventLog) -> Result<String, Failure> {
@@ -51,7 +53,10 @@ async fn status(log: &EventLog) -> Result<String, Failure> {
     // read last, so that no subscription is ahead of it
     let head = log.head().await?.position.0;
     let row = |checkpoint: &Checkpoint| {
-        let parked = parked.iter().filter(|key| key.subscription == checkpoint.name).count();
+        let parked = parked
+            .iter()
+            .filter(|key| key.subscription == checkpoint.name)
+            .count();
         vec![
             checkpoint.name.clone(),
             checkpoint.position.to_string(),
@@ -62,7 +67,10 @@ async fn status(log: &EventLog) -> Result<String, Failure> {
         ]
     };
     let rows: Vec<Vec<String>> = checkpoints.iter().map(row).collect();
-    let table = table::render(&["NAME", "POSITION", "LAG", "LEADER", "PARKED", "UPDATED"], &rows);
+    let table = table::render(
+        &["NAME", "POSITION", "LAG", "LEADER", "PARKED", "UPDATED"],
+        &rows,
+    );
     Ok(format!("{table}\nhead of the log: {head}\n"))
 }
 
@@ -90,18 +98,27 @@ async fn parked(log: &EventLog) -> Result<String, Failure> {
         ]
     };
     let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
-    Ok(table::render(&["NAME", "KEY", "POSITION", "EVENTS", "SINCE", "ERROR"], &rows))
+    Ok(table::render(
+        &["NAME", "KEY", "POSITION", "EVENTS", "SINCE", "ERROR"],
+        &rows,
+    ))
 }
 
 async fn discard(log: &EventLog, name: &str, key: &str) -> Result<String, Failure> {
-    match subscription::discard(log.pool(), name, key).await? {
+    // a read model may be named without its version; what is no read model may have left keys all the same
+    let schema = name.parse().map(View::schema);
+    let subscription = schema.as_ref().map_or(name, |schema| schema.as_str());
+    match subscription::discard(log.pool(), subscription, key).await? {
         0 => Err(not_parked(name, key)),
         events => Ok(format!("gave up {events} event(s) of {key} in {name}\n")),
     }
 }
 
 fn not_parked(name: &str, key: &str) -> Failure {
-    Failure::NotParked { name: name.to_owned(), key: key.to_owned() }
+    Failure::NotParked {
+        name: name.to_owned(),
+        key: key.to_owned(),
+    }
 }
 
 fn time(at: DateTime<Utc>) -> String {
@@ -109,7 +126,10 @@ fn time(at: DateTime<Utc>) -> String {
 }
 
 async fn retry(log: &EventLog, name: &str, key: &str) -> Result<String, Failure> {
-    let view: View = name.parse().map_err(|_| Failure::UnknownView { name: name.to_owned(), known: known() })?;
+    let view: View = name.parse().map_err(|_| Failure::UnknownView {
+        name: name.to_owned(),
+        known: known(),
+    })?;
     match views::retry(log, view, key).await? {
         0 => Err(not_parked(name, key)),
         events => Ok(format!("handled {events} event(s) of {key} in {name}\n")),

@@ -40,7 +40,9 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping: no new connections, finishing what has begun; another signal ends it at once");
+        tracing::info!(
+            "stopping: no new connections, finishing what has begun; another signal ends it at once"
+        );
         tokio::spawn(async move {
             let since = tokio::time::Instant::now();
             while since.elapsed() < SAME_WISH {

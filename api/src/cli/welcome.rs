@@ -23,9 +23,13 @@ pub(super) struct Facts {
 /// The text.
 pub(super) fn text(addr: SocketAddr, facts: Facts) -> String {
     let url = format!("http://{}", reachable(addr));
-    let mut text = format!("\nSouk listens on {addr}\n\n  docs        {url}/docs\n  readiness   {url}/health/ready\n");
+    let mut text = format!(
+        "\nSouk listens on {addr}\n\n  docs        {url}/docs\n  readiness   {url}/health/ready\n"
+    );
     if !facts.kafka {
-        text.push_str("  Kafka       not configured (KAFKA_BROKERS): nothing is published until it is\n");
+        text.push_str(
+            "  Kafka       not configured (KAFKA_BROKERS): nothing is published until it is\n",
+        );
     }
     if facts.demo {
         demo(&mut text, &url, facts.delay);
@@ -57,8 +61,12 @@ curl -s {url}/api/v1/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: 
 /// The address as a client on this machine would write it: a server on all addresses is reached on the loopback one.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, addr.port())),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, addr.port())),
+        IpAddr::V4(ip) if ip.is_unspecified() => {
+            SocketAddr::from((Ipv4Addr::LOCALHOST, addr.port()))
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => {
+            SocketAddr::from((Ipv6Addr::LOCALHOST, addr.port()))
+        }
         _ => addr,
     }
 }
@@ -69,7 +77,11 @@ mod tests {
     use super::*;
 
     fn facts(demo: bool) -> Facts {
-        Facts { demo, kafka: true, delay: Duration::from_secs(60) }
+        Facts {
+            demo,
+            kafka: true,
+            delay: Duration::from_mins(1),
+        }
     }
 
     #[test]
@@ -79,27 +91,42 @@ mod tests {
             assert!(text.contains(email), "{email}");
         }
         assert!(text.contains("It is paid 1m later"), "{text}");
-        assert_eq!(text.lines().filter(|line| line.contains("curl -s")).count(), 3);
+        assert_eq!(
+            text.lines().filter(|line| line.contains("curl -s")).count(),
+            3
+        );
         assert!(text.contains(&seed::first_order().1.to_string()));
     }
 
     #[test]
     fn outside_demo_mode_nothing_is_said_of_log_ins() {
         let text = text("127.0.0.1:8080".parse().unwrap(), facts(false));
-        assert!(!text.contains(seed::PASSWORD) && !text.contains("curl"), "{text}");
+        assert!(
+            !text.contains(seed::PASSWORD) && !text.contains("curl"),
+            "{text}"
+        );
         assert!(text.contains("http://127.0.0.1:8080/docs"));
     }
 
     #[test]
     fn a_server_on_all_addresses_is_reached_on_this_machine() {
-        for (listens, reached) in [("0.0.0.0:9000", "http://127.0.0.1:9000/docs"), ("[::]:9000", "http://[::1]:9000/docs")] {
-            assert!(text(listens.parse().unwrap(), facts(false)).contains(reached), "{listens}");
+        for (listens, reached) in [
+            ("0.0.0.0:9000", "http://127.0.0.1:9000/docs"),
+            ("[::]:9000", "http://[::1]:9000/docs"),
+        ] {
+            assert!(
+                text(listens.parse().unwrap(), facts(false)).contains(reached),
+                "{listens}"
+            );
         }
     }
 
     #[test]
     fn a_server_without_kafka_says_so() {
-        let facts = Facts { kafka: false, ..facts(false) };
+        let facts = Facts {
+            kafka: false,
+            ..facts(false)
+        };
         assert!(text("127.0.0.1:8080".parse().unwrap(), facts).contains("not configured"));
     }
 }

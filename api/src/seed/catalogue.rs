@@ -32,7 +32,13 @@ const fn product(
     stock: u64,
     description: &'static str,
 ) -> DemoProduct {
-    DemoProduct { sku, title, description, price, stock }
+    DemoProduct {
+        sku,
+        title,
+        description,
+        price,
+        stock,
+    }
 }
 
 /// The regions. Prices exclude tax, as is the default.
