@@ -1,0 +1,10 @@
+//! The commands and the payment saga on a real PostgreSQL: one database per test.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod cancelling;
+mod catalogue;
+mod interrupted;
+mod paying;
+mod placing;
+mod shop;
+mod unanswered;
