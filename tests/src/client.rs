@@ -34,7 +34,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(60)) // bounds a test, not the server
+            .timeout(Duration::from_mins(1)) // bounds a test, not the server
             .build()
             .expect("a client");
         Self {

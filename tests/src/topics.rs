@@ -13,7 +13,7 @@ use rdkafka::{
 };
 
 /// Brokers may be busy with the topics of other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One record of a topic.
 #[derive(Clone, Debug)]

@@ -1,0 +1,696 @@
+//! Bad input of every kind: a 4xx problem document each time, never a 5xx, and nothing is stored. And all other
+//! Unicode comes back as it went in.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::{
+    answer::{Answer, text_of},
+    client::{Client, new_order},
+    shop::{DEMO_PASSWORD, Shop},
+};
+use uuid::Uuid;
+
+/// A route that takes a body, with one that is fine and who may send it.
+struct Route {
+    method: Method,
+    path: String,
+    body: Value,
+    who: Client,
+}
+
+impl Route {
+    fn new(method: Method, path: &str, who: &Client, body: Value) -> Self {
+        Self {
+            method,
+            path: path.to_owned(),
+            body,
+            who: who.clone(),
+        }
+    }
+
+    async fn send(&self, content_type: Option<&str>, body: impl Into<reqwest::Body>) -> Answer {
+        let mut ask = self.who.ask(self.method.clone(), &self.path).body(body);
+        if let Some(content_type) = content_type {
+            ask = ask.header("content-type", content_type);
+        }
+        if self.method == Method::PUT {
+            ask = ask.if_match("*");
+        }
+        ask.send().await
+    }
+}
+
+async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
+    let admin = shop.admin(server).await;
+    let customer = shop.customer(server).await;
+    let anonymous = shop.client(server);
+    let region = admin.region("USD").await;
+    let product = admin.product("10.00", 1_000).await;
+    let order = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let v1 = |path: &str| format!("/api/v1/{path}");
+    let stock = format!("/api/v1/products/{product}/stock");
+    let mut full_order = new_order(&[(&product, 2)]);
+    full_order["customer_name"] = json!("Somebody");
+    full_order["shipping_address"] = json!("1 Long Street");
+    full_order["payment_method"] = json!("default");
+    full_order["region_id"] = json!(region);
+    let new_product = json!({
+        "region_id": region, "sku": "BAD-INPUT", "title": "A thing", "description": "To be had.",
+        "image_url": "https://example.com/a.png", "price": "12.34", "stock": 3,
+    });
+    let new_region = json!({
+        "title": "A region", "country": "XX", "currency": "CHF", "tax_rate": 810, "prices_include_tax": true,
+        "default_for_currency": false,
+    });
+    let reason = "counted again";
+    vec![
+        Route::new(
+            Method::POST,
+            &v1("login"),
+            &anonymous,
+            json!({"email": "admin@example.com", "password": DEMO_PASSWORD}),
+        ),
+        Route::new(Method::POST, &v1("regions"), &admin, new_region),
+        Route::new(
+            Method::PATCH,
+            &v1(&format!("regions/{region}")),
+            &admin,
+            json!({"title": "America", "tax_rate": 500}),
+        ),
+        Route::new(Method::POST, &v1("products"), &admin, new_product),
+        Route::new(
+            Method::PATCH,
+            &v1(&format!("products/{product}")),
+            &admin,
+            json!({"title": "Another thing", "description": "Better.", "price": "13.00"}),
+        ),
+        Route::new(
+            Method::POST,
+            &format!("{stock}/receipts"),
+            &admin,
+            json!({"quantity": 5, "reason": reason}),
+        ),
+        Route::new(
+            Method::POST,
+            &format!("{stock}/adjustments"),
+            &admin,
+            json!({"delta": -5, "reason": reason}),
+        ),
+        Route::new(
+            Method::PUT,
+            &stock,
+            &admin,
+            json!({"available": 900, "reason": reason}),
+        ),
+        Route::new(Method::POST, &v1("orders"), &customer, full_order),
+        Route::new(
+            Method::POST,
+            &v1(&format!("orders/{order}/cancel")),
+            &customer,
+            json!({"reason": "changed my mind"}),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/registration",
+            &anonymous,
+            json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD}),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/login",
+            &anonymous,
+            json!({"email": "admin@example.com", "password": DEMO_PASSWORD}),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/products",
+            &admin,
+            json!({"name": "Pot", "description": "For tea.", "price": 25.99, "currency": "USD", "stock": 3}),
+        ),
+        Route::new(
+            Method::POST,
+            "/api/orders/create",
+            &customer,
+            json!({"items": [{"productId": product, "quantity": 1}]}),
+        ),
+    ]
+}
+
+const JSON: Option<&str> = Some("application/json");
+
+/// What tells that something was stored.
+async fn stored(shop: &Shop) -> (i64, i64, i64, i64) {
+    sqlx::query_as(
+        "select (select coalesce(max(position), 0) from events), (select count(*) from users), \
+                (select count(*) from idempotency_keys), (select count(*) from person_keys)",
+    )
+    .fetch_one(&shop.pool)
+    .await
+    .unwrap()
+}
+
+/// Collects what was not refused as it should be, so that one run shows all.
+#[derive(Default)]
+struct Refusals(Vec<String>);
+
+impl Refusals {
+    fn check(&mut self, case: &str, answer: &Answer, statuses: &[u16]) {
+        let is_problem = answer
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("application/problem+json"));
+        let names_its_status = serde_json::from_slice::<Value>(&answer.body)
+            .is_ok_and(|it| it["status"] == answer.status);
+        if !statuses.contains(&answer.status) || !is_problem || !names_its_status {
+            let shown: String = answer.to_string().chars().take(300).collect();
+            self.0.push(format!("{case}: {shown}"));
+        }
+    }
+
+    fn assert_none(self) {
+        assert!(self.0.is_empty(), "{} cases: {:#?}", self.0.len(), self.0);
+    }
+}
+
+/// Texts that are no JSON body of any route.
+fn broken_texts() -> Vec<(&'static str, Vec<u8>)> {
+    let nested = |depth: usize| ["[".repeat(depth), "]".repeat(depth)].concat().into_bytes();
+    vec![
+        ("nothing", vec![]),
+        ("blanks", b"   ".to_vec()),
+        ("a word", b"nope".to_vec()),
+        ("cut off", b"{\"a\": 1".to_vec()),
+        ("single quotes", b"{'a': 1}".to_vec()),
+        ("a comma too many", b"{\"a\": 1,}".to_vec()),
+        ("two bodies", b"{} {}".to_vec()),
+        ("a bare NUL", b"{\"a\": \"\0\"}".to_vec()),
+        ("an UTF-8 that is none", b"{\"a\": \"\xff\xfe\"}".to_vec()),
+        ("an overlong UTF-8", b"{\"a\": \"\xc0\x80\"}".to_vec()),
+        (
+            "UTF-16",
+            "{\"a\": 1}"
+                .encode_utf16()
+                .flat_map(u16::to_le_bytes)
+                .collect(),
+        ),
+        ("half a surrogate", br#"{"a": "\ud800"}"#.to_vec()),
+        ("an array", b"[]".to_vec()),
+        ("null", b"null".to_vec()),
+        ("a string", b"\"x\"".to_vec()),
+        ("a number", b"1".to_vec()),
+        ("NaN", b"{\"a\": NaN}".to_vec()),
+        ("deep arrays", nested(100_000)),
+        (
+            "deep objects",
+            ["{\"a\":".repeat(100_000), "1".into(), "}".repeat(100_000)]
+                .concat()
+                .into_bytes(),
+        ),
+    ]
+}
+
+/// The body with one field changed for the worse, one case each.
+fn broken_fields(body: &Value) -> Vec<(String, Value)> {
+    let mut cases = vec![];
+    let mut with = |case: String, field: &str, value: Value| {
+        let mut broken = body.clone();
+        broken[field] = value;
+        cases.push((case, broken));
+    };
+    with("an unknown field".into(), "surplus", json!(1));
+    with("an unknown field with NUL".into(), "surplus", json!("\0"));
+    for (field, good) in body.as_object().expect("an object") {
+        let mut wrong = vec![json!({"x": 1}), json!([[]]), json!([1])];
+        match good {
+            Value::String(_) => {
+                wrong.extend([json!(7.5), json!(true), json!("a\0b"), json!("\u{7}")])
+            }
+            Value::Bool(_) => wrong.extend([json!("true"), json!(1)]),
+            Value::Number(_) => {
+                wrong.extend([
+                    json!("seven"),
+                    json!(true),
+                    json!(1e300),
+                    json!(f64::from(i32::MAX) * 1e15),
+                ]);
+                wrong.push(json!(0.123_456));
+            }
+            _ => wrong.extend([json!("x"), json!(7), json!(true), json!({})]),
+        }
+        for value in wrong {
+            with(format!("{field} = {value}"), field, value);
+        }
+    }
+    cases
+}
+
+#[tokio::test]
+async fn bad_bodies_of_every_kind_are_refused_on_every_route_and_store_nothing() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let routes = routes(&shop, &server).await;
+    let before = stored(&shop).await;
+    let mut refusals = Refusals::default();
+    for route in &routes {
+        let name = |case: &str| format!("{} {} with {case}", route.method, route.path);
+        let fine = route.body.to_string();
+        for (case, text) in broken_texts() {
+            // where a body may be left out, none at all is fine
+            if text.is_empty() && route.path.ends_with("/cancel") {
+                continue;
+            }
+            refusals.check(&name(case), &route.send(JSON, text).await, &[400, 422]);
+        }
+        for (case, body) in broken_fields(&route.body) {
+            // half a JSON is refused as such, all else as what it says
+            refusals.check(
+                &name(&case),
+                &route.send(JSON, body.to_string()).await,
+                &[400, 422],
+            );
+        }
+        for content_type in [
+            None,
+            Some("text/plain"),
+            Some("application/xml"),
+            Some("application/x-www-form-urlencoded"),
+            Some("x"),
+        ] {
+            refusals.check(
+                &name(&format!("{content_type:?}")),
+                &route.send(content_type, fine.clone()).await,
+                &[415],
+            );
+        }
+        let charset = Some("application/json; charset=utf-16");
+        refusals.check(
+            &name("UTF-16 announced"),
+            &route.send(charset, fine.clone()).await,
+            &[415],
+        );
+        let large = format!("{{\"surplus\": \"{}\"}}", "x".repeat(2 * 1024 * 1024));
+        refusals.check(
+            &name("two megabytes"),
+            &route.send(JSON, large).await,
+            &[413],
+        );
+        let twice = fine.replacen('{', &format!("{{{},", member(&route.body)), 1);
+        refusals.check(
+            &name("a field twice"),
+            &route.send(JSON, twice).await,
+            &[400, 422],
+        );
+    }
+    refusals.assert_none();
+    assert_eq!(stored(&shop).await, before, "nothing is stored");
+
+    // the bodies that were broken are fine as they are, so each case was refused for what was wrong with it
+    for route in &routes {
+        let answer = route.send(JSON, route.body.to_string()).await;
+        assert!((200..300).contains(&answer.status), "{answer}");
+    }
+    shop.close().await;
+}
+
+/// The first member of an object, as JSON.
+fn member(body: &Value) -> String {
+    let (name, value) = body
+        .as_object()
+        .and_then(|members| members.iter().next())
+        .expect("has members");
+    format!("\"{name}\":{value}")
+}
+
+#[tokio::test]
+async fn quantities_that_are_none_are_refused() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let product = shop.admin(&server).await.product("10.00", 10).await;
+    let customer = shop.customer(&server).await;
+    let before = stored(&shop).await;
+    let mut refusals = Refusals::default();
+    for quantity in [
+        "0",
+        "-1",
+        "-0",
+        "0.5",
+        "1.5",
+        "1000001",
+        "4294967297",
+        "18446744073709551617",
+        "1e3000",
+        "\"1\"",
+        "null",
+        "true",
+    ] {
+        let text = format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#);
+        let ask = customer
+            .ask(Method::POST, "/api/v1/orders")
+            .header("content-type", "application/json")
+            .body(text);
+        let answer = ask.key("bad").send().await;
+        refusals.check(&format!("quantity {quantity}"), &answer, &[400, 422]);
+        let text = format!(r#"{{"items":[{{"productId":"{product}","quantity":{quantity}}}]}}"#);
+        let ask = customer
+            .ask(Method::POST, "/api/orders/create")
+            .header("content-type", "application/json")
+            .body(text);
+        refusals.check(
+            &format!("contract, quantity {quantity}"),
+            &ask.send().await,
+            &[400, 422],
+        );
+    }
+    for items in [
+        "[]",
+        "{}",
+        "null",
+        "[{}]",
+        "[null]",
+        r#"[{"product_id":"x","quantity":1}]"#,
+        r#"[{"quantity":1}]"#,
+    ] {
+        let text = format!(r#"{{"items":{items}}}"#);
+        let ask = customer
+            .ask(Method::POST, "/api/v1/orders")
+            .header("content-type", "application/json")
+            .body(text);
+        refusals.check(items, &ask.send().await, &[400, 422]);
+    }
+    let unknown = customer.order(&[(&Uuid::new_v4().to_string(), 1)]).await;
+    refusals.check("an unknown product", &unknown, &[404, 409, 422]);
+    let many: Vec<(&str, u64)> = (0..100_000).map(|_| (product.as_str(), 1)).collect();
+    refusals.check(
+        "a hundred thousand lines",
+        &customer.order(&many[..10_000]).await,
+        &[409, 413, 422],
+    );
+    refusals.check(
+        "too many lines for a body",
+        &customer.order(&many).await,
+        &[413],
+    );
+    refusals.assert_none();
+    assert_eq!(stored(&shop).await, before, "nothing is stored");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn totals_beyond_64_bits_are_refused() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let region = admin.region("USD").await;
+    let mut refusals = Refusals::default();
+    let mut dear = Vec::new();
+    for price in [
+        "92233720368547758.07",
+        "92233720368547758.00",
+        "9223372036854775.00",
+    ] {
+        let sku = Uuid::new_v4().simple().to_string();
+        let body = tests::client::new_product(&region, &sku, price, 1_000_000);
+        let answer = admin.post("/api/v1/products", &body).await;
+        if answer.status == 201 {
+            dear.push(answer.id());
+        } else {
+            refusals.check(price, &answer, &[422]); // a limit on prices is a way as well
+        }
+    }
+    for price in ["92233720368547758.08", "1000000000000000000000000.00"] {
+        let body = tests::client::new_product(&region, "too-dear", price, 1);
+        refusals.check(price, &admin.post("/api/v1/products", &body).await, &[422]);
+    }
+    assert!(!dear.is_empty(), "some price comes near");
+    let customer = shop.customer(&server).await;
+    let before = stored(&shop).await;
+    for product in &dear {
+        refusals.check(
+            "a million pieces",
+            &customer.order(&[(product, 1_000_000)]).await,
+            &[409, 422],
+        );
+    }
+    if let [first, second, ..] = dear.as_slice() {
+        // each line fits, their sum does not
+        refusals.check(
+            "two lines",
+            &customer.order(&[(first, 1), (second, 1)]).await,
+            &[409, 422],
+        );
+    }
+    assert_eq!(stored(&shop).await, before, "nothing is stored");
+
+    let product = admin.product("1.00", 10).await;
+    let stock = format!("/api/v1/products/{product}/stock");
+    for delta in [
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "0",
+    ] {
+        let text = format!("{{\"delta\": {delta}}}");
+        let ask = admin
+            .ask(Method::POST, &format!("{stock}/adjustments"))
+            .header("content-type", "application/json");
+        refusals.check(
+            &format!("delta {delta}"),
+            &ask.body(text).send().await,
+            &[400, 409, 422],
+        );
+    }
+    refusals.assert_none();
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn queries_and_paths_that_mean_nothing_are_refused() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let mut refusals = Refusals::default();
+    let lists = [
+        "/api/v1/products",
+        "/api/v1/orders",
+        "/api/v1/payments",
+        "/api/v1/events",
+    ];
+    let queries = [
+        "nonsense=1",
+        "limit=0",
+        "limit=-1",
+        "limit=201",
+        "limit=x",
+        "limit=",
+        "limit=99999999999999999999",
+        "limit=1&limit=2",
+        "cursor=x",
+        "cursor=%00",
+        "cursor=e30",
+        "after=-1",
+        "after=x",
+        "sort=nonsense",
+        "status=nonsense",
+        "region_id=x",
+        "created_at[gte]=yesterday",
+        "total[gte]=x",
+        "price[nonsense]=1",
+        "type=%00",
+        "in_stock=maybe",
+        "%ff=1",
+    ];
+    for list in lists {
+        for query in queries {
+            let answer = admin.get(&format!("{list}?{query}")).await;
+            refusals.check(&format!("{list}?{query}"), &answer, &[400, 422]);
+        }
+    }
+    let no_id = [
+        "x",
+        "00000000",
+        "00000000-0000-0000-0000-00000000000g",
+        "%00",
+        "%ff",
+        "..%2f..",
+        "1'--",
+    ];
+    for id in no_id {
+        for path in [
+            "products/ID",
+            "products/ID/stock",
+            "orders/ID",
+            "orders/ID/timeline",
+            "payments/ID",
+            "regions/ID",
+            "events/ID",
+        ] {
+            let path = format!("/api/v1/{}", path.replace("ID", id));
+            refusals.check(&path, &admin.get(&path).await, &[400, 404]);
+        }
+    }
+    for position in ["-1", "0", "99999999999999999999", "1.5"] {
+        let path = format!("/api/v1/events/{position}");
+        refusals.check(&path, &admin.get(&path).await, &[400, 404]);
+    }
+    for path in [
+        "/nowhere",
+        "/api",
+        "/api/v1",
+        "/api/v1/nowhere",
+        "/api/v2/orders",
+        "//",
+        "/api/v1/orders/",
+    ] {
+        refusals.check(path, &admin.get(path).await, &[404]);
+    }
+    for (method, path) in [
+        (Method::DELETE, "/api/v1/orders"),
+        (Method::PUT, "/api/v1/login"),
+        (Method::PATCH, "/api/products"),
+    ] {
+        let answer = admin.ask(method, path).send().await;
+        refusals.check(path, &answer, &[405]);
+        assert!(answer.header("allow").is_some(), "{answer}");
+    }
+    let product = admin.product("1.00", 1).await;
+    let stock = format!("/api/v1/products/{product}/stock");
+    for tag in [
+        "1",
+        "\"",
+        "\"1",
+        "W/\"1\"",
+        "\"x\"",
+        "\"99999999999999999999\"",
+        "\"1\", \"2\"",
+    ] {
+        let answer = admin
+            .put(&stock, &json!({"available": 1}))
+            .if_match(tag)
+            .send()
+            .await;
+        refusals.check(&format!("If-Match: {tag}"), &answer, &[400, 412]);
+    }
+    let customer = shop.customer(&server).await;
+    for key in ["", " ", &"k".repeat(256), "k\u{e9}"] {
+        let answer = customer
+            .ask(Method::POST, "/api/v1/orders")
+            .json(&new_order(&[(&product, 1)]))
+            .key(key)
+            .send()
+            .await;
+        refusals.check(&format!("Idempotency-Key: {key:?}"), &answer, &[400]);
+    }
+    refusals.assert_none();
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn tokens_that_are_none_are_refused() {
+    let (shop, elsewhere) = (Shop::open().await, Shop::open().await);
+    let (server, other) = (
+        shop.serve_with(&[("SOUK_TOKEN_TTL", "1h")]).await,
+        elsewhere.serve().await,
+    );
+    let good = shop.admin(&server).await;
+    let foreign = elsewhere.admin(&other).await;
+    let token = good.token().to_owned();
+    let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
+    // {"alg":"none","typ":"JWT"}
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.");
+    let bad = [
+        "x".to_owned(),
+        "a.b.c".into(),
+        unsigned,
+        format!("{head}.{claims}."),
+        format!("{head}.{claims}"),
+        format!(
+            "{head}.{claims}.{}",
+            signature.chars().rev().collect::<String>()
+        ),
+        format!(
+            "{head}.{}.{signature}",
+            foreign.token().split('.').nth(1).unwrap()
+        ),
+        foreign.token().to_owned(),
+        "x".repeat(7_000),
+    ];
+    let mut refusals = Refusals::default();
+    for token in bad {
+        let answer = good.with_token(&token).get("/api/v1/orders").await;
+        refusals.check(&token, &answer, &[401]);
+        assert!(answer.header("www-authenticate").is_some(), "{answer}");
+    }
+    for header in [
+        "Bearer",
+        "Bearer ",
+        "Basic YWRtaW46YWRtaW4=",
+        &token,
+        "bearer\u{a0}x",
+    ] {
+        let answer = good
+            .anonymous()
+            .ask(Method::GET, "/api/v1/orders")
+            .header("authorization", header)
+            .send()
+            .await;
+        refusals.check(header, &answer, &[400, 401]);
+    }
+    refusals.assert_none();
+    let _ = good.get("/api/v1/orders").await.expect(200);
+    elsewhere.close().await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn all_other_unicode_comes_back_as_it_went_in() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let region = admin.region("USD").await;
+    let texts = [
+        "Tiếng Việt có dấu",
+        "decomposed: e\u{301} o\u{302}\u{309}",
+        "👘 👨‍👩‍👧‍👦 🏳️‍🌈 🇻🇳",
+        "مرحبا بالعالم",
+        "שלום \u{202b}rtl\u{202c} mark",
+        "日本語 中文 한국어",
+        "\u{10ffff}\u{1f980}𝔘𝔫𝔦",
+        "quotes \" ' ` \\ / </script> %s {} $1 ; --",
+        "\u{fffd}\u{feff}x",
+    ];
+    for text in texts {
+        let sku = Uuid::new_v4().simple().to_string();
+        let mut body = tests::client::new_product(&region, &sku, "1.00", 10);
+        body["title"] = json!(text);
+        body["description"] = json!(format!("{text}\n\t{text}"));
+        let created = admin.post("/api/v1/products", &body).await.expect(201);
+        let path = format!("/api/v1/products/{}", created.id());
+        let read = admin
+            .ask(Method::GET, &path)
+            .min_position(&created.position())
+            .send()
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(
+            (&read["title"], &read["description"]),
+            (&body["title"], &body["description"])
+        );
+
+        let email = format!("{}@example.com", Uuid::new_v4().simple());
+        let customer = shop
+            .client(&server)
+            .register(text, &email, DEMO_PASSWORD)
+            .await;
+        let profile = customer.get("/api/profile").await.expect(200).json();
+        assert_eq!(text_of(&profile["details"]["name"]), text);
+        let mut order = new_order(&[(&created.id(), 1)]);
+        order["shipping_address"] = json!(format!("{text}\n{text}"));
+        let placed = customer.post("/api/v1/orders", &order).await.expect(201);
+        let read = customer.read_order(&placed.id()).await;
+        assert_eq!(read["customer_name"], text, "from the profile");
+        assert_eq!(read["shipping_address"], order["shipping_address"]);
+    }
+    shop.close().await;
+}

@@ -1,0 +1,17 @@
+//! The whole system, as its users see it: real server processes on a real PostgreSQL and a real Kafka. One file per
+//! subject; names are sentences. What the tests stand on is in the library of this package.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod access;
+mod bad_input;
+mod contract;
+mod crash;
+mod flow;
+mod history;
+mod idempotency;
+mod kafka_away;
+mod money;
+mod payment;
+mod positions;
+mod stock;
