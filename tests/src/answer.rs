@@ -100,9 +100,12 @@ impl Answer {
             .to_owned()
     }
 
-    /// The id in the body.
+    /// The id of what was made: the last part of its Location.
     pub fn id(&self) -> String {
-        text_of(&self.json()["id"])
+        let location = self
+            .header("location")
+            .unwrap_or_else(|| panic!("{self} has no Location"));
+        location.rsplit('/').next().unwrap_or_default().to_owned()
     }
 }
 

@@ -139,17 +139,18 @@ impl Client {
             .iter()
             .find(|region| region["currency"] == currency)
             .expect("seeded");
-        text_of(&region["id"])
+        text_of(&region["region_id"])
     }
 
-    /// Creates a product with some stock in the United States region, and returns its id. As an admin.
-    pub async fn product(&self, price: &str, stock: u64) -> String {
+    /// Creates a product for so many cents with some stock in the United States region, and returns its id. As an
+    /// admin.
+    pub async fn product(&self, cents: i64, stock: u64) -> String {
         let region = self.region("USD").await;
-        self.product_in(&region, price, stock).await
+        self.product_in(&region, (cents, "USD"), stock).await
     }
 
     /// Creates a product with some stock, and returns its id. As an admin.
-    pub async fn product_in(&self, region: &str, price: &str, stock: u64) -> String {
+    pub async fn product_in(&self, region: &str, price: Price<'_>, stock: u64) -> String {
         let sku = Uuid::new_v4().simple().to_string();
         let body = new_product(region, &sku, price, stock);
         self.post("/api/v1/products", &body).await.expect(201).id()
@@ -296,11 +297,14 @@ pub fn new_order(items: &[(&str, u64)]) -> Value {
     json!({"items": items})
 }
 
+/// Minor units and their currency.
+pub type Price<'a> = (i64, &'a str);
+
 /// Body of a new product.
-pub fn new_product(region: &str, sku: &str, price: &str, stock: u64) -> Value {
+pub fn new_product(region: &str, sku: &str, price: Price<'_>, stock: u64) -> Value {
     json!({
         "region_id": region, "sku": sku, "title": format!("Product {sku}"), "description": "For a test.",
-        "price": price, "stock": stock,
+        "price": {"amount": price.0, "currency": price.1}, "stock": stock,
     })
 }
 

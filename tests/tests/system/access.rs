@@ -71,7 +71,7 @@ impl Things {
             .await
             .expect(201)
             .id();
-        let product = admin.product_in(&region, "1.00", 10).await;
+        let product = admin.product_in(&region, (100, "CHF"), 10).await;
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&product, 1)], "test_succeeds").await;
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);

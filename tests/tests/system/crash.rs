@@ -66,7 +66,7 @@ async fn after_a_sigkill_every_acknowledged_order_is_there_once_and_gets_paid_on
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 100_000).await;
+    let product = shop.admin(&server).await.product(100, 100_000).await;
     let customer = shop.customer(&server).await;
     let (acknowledged, unknown) =
         order_until_it_dies(&customer, &product, async || server.kill_9().await).await;
@@ -127,7 +127,7 @@ async fn after_a_sigkill_every_acknowledged_order_is_there_once_and_gets_paid_on
 async fn a_graceful_stop_answers_what_it_has_begun_and_loses_nothing() {
     let shop = Shop::open().await;
     let mut server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 100_000).await;
+    let product = shop.admin(&server).await.product(100, 100_000).await;
     let customer = shop.customer(&server).await;
     let (acknowledged, _) =
         order_until_it_dies(&customer, &product, async || server.ask_to_stop().await).await;
@@ -146,7 +146,7 @@ async fn a_process_that_stands_still_while_it_writes_does_not_stop_the_shop() {
     let shop = Shop::open().await;
     let (frozen, other) = (shop.serve().await, shop.serve().await);
     let admin = shop.admin(&other).await;
-    let product = admin.product("1.00", 100_000).await;
+    let product = admin.product(100, 100_000).await;
     let customer = shop.customer(&frozen).await;
     let elsewhere = customer.at(&other.address);
     for _ in 0..3 {
@@ -186,7 +186,7 @@ async fn another_process_takes_the_subscriptions_over_within_seconds() {
         .await;
     let first = shop.serve().await;
     let second = shop.serve().await;
-    let product = shop.admin(&first).await.product("1.00", 100).await;
+    let product = shop.admin(&first).await.product(100, 100).await;
     let customer = shop.customer(&second).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201).id();
     customer.wait_until_paid(&order).await;
@@ -213,7 +213,7 @@ async fn another_process_takes_the_subscriptions_over_within_seconds() {
 async fn a_server_that_is_killed_again_and_again_still_publishes_every_event_once() {
     let shop = Shop::opening().with_kafka().open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 100_000).await;
+    let product = shop.admin(&server).await.product(100, 100_000).await;
     let mut customer = shop.customer(&server).await;
     let mut server = Some(server);
     for _ in 0..3 {

@@ -29,7 +29,10 @@ async fn an_order_of_several_lines_goes_from_browsing_to_paid_and_is_heard_on_ka
     let [first, second, ..] = products.as_slice() else {
         panic!("seeded")
     };
-    let (first_id, second_id) = (text_of(&first["id"]), text_of(&second["id"]));
+    let (first_id, second_id) = (
+        text_of(&first["product_id"]),
+        text_of(&second["product_id"]),
+    );
     let (before_first, before_second) = (available(first), available(second));
 
     let body = new_order(&[(&first_id, 2), (&second_id, 1)]);
@@ -78,14 +81,14 @@ async fn browse(client: &tests::client::Client, region: &str) -> Vec<Value> {
         let items = page["items"].as_array().expect("a list");
         assert!(items.len() <= 3);
         products.extend(items.iter().cloned());
-        let Some(next) = page["next"].as_str() else {
+        let Some(next) = page["next_cursor"].as_str() else {
             break;
         };
         path = format!("/api/v1/products?region_id={region}&limit=3&sort=title&cursor={next}");
     }
     let ids: HashSet<String> = products
         .iter()
-        .map(|product| text_of(&product["id"]))
+        .map(|product| text_of(&product["product_id"]))
         .collect();
     assert_eq!(ids.len(), products.len(), "no product twice");
     assert!(
@@ -178,7 +181,7 @@ async fn timeline_tells_every_step_with_its_cause(
 async fn a_declined_order_becomes_unpaid_and_gives_its_stock_back() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("10.00", 5).await;
+    let product = shop.admin(&server).await.product(1_000, 5).await;
     let customer = shop.customer(&server).await;
     let order = customer.place(&[(&product, 3)], "test_declined").await;
     let unpaid = customer.wait_for_payment(&order, "unpaid").await;
@@ -191,7 +194,7 @@ async fn a_declined_order_becomes_unpaid_and_gives_its_stock_back() {
 async fn an_order_whose_payment_times_out_once_is_paid_and_charged_once() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("10.00", 5).await;
+    let product = shop.admin(&server).await.product(1_000, 5).await;
     let customer = shop.customer(&server).await;
     let order = customer
         .place(&[(&product, 2)], "test_times_out_then_succeeds")
@@ -212,7 +215,7 @@ async fn a_gateway_that_never_answers_leaves_a_payment_that_is_seen_to_be_stuck(
         .await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("10.00", 5).await;
+    let product = admin.product(1_000, 5).await;
     let customer = shop.customer(&server).await;
     let order = customer.place(&[(&product, 2)], "test_never_answers").await;
     let stuck = eventually("the payment is listed as stuck", PATIENCE, || async {
@@ -242,7 +245,7 @@ async fn a_gateway_that_never_answers_leaves_a_payment_that_is_seen_to_be_stuck(
 async fn without_a_delay_the_payment_is_decided_at_once() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("0.99", 1).await;
+    let product = shop.admin(&server).await.product(99, 1).await;
     let customer = shop.customer(&server).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201).id();
     let paid = customer.wait_until_paid(&order).await;
@@ -254,7 +257,7 @@ async fn without_a_delay_the_payment_is_decided_at_once() {
         .expect(200);
     let payment = payments.json()["items"][0].clone();
     assert_eq!(payment["status"], "captured", "{payment}");
-    assert_eq!(payment["id"], paid["payment_id"]);
+    assert_eq!(payment["payment_id"], paid["payment_id"]);
     let events = shop.events().await;
     assert_eq!(count(&events, &order, "OrderPaid"), 1);
     shop.close().await;

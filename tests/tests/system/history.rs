@@ -32,7 +32,7 @@ async fn read_all(client: &tests::client::Client, query: &str) -> Vec<Value> {
 async fn an_analyst_reads_the_whole_log_by_position_type_and_aggregate() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 10).await;
+    let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let order = customer.order(&[(&product, 2)]).await.expect(201).id();
     customer.wait_until_paid(&order).await;
@@ -108,7 +108,7 @@ async fn names_and_addresses_stay_sealed_in_log_views_snapshots_topics_and_serve
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 100).await;
+    let product = shop.admin(&server).await.product(100, 100).await;
     let customer = shop
         .client(&server)
         .register(NAME, "zq@example.com", "a long password")

@@ -25,7 +25,7 @@ fn order_with_key(client: &Client, body: &Value, key: &str) -> Ask {
 async fn a_double_click_with_one_key_is_one_order_answered_alike() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 10).await;
+    let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let body = new_order(&[(&product, 1)]);
     let first = order_with_key(&customer, &body, "click")
@@ -55,7 +55,7 @@ async fn a_double_click_with_one_key_is_one_order_answered_alike() {
 async fn a_key_again_with_another_body_is_refused() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 10).await;
+    let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let _ = order_with_key(&customer, &new_order(&[(&product, 1)]), "k")
         .send()
@@ -94,7 +94,7 @@ async fn a_key_again_with_another_body_is_refused() {
 async fn a_key_that_is_sent_many_times_at_once_makes_one_order_also_over_processes() {
     let shop = Shop::open().await;
     let (one, two) = (shop.serve().await, shop.serve().await);
-    let product = shop.admin(&one).await.product("1.00", 100).await;
+    let product = shop.admin(&one).await.product(100, 100).await;
     let customer = shop.customer(&one).await;
     let there = customer.at(&two.address);
     let body = new_order(&[(&product, 1)]);
@@ -125,7 +125,7 @@ async fn a_refusal_does_not_use_a_key_up() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 0).await;
+    let product = admin.product(100, 0).await;
     let customer = shop.customer(&server).await;
     let body = new_order(&[(&product, 1)]);
     order_with_key(&customer, &body, "k")
@@ -144,7 +144,7 @@ async fn a_refusal_does_not_use_a_key_up() {
 async fn a_key_survives_a_restart() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 10).await;
+    let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let body = new_order(&[(&product, 1)]);
     let first = order_with_key(&customer, &body, "k")
@@ -166,7 +166,7 @@ async fn restocking_twice_with_one_key_restocks_once() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 0).await;
+    let product = admin.product(100, 0).await;
     let path = format!("/api/v1/products/{product}/stock/receipts");
     let mut last = String::new();
     for _ in 0..3 {
@@ -187,7 +187,7 @@ async fn restocking_twice_with_one_key_restocks_once() {
 async fn a_client_that_hangs_up_cancels_nothing_that_was_begun() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 100).await;
+    let product = shop.admin(&server).await.product(100, 100).await;
     let customer = shop.customer(&server).await;
     let body = new_order(&[(&product, 1)]).to_string();
     for number in 0..20 {

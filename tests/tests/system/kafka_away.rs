@@ -10,7 +10,7 @@ use tests::{
 async fn without_brokers_the_server_runs_all_else_and_says_so() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 10).await;
+    let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201).id();
     customer.wait_until_paid(&order).await;
@@ -50,7 +50,7 @@ async fn with_brokers_that_are_away_at_first_it_serves_and_catches_up_later() {
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 10).await;
+    let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201).id();
     customer.wait_until_paid(&order).await;

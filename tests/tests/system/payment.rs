@@ -46,7 +46,7 @@ async fn wait_for_status(client: &Client, order: &str, status: &str) {
 async fn an_order_cancelled_before_its_payment_started_is_never_charged() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "2s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     let cancelled = customer.place(&[(&product, 2)], "test_succeeds").await;
     let answer = cancel(&customer, &cancelled).await.expect(200);
@@ -74,7 +74,7 @@ async fn an_order_cancelled_before_its_payment_started_is_never_charged() {
 async fn an_order_cancelled_while_the_gateway_is_asked_gets_202_and_its_money_back() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     // the charge takes place, its answer is lost, and for two seconds nobody knows
     let order = customer
@@ -96,7 +96,7 @@ async fn an_order_cancelled_while_the_gateway_is_asked_gets_202_and_its_money_ba
 async fn cancelling_a_paid_order_refunds_it_through_the_gateway_once() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     let order = customer.place(&[(&product, 2)], "test_succeeds").await;
     customer.wait_until_paid(&order).await;
@@ -124,7 +124,7 @@ async fn a_cancel_that_races_the_timer_either_prevents_the_charge_or_gets_it_ref
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 100).await;
+    let product = shop.admin(&server).await.product(100, 100).await;
     let customer = shop.customer(&server).await;
     let mut outcomes = Vec::new();
     for step in 0..12_u64 {
@@ -157,7 +157,7 @@ async fn a_cancel_that_races_the_timer_either_prevents_the_charge_or_gets_it_ref
 async fn a_payment_whose_answer_is_lost_stays_pending_and_is_asked_for_with_the_same_key() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     let order = customer
         .place(&[(&product, 1)], "test_times_out_then_succeeds")
@@ -185,7 +185,7 @@ async fn a_declined_payment_keeps_its_stock_until_the_deadline_and_may_still_suc
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     let order = customer
         .place(&[(&product, 2)], "test_declined_then_succeeds")
@@ -207,7 +207,7 @@ async fn a_payment_declined_until_the_deadline_is_unpaid_and_released_then() {
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     let order = customer.place(&[(&product, 2)], "test_declined").await;
     customer.wait_for_payment(&order, "failed").await;
@@ -221,7 +221,7 @@ async fn a_payment_declined_until_the_deadline_is_unpaid_and_released_then() {
 async fn a_payment_that_falls_due_during_a_restart_is_charged_once() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "1s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 30).await;
+    let product = shop.admin(&server).await.product(100, 30).await;
     let customer = shop.customer(&server).await;
     let mut orders = Vec::new();
     for _ in 0..10 {
@@ -249,7 +249,7 @@ async fn payment_methods_for_tests_are_refused_where_they_are_not_switched_on() 
         .open()
         .await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     let before = shop.head().await;
     let body = json!({"items": [{"product_id": product, "quantity": 1}], "payment_method": "test_succeeds"});

@@ -15,7 +15,7 @@ use uuid::Uuid;
 async fn a_read_with_the_position_of_a_write_sees_it_at_any_process() {
     let shop = Shop::open().await;
     let (one, two) = (shop.serve().await, shop.serve().await);
-    let product = shop.admin(&one).await.product("1.00", 100).await;
+    let product = shop.admin(&one).await.product(100, 100).await;
     let customer = shop.customer(&one).await;
     for _ in 0..20 {
         let placed = customer.order(&[(&product, 1)]).await.expect(201);
@@ -28,14 +28,14 @@ async fn a_read_with_the_position_of_a_write_sees_it_at_any_process() {
                 .send()
                 .await
                 .expect(200);
-            assert_eq!(read.json()["id"], placed.id().as_str());
+            assert_eq!(read.json()["order_id"], placed.id().as_str());
             let list = reader
                 .ask(Method::GET, "/api/v1/orders?limit=1")
                 .min_position(&placed.position())
                 .send()
                 .await;
             assert_eq!(
-                list.expect(200).json()["items"][0]["id"],
+                list.expect(200).json()["items"][0]["order_id"],
                 placed.id().as_str()
             );
         }
@@ -50,10 +50,10 @@ async fn a_position_that_the_log_does_not_hold_is_a_conflict() {
     let admin = shop.admin(&server).await;
     // of another log: the position is there, its event is another one
     let foreign = elsewhere.admin(&other).await;
-    let product = foreign.product("1.00", 1).await;
+    let product = foreign.product(100, 1).await;
     let position = foreign.restock(&product, 1).await;
-    let _ = admin.product("1.00", 1).await;
-    let mine = admin.product("1.00", 1).await;
+    let _ = admin.product(100, 1).await;
+    let mine = admin.product(100, 1).await;
     for token in [position.as_str()] {
         for path in [
             "/api/v1/products",
@@ -85,7 +85,7 @@ async fn a_read_model_that_does_not_get_there_is_503_with_retry_after() {
     let shop = Shop::opening().set("SOUK_READ_WAIT", "300ms").open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 100).await;
+    let product = admin.product(100, 100).await;
     let position = admin.restock(&product, 1).await;
     let _ = admin.stock_at(&product, &position).await;
     assert!(server.stop().await.success());
@@ -133,7 +133,7 @@ async fn a_row_that_a_poison_event_keeps_behind_is_said_to_be_degraded_and_the_r
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 100).await;
+    let product = admin.product(100, 100).await;
     let customer = shop.customer(&server).await;
     let poisoned = Uuid::new_v4();
     // an event as a plain postgres-es program would write it, whose content no version of Souk ever wrote
@@ -175,7 +175,7 @@ async fn every_change_answers_with_a_position() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 5).await;
+    let product = admin.product(100, 5).await;
     let customer = shop.customer(&server).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201);
     let stock = format!("/api/v1/products/{product}/stock");

@@ -44,7 +44,7 @@ fn ten_of_two_hundred() -> BTreeMap<String, usize> {
 async fn of_200_buyers_of_10_pieces_exactly_10_get_one_and_190_a_clear_refusal() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("10.00", PIECES).await;
+    let product = shop.admin(&server).await.product(1_000, PIECES).await;
     let buyers = buyers(&shop, &[&server]).await;
     let before = shop.head().await;
     let answers = rush(&buyers, &product).await;
@@ -67,7 +67,7 @@ async fn of_200_buyers_of_10_pieces_exactly_10_get_one_and_190_a_clear_refusal()
 async fn of_200_buyers_at_two_server_processes_exactly_10_get_one() {
     let shop = Shop::open().await;
     let (one, two) = (shop.serve().await, shop.serve().await);
-    let product = shop.admin(&one).await.product("10.00", PIECES).await;
+    let product = shop.admin(&one).await.product(1_000, PIECES).await;
     let buyers = buyers(&shop, &[&one, &two]).await;
     let answers = rush(&buyers, &product).await;
     assert_eq!(tally(&answers), ten_of_two_hundred());
@@ -84,7 +84,7 @@ async fn the_next_request_sees_what_another_process_has_restocked() {
     let shop = Shop::open().await;
     let (one, two) = (shop.serve().await, shop.serve().await);
     let admin = shop.admin(&one).await;
-    let product = admin.product("10.00", 0).await;
+    let product = admin.product(1_000, 0).await;
     let customer = shop.customer(&two).await;
     for _ in 0..20 {
         customer
@@ -103,10 +103,7 @@ async fn an_order_of_several_products_of_which_one_is_short_reserves_nothing_and
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let (plenty, short) = (
-        admin.product("1.00", 100).await,
-        admin.product("1.00", 2).await,
-    );
+    let (plenty, short) = (admin.product(100, 100).await, admin.product(100, 2).await);
     let customer = shop.customer(&server).await;
     let before = shop.head().await;
     let refused = customer.order(&[(&plenty, 5), (&short, 3)]).await;
@@ -126,10 +123,7 @@ async fn orders_over_the_same_products_in_opposite_order_all_come_through() {
     let shop = Shop::open().await;
     let (one, two) = (shop.serve().await, shop.serve().await);
     let admin = shop.admin(&one).await;
-    let (a, b) = (
-        admin.product("1.00", 40).await,
-        admin.product("1.00", 40).await,
-    );
+    let (a, b) = (admin.product(100, 40).await, admin.product(100, 40).await);
     let (here, there) = (shop.customer(&one).await, shop.customer(&two).await);
     let (forth, back) = (
         [(a.as_str(), 1), (b.as_str(), 1)],
@@ -147,7 +141,7 @@ async fn orders_over_the_same_products_in_opposite_order_all_come_through() {
 async fn two_lines_of_the_same_product_count_together() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 5).await;
+    let product = shop.admin(&server).await.product(100, 5).await;
     let customer = shop.customer(&server).await;
     let refused = customer.order(&[(&product, 3), (&product, 3)]).await;
     assert_eq!(
@@ -169,7 +163,7 @@ async fn two_lines_of_the_same_product_count_together() {
 async fn a_buyers_own_reservation_never_blocks_the_buyer() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
-    let product = shop.admin(&server).await.product("1.00", 3).await;
+    let product = shop.admin(&server).await.product(100, 3).await;
     let customer = shop.customer(&server).await;
     // takes all there is: paying for it must not ask for it once more
     let order = customer.order(&[(&product, 3)]).await.expect(201).id();
@@ -183,7 +177,7 @@ async fn stock_may_be_set_below_what_is_reserved_and_then_shows_as_negative() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 5).await;
+    let product = admin.product(100, 5).await;
     let customer = shop.customer(&server).await;
     let _ = customer.order(&[(&product, 4)]).await.expect(201);
     let path = format!("/api/v1/products/{product}/stock");
@@ -216,7 +210,7 @@ async fn relative_corrections_of_two_admins_add_up() {
     let (one, two) = (shop.serve().await, shop.serve().await);
     let here = shop.admin(&one).await;
     let there = here.at(&two.address);
-    let product = here.product("1.00", 100).await;
+    let product = here.product(100, 100).await;
     let path = format!("/api/v1/products/{product}/stock/adjustments");
     let (more, less) = (json!({"delta": 7}), json!({"delta": -3}));
     let changes = (0..10).flat_map(|_| [here.post(&path, &more), there.post(&path, &less)]);
@@ -235,7 +229,7 @@ async fn an_absolute_correction_needs_to_know_what_it_corrects() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product("1.00", 10).await;
+    let product = admin.product(100, 10).await;
     let path = format!("/api/v1/products/{product}/stock");
     let to_20 = json!({"available": 20});
     admin
