@@ -23,8 +23,8 @@
 //! | `DeliverOrder` | shipped | delivered | · | · |
 //! | `RecordRefund` | money came | · | partially_refunded or refunded | · |
 //!
-//! Its stream id is the [`OrderId`]. The commands crate writes the inventories' events in the same unit of work, by
-//! [`StockEffect`].
+//! Its stream id is the [`OrderId`](crate::ids::OrderId). The commands crate writes the inventories' events in the
+//! same unit of work, by [`StockEffect`].
 
 mod command;
 mod decide;

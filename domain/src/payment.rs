@@ -17,7 +17,7 @@
 //! | `RequestRefund` | refused | refused | refused | refused | by amount | refused | refused |
 //!
 //! A dot is a command that changes nothing. A payment that failed after a void was requested begins no new attempt.
-//! Its stream id is [`PaymentId::of`] the order. The payment saga in the commands crate drives it.
+//! Its stream id is [`PaymentId::of`](crate::ids::PaymentId::of) the order. The payment saga in the commands crate drives it.
 
 mod command;
 mod decide;

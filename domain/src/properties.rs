@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use self::{
     commands::{
-        inventory_command, many, order_commands, payment_command, product_command, region_command,
+        inventory_command, many, order_commands, payment_commands, product_command, region_command,
     },
     shelves::Shelves,
 };
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn any_history_of_a_payment(commands in many(payment_command())) {
+    fn any_history_of_a_payment(commands in payment_commands()) {
         run::<Payment>(commands, ledger_stands);
     }
 
@@ -252,7 +252,7 @@ proptest! {
         product in jumbled::<Product>(many(product_command())),
         inventory in jumbled::<Inventory>(many(inventory_command())),
         order in jumbled::<Order>(order_commands()),
-        payment in jumbled::<Payment>(many(payment_command())),
+        payment in jumbled::<Payment>(payment_commands()),
     ) {
         survives::<Region>(&region.0, &region.1);
         survives::<Product>(&product.0, &product.1);

@@ -190,16 +190,16 @@ fn order_command(total: i64) -> impl Strategy<Value = OrderCommand> {
         quantity: pieces(quantity),
     });
     prop_oneof![
-        3 => (payment_id(), 1_u32..4).prop_map(|(payment_id, attempt)| C::StartPayment { payment_id, attempt }),
-        3 => (payment_id(), due).prop_map(|(payment_id, amount)| C::ConfirmPayment { payment_id, amount }),
-        2 => (payment_id(), 1_u32..4, prop::bool::weighted(0.2)).prop_map(|(payment_id, attempt, last)| {
+        6 => (payment_id(), 1_u32..4).prop_map(|(payment_id, attempt)| C::StartPayment { payment_id, attempt }),
+        2 => (payment_id(), due).prop_map(|(payment_id, amount)| C::ConfirmPayment { payment_id, amount }),
+        5 => (payment_id(), 1_u32..4, prop::bool::weighted(0.2)).prop_map(|(payment_id, attempt, last)| {
             C::DeclinePayment { payment_id, attempt, reason: reason("declined"), last }
         }),
         1 => Just(C::GiveUpPayment { reason: reason("late") }),
         1 => Just(C::CancelOrder { reason: reason("no longer"), requested_by: None }),
-        4 => (shipment_id, vec(line, 0..3)).prop_map(|(shipment_id, lines)| C::ShipItems { shipment_id, lines }),
-        1 => Just(C::DeliverOrder),
-        2 => (refund_id, back).prop_map(|(refund_id, amount)| C::RecordRefund { refund_id, amount }),
+        6 => (shipment_id, vec(line, 0..3)).prop_map(|(shipment_id, lines)| C::ShipItems { shipment_id, lines }),
+        2 => Just(C::DeliverOrder),
+        1 => (refund_id, back).prop_map(|(refund_id, amount)| C::RecordRefund { refund_id, amount }),
     ]
 }
 
@@ -215,35 +215,44 @@ pub(super) fn order_commands() -> impl Strategy<Value = Vec<OrderCommand>> {
     })
 }
 
-pub(super) fn payment_command() -> impl Strategy<Value = PaymentCommand> {
+fn start_payment(attempt: u32) -> PaymentCommand {
+    PaymentCommand::StartPayment(StartPayment {
+        payment_id: PaymentId::of(ORDER),
+        order_id: ORDER,
+        customer_id: CUSTOMER,
+        amount: usd(1000),
+        method: PaymentMethod::parse("pm_card_visa").unwrap(),
+        attempt,
+        deadline_ms: 1_800_000,
+    })
+}
+
+/// A payment and what is said of it.
+pub(super) fn payment_commands() -> impl Strategy<Value = Vec<PaymentCommand>> {
+    many(payment_command()).prop_map(|rest| [vec![start_payment(1)], rest].concat())
+}
+
+fn payment_command() -> impl Strategy<Value = PaymentCommand> {
     use PaymentCommand as C;
     let reference =
         || (0..4).prop_map(|number| Reference::parse(&format!("ref_{number}")).unwrap());
     let refund_id = || (0_u128..4).prop_map(|number| RefundId(Uuid::from_u128(number)));
     let due = prop_oneof![5 => Just(usd(1000)), 1 => Just(usd(999))];
     prop_oneof![
-        4 => (1_u32..4).prop_map(|attempt| C::StartPayment(StartPayment {
-            payment_id: PaymentId::of(ORDER),
-            order_id: ORDER,
-            customer_id: CUSTOMER,
-            amount: usd(1000),
-            method: PaymentMethod::parse("pm_card_visa").unwrap(),
-            attempt,
-            deadline_ms: 1_800_000,
-        })),
+        8 => (1_u32..4).prop_map(start_payment),
         2 => (1_u32..4, reference(), due)
             .prop_map(|(attempt, reference, amount)| C::RecordCapture { attempt, reference, amount }),
-        3 => (1_u32..4, option::of(reference())).prop_map(|(attempt, reference)| {
+        6 => (1_u32..4, option::of(reference())).prop_map(|(attempt, reference)| {
             C::RecordDecline { attempt, reference, reason: reason("declined") }
         }),
         1 => Just(C::RequestVoid { reason: reason("no answer") }),
         1 => option::of(reference()).prop_map(|reference| C::RecordVoid { reference }),
         1 => (1_u32..9).prop_map(|asked| C::ReportStuck { asked, reason: reason("timeout") }),
         1 => Just(C::ExpirePayment),
-        3 => (refund_id(), -1_i64..=1000).prop_map(|(refund_id, cents)| {
+        4 => (refund_id(), -1_i64..=1000).prop_map(|(refund_id, cents)| {
             C::RequestRefund { refund_id, amount: usd(cents), reason: reason("cancelled") }
         }),
-        2 => (refund_id(), reference()).prop_map(|(refund_id, reference)| C::RecordRefund { refund_id, reference }),
+        4 => (refund_id(), reference()).prop_map(|(refund_id, reference)| C::RecordRefund { refund_id, reference }),
         1 => refund_id().prop_map(|refund_id| C::RecordRefundFailure { refund_id, reason: reason("later") }),
     ]
 }
