@@ -7,6 +7,7 @@ mod access;
 mod bad_input;
 mod contract;
 mod crash;
+mod faults;
 mod flow;
 mod history;
 mod idempotency;

@@ -163,6 +163,7 @@ async fn a_row_that_a_poison_event_keeps_behind_is_said_to_be_degraded_and_the_r
     parked_key_is_shown(&admin, &poisoned.to_string()).await;
     let told = shop.run(&["projections", "parked"]).await;
     assert!(told.contains(&poisoned.to_string()), "{told}");
+    shop.close().await;
 }
 
 async fn parked_key_is_shown(admin: &Client, key: &str) {
