@@ -1,6 +1,6 @@
 //! Typed events for projectors.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::aggregate::Decider;
 use eventstore::{event::RecordedEvent, subscription::HandleError};
 use uuid::Uuid;
@@ -16,6 +16,23 @@ pub(crate) struct Decoded<E> {
     /// The event.
     pub(crate) event: E,
 }
+
+impl<E> Decoded<E> {
+    /// The moment so many milliseconds after the event; the last one there is, where that is too far.
+    pub(crate) fn later(&self, milliseconds: u64) -> DateTime<Utc> {
+        let delay = i64::try_from(milliseconds)
+            .ok()
+            .and_then(TimeDelta::try_milliseconds);
+        let moment = delay.and_then(|delay| self.at.checked_add_signed(delay));
+        moment.map_or(LAST_MOMENT, |moment| moment.min(LAST_MOMENT))
+    }
+}
+
+/// The end of the year 9999: beyond it a date is not one that every program reads.
+const LAST_MOMENT: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(moment) => moment,
+    None => DateTime::<Utc>::MAX_UTC,
+};
 
 /// Decodes an event of aggregate `A`. The id comes from the stream, never from the payload: the stream is what keys
 /// are parked by.

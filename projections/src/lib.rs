@@ -13,6 +13,8 @@ mod decode;
 pub mod orders;
 pub mod page;
 pub mod payments;
+#[cfg(test)]
+mod plans;
 pub mod products;
 pub mod publisher;
 pub mod read_models;

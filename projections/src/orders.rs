@@ -18,8 +18,9 @@ use eventstore::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::queries::list;
 pub use self::queries::{OrderFilter, OrderLineView, OrderSort, OrderView};
-pub(crate) use self::columns::after;
 use self::{
     state::OrderState,
     write::{NewOrder, ShippedLines, Statements},
@@ -102,20 +103,14 @@ struct Batch<'e> {
 impl<'e> Batch<'e> {
     /// Takes an event into its order. An order without a beginning (an operator gave up on it) has no row to change.
     fn take(&mut self, decoded: &'e Decoded<OrderEvent>) {
-        let known = self.known.get_mut(&decoded.id);
-        let state = match known.or_else(|| {
-            self.placed
-                .get_mut(&decoded.id)
-                .map(|order| &mut order.state)
-        }) {
-            Some(state) => state,
-            None => {
-                if matches!(decoded.event, OrderEvent::OrderPlaced { .. }) {
-                    let state = OrderState::placed(decoded.sequence, decoded.at);
-                    self.placed.insert(decoded.id, NewOrder { decoded, state });
-                }
-                return;
+        let placed = self.placed.get_mut(&decoded.id);
+        let placed = placed.map(|order| &mut order.state);
+        let Some(state) = self.known.get_mut(&decoded.id).or(placed) else {
+            if matches!(decoded.event, OrderEvent::OrderPlaced { .. }) {
+                let state = OrderState::placed(decoded.sequence, decoded.at);
+                self.placed.insert(decoded.id, NewOrder { decoded, state });
             }
+            return;
         };
         if !state.take(decoded) {
             return;

@@ -18,6 +18,8 @@ use eventstore::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::queries::list;
 pub use self::queries::{LedgerEntryView, PaymentFilter, PaymentSort, PaymentView, RefundView};
 use self::{
     state::PaymentRow,

@@ -21,6 +21,8 @@ use eventstore::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::queries::list;
 pub use self::queries::{LOW_STOCK, PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
 use self::{catalogue::ProductRow, stock::StockRow};
 use crate::{

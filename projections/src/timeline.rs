@@ -119,7 +119,7 @@ impl ReadModels {
         page: &PageRequest<TimelineSort>,
     ) -> Result<Page<TimelineEntry>, QueryError> {
         let schema = self.schema(View::Timeline).await?;
-        let rows = timeline_query(&schema, order_id, page)
+        let rows = list(&schema, order_id, page)
             .build()
             .fetch_all(self.pool())
             .await?;
@@ -133,7 +133,7 @@ impl ReadModels {
     }
 }
 
-fn timeline_query<'q>(
+pub(crate) fn list<'q>(
     schema: &Schema,
     order_id: OrderId,
     page: &PageRequest<TimelineSort>,

@@ -1,6 +1,6 @@
 //! Rows of orders as the arrays that a statement takes, one per column.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::order::{OrderEvent, OrderLine};
 use uuid::Uuid;
 
@@ -70,30 +70,13 @@ impl<'e> FrozenColumns<'e> {
         self.discounts.push(*discount);
         self.taxes.push(*tax);
         self.totals.push(*total);
-        self.payments_due_at
-            .push(after(decoded.at, *payment_delay_ms));
+        self.payments_due_at.push(decoded.later(*payment_delay_ms));
         self.created_at.push(decoded.at);
         for line in lines {
             line_columns.push(decoded.id, line);
         }
     }
 }
-
-/// The moment so many milliseconds later; the last one there is, where that is too far.
-pub(crate) fn after(at: DateTime<Utc>, milliseconds: u64) -> DateTime<Utc> {
-    let delay = i64::try_from(milliseconds)
-        .ok()
-        .and_then(TimeDelta::try_milliseconds);
-    delay
-        .and_then(|delay| at.checked_add_signed(delay))
-        .unwrap_or(LAST_MOMENT)
-}
-
-/// The end of the year 9999: what every program can write as a date.
-const LAST_MOMENT: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
-    Some(moment) => moment,
-    None => DateTime::<Utc>::MAX_UTC,
-};
 
 /// What moves of orders, column by column.
 #[derive(Default)]

@@ -82,7 +82,7 @@ impl OrderState {
                 self.cancellation_reason = Some(reason.to_string());
             }
             OrderEvent::OrderItemsShipped { complete: true, .. } => {
-                self.status = OrderStatus::Shipped
+                self.status = OrderStatus::Shipped;
             }
             OrderEvent::OrderItemsShipped { .. } => self.status = OrderStatus::PartlyShipped,
             OrderEvent::OrderDelivered {} => self.status = OrderStatus::Delivered,

@@ -5,7 +5,7 @@ use domain::payment::{PaymentEvent, PaymentState};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use crate::{decode::Decoded, orders::after};
+use crate::decode::Decoded;
 
 /// A row of `payments`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -56,7 +56,7 @@ impl PaymentRow {
             currency: amount.currency.code().to_owned(),
             method: method.to_string(),
             attempt: i64::from(*attempt),
-            deadline_at: after(decoded.at, *deadline_ms),
+            deadline_at: decoded.later(*deadline_ms),
             captured: None,
             captured_at: None,
             refunded: 0,
@@ -110,7 +110,7 @@ impl PaymentRow {
                 self.reason = Some(reason.to_string());
             }
             PaymentEvent::PaymentExpired { .. } => {
-                self.ended = Some(PaymentState::Expired.to_string())
+                self.ended = Some(PaymentState::Expired.to_string());
             }
             PaymentEvent::RefundSucceeded { amount, .. } => {
                 self.refunded = self.refunded.saturating_add(amount.amount);

@@ -213,8 +213,9 @@ impl<'e> Refunds<'e> {
         let sql = schema.sql(
             "insert into {schema}.payment_refunds (payment_id, refund_id, amount, reason, outcome, requested_at, \
                     updated_at) \
-             select n.*, 'pending', n.requested_at, n.requested_at from unnest($1::uuid[], $2::uuid[], $3::bigint[], \
-                    $4::text[], $5::timestamptz[]) as n (payment_id, refund_id, amount, reason, requested_at) \
+             select n.payment_id, n.refund_id, n.amount, n.reason, 'pending', n.requested_at, n.requested_at \
+             from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::timestamptz[]) \
+                  as n (payment_id, refund_id, amount, reason, requested_at) \
              on conflict (payment_id, refund_id) do update \
              set amount = excluded.amount, reason = excluded.reason, outcome = excluded.outcome, failure = null, \
                  requested_at = excluded.requested_at, updated_at = excluded.updated_at",

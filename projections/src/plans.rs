@@ -1,0 +1,323 @@
+//! Tests of query plans: every filter and every sort of every list, over many rows, is served by an index. No
+//! sequential scan, and a page costs few blocks however many rows there are.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::{OrderId, RegionId, UserId},
+    money::Currency,
+    order::{OrderStatus, PaymentStatus},
+    payment::PaymentState,
+};
+use eventstore::testing::TestDatabase;
+use sqlx::{Execute, PgConnection, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::{
+    orders::{self, OrderFilter, OrderSort},
+    page::{Direction, Limits, PageRequest, Sort, SortKey, SortValue, Span},
+    payments::{self, PaymentFilter, PaymentSort},
+    products::{self, PriceSpan, ProductFilter, ProductSort},
+    timeline::{self, TimelineSort},
+    views::{View, migrate_views},
+};
+
+/// Most blocks of 8 KB that a page of 20 may touch. All rows of the smallest table here take several times that.
+const MOST_BLOCKS: i64 = 400;
+
+// Rows of the same shape as the projectors', with the spread of a shop: few regions, many customers, most orders
+// settled, a few in trouble.
+const PRODUCTS: &str = "
+    insert into products_v1.products
+        select md5('p' || n)::uuid, md5('r' || n % 3)::uuid, 'sku-' || n, 'Title ' || md5(n::text), repeat('x', 200), null,
+               n * 7919 % 100000, case n % 3 when 0 then 'USD' when 1 then 'VND' else 'SGD' end, n % 50 = 0, 1,
+               timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    insert into products_v1.stock (product_id, available, reserved, sold, sequence, updated_at)
+        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 else n % 40 + 1 end, 0, 0, 1, now()
+        from generate_series(1, 20000) n;
+    analyze products_v1.products, products_v1.stock;
+";
+const ORDERS: &str = "
+    insert into orders_v1.orders
+        select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
+               md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, now(),
+               case when n % 500 = 0 then 'pending' else 'delivered' end,
+               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, 3,
+               timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    insert into orders_v1.order_lines
+        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
+        from generate_series(1, 20000) n, generate_series(1, 2) line;
+    analyze orders_v1.orders, orders_v1.order_lines;
+";
+const PAYMENTS: &str = "
+    insert into payments_v1.payments
+        select md5('y' || n)::uuid, md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, n, 'USD', 'default',
+               case when n % 500 = 0 then 'stuck' else 'captured' end, 1, now(), n, now(), 0, false, false, null, null,
+               null, 2, timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    insert into payments_v1.payment_ledger
+        select md5('y' || n)::uuid, 2, 'ch_1', 'captured', n, now() from generate_series(1, 20000) n;
+    analyze payments_v1.payments, payments_v1.payment_ledger;
+";
+
+const TIMELINE: &str = "
+    insert into events
+        select 'order', md5('o' || n / 5), n % 5 + 1, 'OrderPlaced', '1.0', '{}', '{}', n, gen_random_uuid(), now()
+        from generate_series(1, 20000) n;
+    insert into timeline_v1.timeline select md5('o' || n / 5)::uuid, n from generate_series(1, 20000) n;
+    analyze events, timeline_v1.timeline;
+";
+
+/// What `md5('…')::uuid` makes in the rows above.
+const REGION: Uuid = Uuid::from_u128(0x7c92_cf1e_ee8d_99cc_85f8_355a_3d6e_4b86); // r1
+const CUSTOMER: Uuid = Uuid::from_u128(0x4d3a_21d8_c684_c09c_19b9_3be9_1182_7fd5); // c7
+const ORDER: Uuid = Uuid::from_u128(0x5e74_9466_2ea0_4ad8_e731_cc25_c614_0eb6); // o7
+
+/// Runs the query under EXPLAIN; panics where it scans a table or touches many blocks.
+async fn assert_served_by_indexes(
+    what: &str,
+    mut query: QueryBuilder<'_, Postgres>,
+    connection: &mut PgConnection,
+) {
+    let mut query = query.build();
+    let arguments = query.take_arguments().unwrap().unwrap();
+    let explain = format!("explain (analyze, buffers, format json) {}", query.sql());
+    let plan: serde_json::Value = sqlx::query_scalar_with(&explain, arguments)
+        .fetch_one(connection)
+        .await
+        .unwrap();
+    let top = &plan[0]["Plan"];
+    let blocks =
+        ["Shared Hit Blocks", "Shared Read Blocks"].map(|kind| top[kind].as_i64().unwrap());
+    let plan = serde_json::to_string_pretty(&plan).unwrap();
+    assert!(!plan.contains("Seq Scan"), "{what} scans a table: {plan}");
+    assert!(
+        blocks.iter().sum::<i64>() <= MOST_BLOCKS,
+        "{what} touches {blocks:?} blocks: {plan}"
+    );
+}
+
+/// A first page and one from the middle, both ways.
+fn pages<K: SortKey>(key: K, middle: &SortValue) -> Vec<PageRequest<K>> {
+    let mut pages = vec![];
+    for direction in [Direction::Asc, Direction::Desc] {
+        let sort = Sort { key, direction };
+        let first = PageRequest::new(Limits::STANDARD, sort, Some(20), None).unwrap();
+        let next = PageRequest {
+            after: Some((middle.clone(), Uuid::nil())),
+            ..first.clone()
+        };
+        pages.extend([first, next]);
+    }
+    pages
+}
+
+fn middle_of_time() -> DateTime<Utc> {
+    "2026-01-08T00:00:00Z".parse().unwrap()
+}
+
+fn order_filters() -> Vec<OrderFilter> {
+    let all = OrderFilter::default;
+    let day = Span {
+        gte: Some(middle_of_time()),
+        lte: Some(middle_of_time() + chrono::TimeDelta::days(1)),
+    };
+    let customer_id = Some(UserId(CUSTOMER));
+    vec![
+        all(),
+        OrderFilter {
+            customer_id,
+            ..all()
+        },
+        OrderFilter {
+            region_id: Some(RegionId(REGION)),
+            ..all()
+        },
+        OrderFilter {
+            status: Some(OrderStatus::Pending),
+            ..all()
+        },
+        OrderFilter {
+            status: Some(OrderStatus::Delivered),
+            ..all()
+        },
+        OrderFilter {
+            payment_status: Some(PaymentStatus::Failed),
+            ..all()
+        },
+        OrderFilter {
+            payment_status: Some(PaymentStatus::Paid),
+            ..all()
+        },
+        OrderFilter {
+            created_at: day,
+            customer_id,
+            ..all()
+        },
+        OrderFilter {
+            total: Span {
+                gte: Some(5_000),
+                lte: Some(5_100),
+            },
+            ..all()
+        },
+        OrderFilter {
+            customer_id,
+            status: Some(OrderStatus::Delivered),
+            ..all()
+        },
+    ]
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_orders_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(ORDERS).await;
+    for key in OrderSort::ALL {
+        let middle = match key {
+            OrderSort::CreatedAt => SortValue::Time(middle_of_time()),
+            OrderSort::Total => SortValue::Integer(50_000),
+        };
+        for filter in order_filters() {
+            for page in pages(*key, &middle) {
+                let query = orders::list(&View::Orders.schema(), &filter, &page);
+                assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
+                    .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_products_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(PRODUCTS).await;
+    let all = ProductFilter::default;
+    let region_id = Some(RegionId(REGION));
+    let price = |gte, lte| {
+        Some(PriceSpan {
+            currency: Currency::parse("VND").unwrap(),
+            amount: Span { gte, lte },
+        })
+    };
+    let filters = [
+        all(),
+        ProductFilter {
+            include_deleted: true,
+            ..all()
+        },
+        ProductFilter { region_id, ..all() },
+        ProductFilter {
+            sku: Some("sku-77".into()),
+            ..all()
+        },
+        ProductFilter {
+            in_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
+            in_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            in_stock: Some(false),
+            ..all()
+        },
+        ProductFilter {
+            in_stock: Some(false),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            price: price(None, None),
+            ..all()
+        },
+        ProductFilter {
+            price: price(Some(5_000), Some(5_100)),
+            ..all()
+        },
+        ProductFilter {
+            price: price(Some(5_000), Some(5_100)),
+            region_id,
+            ..all()
+        },
+    ];
+    for key in ProductSort::ALL {
+        let middle = match key {
+            ProductSort::CreatedAt => SortValue::Time(middle_of_time()),
+            ProductSort::Price => SortValue::Integer(50_000),
+            ProductSort::Title => SortValue::Text("Title 8".into()),
+        };
+        for filter in &filters {
+            for page in pages(*key, &middle) {
+                let query = products::list(&View::Products.schema(), filter, &page);
+                assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
+                    .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_payments_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(PAYMENTS).await;
+    let all = PaymentFilter::default;
+    let day = Span {
+        gte: Some(middle_of_time()),
+        lte: Some(middle_of_time() + chrono::TimeDelta::days(1)),
+    };
+    let filters = [
+        all(),
+        PaymentFilter {
+            status: Some(PaymentState::Stuck),
+            ..all()
+        },
+        PaymentFilter {
+            status: Some(PaymentState::Captured),
+            ..all()
+        },
+        PaymentFilter {
+            order_id: Some(OrderId(ORDER)),
+            ..all()
+        },
+        PaymentFilter {
+            customer_id: Some(UserId(CUSTOMER)),
+            ..all()
+        },
+        PaymentFilter {
+            created_at: day,
+            ..all()
+        },
+    ];
+    for filter in filters {
+        for page in pages(PaymentSort::CreatedAt, &SortValue::Time(middle_of_time())) {
+            let query = payments::list(&View::Payments.schema(), &filter, &page);
+            assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection).await;
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_timeline_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(TIMELINE).await;
+    for page in pages(TimelineSort::Position, &SortValue::Integer(36)) {
+        let query = timeline::list(&View::Timeline.schema(), OrderId(ORDER), &page);
+        assert_served_by_indexes(&format!("{page:?}"), query, &mut connection).await;
+    }
+    database.drop_database().await;
+}
+
+async fn filled_with(rows: &str) -> (TestDatabase, PgConnection) {
+    let database = TestDatabase::create().await;
+    let log = database.open_log().await;
+    migrate_views(log.pool()).await.unwrap();
+    log.close().await;
+    let mut connection = database.connect().await;
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    (database, connection)
+}

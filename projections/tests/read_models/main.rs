@@ -1,0 +1,13 @@
+//! The read models on a real database: events go in through the log, rows come out of the queries.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod catalogue;
+mod orders;
+mod pages;
+mod parked;
+mod payments;
+mod running;
+mod shop;
+mod speed;
+mod timeline;

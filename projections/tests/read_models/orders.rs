@@ -1,0 +1,361 @@
+//! Orders: rows move as the aggregate does.
+
+use domain::{
+    ids::{OrderId, PaymentId, RefundId, ShipmentId},
+    money::Money,
+    order::{Order, OrderCommand, OrderStatus, PaymentStatus, ShipLine},
+    text::Reason,
+};
+use projections::{
+    View,
+    orders::{OrderFilter, OrderSort, OrderView},
+    page::{Direction, Limits, PageRequest, Sort, Span},
+};
+use uuid::Uuid;
+
+use crate::shop::{Shop, customer, quantity, usd};
+
+fn reason() -> Reason {
+    Reason::parse("changed my mind").unwrap()
+}
+
+fn start(order_id: OrderId, attempt: u32) -> OrderCommand {
+    OrderCommand::StartPayment {
+        payment_id: PaymentId::of(order_id),
+        attempt,
+    }
+}
+
+fn pay(order_id: OrderId, amount: Money) -> OrderCommand {
+    OrderCommand::ConfirmPayment {
+        payment_id: PaymentId::of(order_id),
+        amount,
+    }
+}
+
+fn decline(order_id: OrderId, attempt: u32, last: bool) -> OrderCommand {
+    OrderCommand::DeclinePayment {
+        payment_id: PaymentId::of(order_id),
+        attempt,
+        reason: reason(),
+        last,
+    }
+}
+
+fn cancel() -> OrderCommand {
+    OrderCommand::CancelOrder {
+        reason: reason(),
+        requested_by: None,
+    }
+}
+
+fn ship(shipment: u128, lines: &[(u32, u64)]) -> OrderCommand {
+    let lines = lines.iter().map(|(line, pieces)| ShipLine {
+        line: *line,
+        quantity: quantity(*pieces),
+    });
+    OrderCommand::ShipItems {
+        shipment_id: ShipmentId(Uuid::from_u128(shipment)),
+        lines: lines.collect(),
+    }
+}
+
+fn refund(order_id: OrderId, name: &str, amount: Money) -> OrderCommand {
+    OrderCommand::RecordRefund {
+        refund_id: RefundId::of(order_id, name),
+        amount,
+    }
+}
+
+/// The row says what the aggregate says.
+async fn check(shop: &Shop, order_id: OrderId) -> OrderView {
+    let row = shop.models.order(order_id).await.unwrap().unwrap();
+    let (order, sequence) = shop.log.load::<Order>(order_id).await.unwrap();
+    let order = order.placed().unwrap();
+    assert_eq!(
+        (row.status, row.payment_status),
+        (order.status, order.payment_status)
+    );
+    assert_eq!(
+        (row.payment_id, row.paid, row.refunded),
+        (order.payment_id, order.paid, order.refunded)
+    );
+    let asked = order.cancellation.is_some() && order.status == OrderStatus::Pending;
+    assert_eq!(row.cancellation_requested, asked);
+    assert_eq!(row.paid_at.is_some(), order.paid.is_some());
+    assert_eq!(row.sequence, sequence);
+    assert_eq!(
+        (row.subtotal, row.discount, row.tax, row.total),
+        (order.subtotal, order.discount, order.tax, order.total)
+    );
+    assert_eq!(
+        (row.customer_id, row.region_id, row.currency),
+        (
+            order.customer_id,
+            order.terms.region_id,
+            order.terms.currency
+        )
+    );
+    assert_eq!(
+        (&row.customer_name, &row.shipping_address),
+        (&order.customer_name, &order.shipping_address)
+    );
+    assert_eq!(row.lines.len(), order.lines.len());
+    for (line, expected) in row.lines.iter().zip(&order.lines) {
+        assert_eq!(
+            (line.line, line.product_id),
+            (expected.line, expected.product_id)
+        );
+        assert_eq!(
+            (line.sku.as_str(), line.title.as_str()),
+            (expected.sku.as_str(), expected.title.as_str())
+        );
+        assert_eq!(line.quantity, i64::from(expected.quantity));
+        assert_eq!(line.shipped, i64::from(order.shipped_of(expected.line)));
+        let amounts = (
+            line.unit_price,
+            line.discount,
+            line.net,
+            line.tax,
+            line.gross,
+        );
+        assert_eq!(
+            amounts,
+            (
+                expected.unit_price,
+                expected.discount,
+                expected.net,
+                expected.tax,
+                expected.gross
+            )
+        );
+    }
+    row
+}
+
+/// Every path through the table of moves, each in two ways: followed event by event, and taken in one batch.
+#[tokio::test]
+async fn an_order_moves_as_its_aggregate_does() {
+    let mut shop = Shop::open().await;
+    let region_id = shop.region("United States", "USD").await;
+    let products = [
+        shop.product(region_id, "A", usd(1_000)).await,
+        shop.product(region_id, "B", usd(333)).await,
+    ];
+    let total = usd(4_400 / 2 + 1_099);
+    let histories: Vec<fn(OrderId, Money) -> Vec<OrderCommand>> = vec![
+        |id, total| {
+            vec![
+                start(id, 1),
+                pay(id, total),
+                ship(1, &[(1, 1)]),
+                ship(2, &[(1, 1), (2, 3)]),
+                OrderCommand::DeliverOrder,
+            ]
+        },
+        |id, total| {
+            vec![
+                start(id, 1),
+                decline(id, 1, false),
+                start(id, 2),
+                pay(id, total),
+                refund(id, "a", usd(100)),
+            ]
+        },
+        |id, _| vec![start(id, 1), decline(id, 1, true)],
+        |_, _| vec![cancel()],
+        |id, total| {
+            vec![
+                start(id, 1),
+                cancel(),
+                pay(id, total),
+                refund(id, "a", total),
+            ]
+        },
+        |id, _| {
+            vec![
+                start(id, 1),
+                cancel(),
+                OrderCommand::GiveUpPayment { reason: reason() },
+            ]
+        },
+        |id, total| {
+            vec![
+                start(id, 1),
+                pay(id, total),
+                cancel(),
+                refund(id, "cancelled", total),
+            ]
+        },
+        |id, total| {
+            vec![
+                start(id, 1),
+                pay(id, total),
+                ship(1, &[(2, 2)]),
+                cancel(),
+                OrderCommand::DeliverOrder,
+            ]
+        },
+        |id, total| vec![cancel(), pay(id, total), refund(id, "late", total)],
+        |id, total| {
+            vec![
+                start(id, 1),
+                pay(id, total),
+                refund(id, "a", usd(1)),
+                refund(id, "b", usd(2)),
+            ]
+        },
+    ];
+    let mut placed = vec![];
+    for history in &histories {
+        let order_id = shop
+            .order(customer(), region_id, &[(products[0], 2), (products[1], 3)])
+            .await;
+        placed.push(order_id);
+        for command in history(order_id, total) {
+            shop.command::<Order>(order_id, command).await;
+            shop.settle(&[View::Orders]).await;
+            check(&shop, order_id).await;
+        }
+    }
+    // while nobody follows
+    shop.subscriptions.close().await;
+    for history in &histories {
+        let order_id = shop
+            .order(customer(), region_id, &[(products[0], 2), (products[1], 3)])
+            .await;
+        placed.push(order_id);
+        for command in history(order_id, total) {
+            shop.command::<Order>(order_id, command).await;
+        }
+    }
+    shop.restart().await;
+    shop.settle(&[View::Orders]).await;
+    for order_id in placed {
+        check(&shop, order_id).await;
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_tells_when_it_will_be_paid_and_when_it_was() {
+    let shop = Shop::open().await;
+    let region_id = shop.region("United States", "USD").await;
+    let product_id = shop.product(region_id, "A", usd(1_000)).await;
+    let order_id = shop.order(customer(), region_id, &[(product_id, 1)]).await;
+    shop.settle(&[View::Orders]).await;
+    let row = check(&shop, order_id).await;
+    assert_eq!((row.payment_due_at - row.created_at).num_seconds(), 60);
+    assert_eq!((row.paid_at, row.created_at), (None, row.updated_at));
+    let committed = shop
+        .command::<Order>(order_id, pay(order_id, usd(1_100)))
+        .await;
+    shop.settle(&[View::Orders]).await;
+    let row = check(&shop, order_id).await;
+    assert_eq!(
+        (row.paid_at, Some(row.updated_at)),
+        (committed.recorded_at, committed.recorded_at)
+    );
+    assert_eq!(
+        shop.models.order(OrderId(Uuid::now_v7())).await.unwrap(),
+        None
+    );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn orders_are_filtered_and_sorted() {
+    let shop = Shop::open().await;
+    let (america, vietnam) = (
+        shop.region("United States", "USD").await,
+        shop.region("Vietnam", "USD").await,
+    );
+    let (cheap, dear) = (
+        shop.product(america, "A", usd(100)).await,
+        shop.product(vietnam, "B", usd(900)).await,
+    );
+    let (ann, ben) = (customer(), customer());
+    let first = shop.order(ann, america, &[(cheap, 1)]).await;
+    let second = shop.order(ben, vietnam, &[(dear, 1)]).await;
+    let third = shop.order(ann, america, &[(cheap, 3)]).await;
+    shop.command::<Order>(second, cancel()).await;
+    shop.command::<Order>(third, pay(third, usd(330))).await;
+    shop.settle(&[View::Orders]).await;
+
+    let sorted = async |filter: OrderFilter, key, direction| {
+        let page = PageRequest::new(Limits::STANDARD, Sort { key, direction }, None, None).unwrap();
+        let page = shop.models.orders(&filter, &page).await.unwrap();
+        page.items
+            .into_iter()
+            .map(|order| order.order_id)
+            .collect::<Vec<_>>()
+    };
+    let list = async |filter| sorted(filter, OrderSort::CreatedAt, Direction::Asc).await;
+    let all = OrderFilter::default;
+    assert_eq!(list(all()).await, [first, second, third]);
+    assert_eq!(
+        sorted(all(), OrderSort::Total, Direction::Desc).await,
+        [second, third, first]
+    );
+    assert_eq!(
+        sorted(all(), OrderSort::CreatedAt, Direction::Desc).await,
+        [third, second, first]
+    );
+    assert_eq!(
+        list(OrderFilter {
+            customer_id: Some(ann),
+            ..all()
+        })
+        .await,
+        [first, third]
+    );
+    assert_eq!(
+        list(OrderFilter {
+            region_id: Some(vietnam),
+            ..all()
+        })
+        .await,
+        [second]
+    );
+    assert_eq!(
+        list(OrderFilter {
+            status: Some(OrderStatus::Cancelled),
+            ..all()
+        })
+        .await,
+        [second]
+    );
+    assert_eq!(
+        list(OrderFilter {
+            payment_status: Some(PaymentStatus::Paid),
+            ..all()
+        })
+        .await,
+        [third]
+    );
+    let total = Span {
+        gte: Some(110),
+        lte: Some(330),
+    };
+    assert_eq!(list(OrderFilter { total, ..all() }).await, [first, third]);
+    let placed = shop.models.order(second).await.unwrap().unwrap().created_at;
+    let created_at = Span {
+        gte: Some(placed),
+        lte: None,
+    };
+    assert_eq!(
+        list(OrderFilter {
+            created_at,
+            ..all()
+        })
+        .await,
+        [second, third]
+    );
+    let nothing = OrderFilter {
+        customer_id: Some(ben),
+        payment_status: Some(PaymentStatus::Paid),
+        ..all()
+    };
+    assert!(list(nothing).await.is_empty());
+    shop.close().await;
+}
