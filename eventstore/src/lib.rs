@@ -1,7 +1,7 @@
 //! The event store: an append-only log in PostgreSQL, decided on by one sequencer per process and committed in groups.
 //!
 //! - [`EventLog`] opens the log, executes units of work over several streams, and reads.
-//! - [`unit`] is what a command handler builds: streams, a decision, an idempotency key.
+//! - [`mod@unit`] is what a command handler builds: streams, a decision, an idempotency key.
 //! - [`feed`] gives committed events in order; [`subscription`] runs what follows them.
 //! - [`sealing`] encrypts personal data before it gets into events.
 //! - [`repository`] lets cqrs-es's `CqrsFramework` run on the log.

@@ -49,10 +49,16 @@ async fn an_erased_person_gets_no_new_key_and_what_was_sealed_stays_shut() {
         .execute(&pool)
         .await
         .unwrap();
-    sqlx::query("delete from person_keys").execute(&pool).await.unwrap();
+    sqlx::query("delete from person_keys")
+        .execute(&pool)
+        .await
+        .unwrap();
 
     let later = Vault::new(pool.clone(), master);
-    assert!(matches!(later.key_for(person).await, Err(SealError::Erased)));
+    assert!(matches!(
+        later.key_for(person).await,
+        Err(SealError::Erased)
+    ));
     let opened = later.open(&sealed, "order/1", "customer_name").await;
     assert_eq!(opened.unwrap(), None);
     pool.close().await;
@@ -64,7 +70,10 @@ async fn a_key_that_another_master_key_wrapped_is_named_not_guessed() {
     let db = TestDatabase::create().await;
     let pool = PgPool::connect_with(db.options()).await.unwrap();
     let person = Uuid::new_v4();
-    Vault::new(pool.clone(), master()).key_for(person).await.unwrap();
+    Vault::new(pool.clone(), master())
+        .key_for(person)
+        .await
+        .unwrap();
     let other = Vault::new(pool.clone(), master()).key_for(person).await;
     assert!(matches!(other, Err(SealError::OtherMasterKey(_))));
     pool.close().await;
