@@ -116,11 +116,14 @@ async fn timeline_tells_every_step_with_its_cause(
             .clone();
         steps
             .iter()
-            .any(|step| step["type"] == "OrderPaid")
+            .any(|step| step["event_type"] == "OrderPaid")
             .then_some(steps)
     })
     .await;
-    let told: Vec<String> = steps.iter().map(|step| text_of(&step["type"])).collect();
+    let told: Vec<String> = steps
+        .iter()
+        .map(|step| text_of(&step["event_type"]))
+        .collect();
     for step in [
         "OrderPlaced",
         "StockReserved",
@@ -165,11 +168,11 @@ async fn timeline_tells_every_step_with_its_cause(
     }
     let started = steps
         .iter()
-        .find(|step| step["type"] == "PaymentStarted")
+        .find(|step| step["event_type"] == "PaymentStarted")
         .expect("told");
     let placed = steps
         .iter()
-        .find(|step| step["type"] == "OrderPlaced")
+        .find(|step| step["event_type"] == "OrderPlaced")
         .expect("told");
     assert_eq!(
         started["causation_id"], placed["event_id"],

@@ -46,7 +46,7 @@ async fn an_analyst_reads_the_whole_log_by_position_type_and_aggregate() {
         assert_eq!(told["event_id"], event.event_id.to_string());
         assert_eq!(told["aggregate_type"], event.aggregate_type.as_str());
         assert_eq!(told["aggregate_id"], event.aggregate_id.as_str());
-        assert_eq!(told["type"], event.event_type.as_str());
+        assert_eq!(told["event_type"], event.event_type.as_str());
         assert_eq!(number_of(&told["sequence"]), event.sequence);
         assert_eq!(told["payload"], event.content());
     }
@@ -58,14 +58,10 @@ async fn an_analyst_reads_the_whole_log_by_position_type_and_aggregate() {
         .expect(200)
         .json();
     assert_eq!(one["event_id"], placed[0]["event_id"]);
-    let of_order = read_all(
-        &analyst,
-        &format!("&aggregate_type=order&aggregate_id={order}"),
-    )
-    .await;
+    let of_order = read_all(&analyst, &format!("&aggregate=order/{order}")).await;
     let told: Vec<String> = of_order
         .iter()
-        .map(|event| text_of(&event["type"]))
+        .map(|event| text_of(&event["event_type"]))
         .collect();
     assert_eq!(told, ["OrderPlaced", "OrderPaymentStarted", "OrderPaid"]);
     analyst.get("/api/v1/events/999999").await.problem(404);

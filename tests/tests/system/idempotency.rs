@@ -141,6 +141,36 @@ async fn a_refusal_does_not_use_a_key_up() {
 }
 
 #[tokio::test]
+async fn a_key_is_answered_with_what_it_led_to_also_when_the_request_would_now_be_refused() {
+    let shop = Shop::open().await;
+    let (server, other) = (shop.serve().await, shop.serve().await);
+    let admin = shop.admin(&server).await;
+    let product = admin.product(100, 1).await;
+    let customer = shop.customer(&server).await;
+    let body = new_order(&[(&product, 1)]);
+    let first = order_with_key(&customer, &body, "last")
+        .send()
+        .await
+        .expect(201);
+    // the only piece is gone: to this very order
+    for client in [&customer, &customer.at(&other.address)] {
+        let again = order_with_key(client, &body, "last")
+            .send()
+            .await
+            .expect(201);
+        assert_eq!(again.id(), first.id());
+    }
+    let path = format!("/api/v1/products/{product}");
+    let _ = admin.ask(Method::DELETE, &path).send().await.expect(204);
+    let again = order_with_key(&customer, &body, "last")
+        .send()
+        .await
+        .expect(201);
+    assert_eq!(again.id(), first.id());
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_key_survives_a_restart() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
