@@ -55,7 +55,7 @@ fn verdict(method: &PaymentMethod, attempt: u32) -> Status {
 }
 
 /// What the book tells of a charge.
-fn told(entry: Entry) -> Result<ChargeStatus, GatewayError> {
+fn told(entry: &Entry) -> Result<ChargeStatus, GatewayError> {
     let reference = entry
         .reference
         .as_deref()
@@ -83,21 +83,21 @@ impl PaymentGateway for FakeGateway {
             if entry.is_new && answer_is_lost {
                 return Err(GatewayError::Timeout);
             }
-            told(entry)
+            told(&entry)
         })
     }
 
     fn ask(&self, key: ChargeKey) -> Answer<'_, ChargeStatus> {
         Box::pin(async move {
             match self.book.find(key).await? {
-                Some(entry) => told(entry),
+                Some(entry) => told(&entry),
                 None => Ok(ChargeStatus::NotFound),
             }
         })
     }
 
     fn void(&self, key: ChargeKey) -> Answer<'_, ChargeStatus> {
-        Box::pin(async move { told(self.book.void(key).await?) })
+        Box::pin(async move { told(&self.book.void(key).await?) })
     }
 
     fn refund(&self, refund: Refund) -> Answer<'_, RefundStatus> {

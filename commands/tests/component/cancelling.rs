@@ -295,3 +295,34 @@ async fn only_the_customer_s_own_order_and_the_version_that_was_seen_are_cancell
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_process_that_has_seen_nothing_of_the_order_cancels_it_whole() {
+    in_shop(
+        CommandSettings {
+            payment_delay: LATER,
+            ..settings()
+        },
+        |shop| async move {
+            let mut items = Vec::new();
+            for _ in 0..5 {
+                items.push((shop.product(3).await, 2));
+            }
+            let order_id = shop.placed(&items, DEFAULT).await;
+            let other = shop.another_process(settings()).await;
+            let cancelled = other
+                .cancel_order(request(), cancellation_of(order_id), None)
+                .await
+                .unwrap();
+            assert_eq!(
+                cancelled.appended, 6,
+                "the order's event and one for each product"
+            );
+            for (product, _) in items {
+                assert_eq!(shop.stock(product).await.available, 3);
+            }
+            other.log().close().await;
+        },
+    )
+    .await;
+}
