@@ -38,19 +38,33 @@ pub(super) struct EventsArgs {
     /// Only events of this type, for instance OrderPlaced
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// Only events of this aggregate, for instance order/0198c0de-0000-7000-8000-000000000000
+    /// Only events of this kind of aggregate or of this one: order or order/0198c0de-0000-7000-8000-000000000000
     #[arg(long, value_name = "TYPE/ID", value_parser = parse_aggregate)]
-    aggregate: Option<(String, String)>,
+    aggregate: Option<Aggregate>,
     /// At the end of the log wait for more, until interrupted
     #[arg(long)]
     follow: bool,
 }
 
-fn parse_aggregate(text: &str) -> Result<(String, String), String> {
-    match text.split_once('/') {
-        Some((kind, id)) if !kind.is_empty() && !id.is_empty() => Ok((kind.to_owned(), id.to_owned())),
-        _ => Err("expected an aggregate type and an id, as in order/0198c0de-0000-7000-8000-000000000000".into()),
+/// A kind of aggregate, or one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Aggregate {
+    kind: String,
+    id: Option<String>,
+}
+
+fn parse_aggregate(text: &str) -> Result<Aggregate, String> {
+    let (kind, id) = match text.split_once('/') {
+        Some((kind, id)) => (kind, Some(id)),
+        None => (text, None),
+    };
+    if kind.is_empty() || id == Some("") {
+        return Err("expected a kind of aggregate, or a kind and an id, as in order/0198c0de-0000-7000-8000-000000000000".into());
     }
+    Ok(Aggregate {
+        kind: kind.to_owned(),
+        id: id.map(ToOwned::to_owned),
+    })
 }
 
 /// One event as a line.
@@ -113,26 +127,27 @@ async fn read(
     limit: u64,
 ) -> Result<Page, Failure> {
     let head = log.head().await?.position;
-    // an aggregate is found by its own index, however far apart its events are
-    let to = if args.aggregate.is_some() {
-        head
-    } else {
-        Position(head.0.min(after.0.saturating_add(WINDOW)))
-    };
-    let (kind, id) = args
+    let kind = args.aggregate.as_ref().map(|aggregate| &aggregate.kind);
+    let id = args
         .aggregate
         .as_ref()
-        .map(|(kind, id)| (kind.as_str(), id.as_str()))
-        .unzip();
-    let filter = if args.aggregate.is_some() {
-        "and aggregate_type = $4 and aggregate_id = $5"
+        .and_then(|aggregate| aggregate.id.as_ref());
+    // one aggregate is found by the index of its stream, however far apart its events are; in it, sequence and
+    // position give the same order
+    let (filter, order, to) = if id.is_some() {
+        (
+            "aggregate_type = $4 and aggregate_id = $5",
+            "sequence",
+            head,
+        )
     } else {
-        ""
+        let to = Position(head.0.min(after.0.saturating_add(WINDOW)));
+        ("($4::text is null or aggregate_type = $4)", "position", to)
     };
     let query = format!(
         "select {EVENT_COLUMNS} from events \
-         where position > $1 and position <= $2 and ($3::text is null or event_type = $3) {filter} \
-         order by position limit $6"
+         where position > $1 and position <= $2 and ($3::text is null or event_type = $3) and {filter} \
+         order by {order} limit $6"
     );
     let rows = sqlx::query(&query)
         .bind(after.0)
@@ -234,12 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn an_aggregate_is_a_type_and_an_id() {
-        assert_eq!(
-            parse_aggregate("order/1/2").unwrap(),
-            ("order".to_owned(), "1/2".to_owned())
-        );
-        for text in ["", "order", "/1", "order/"] {
+    fn an_aggregate_is_a_kind_or_a_kind_and_an_id() {
+        let parsed = |text| {
+            let aggregate = parse_aggregate(text).unwrap();
+            (aggregate.kind, aggregate.id)
+        };
+        assert_eq!(parsed("order/1/2"), ("order".into(), Some("1/2".into())));
+        assert_eq!(parsed("order"), ("order".into(), None));
+        for text in ["", "/1", "order/"] {
             assert!(parse_aggregate(text).is_err(), "{text}");
         }
     }
