@@ -1,40 +1,89 @@
 //! A server from its settings to its end. The binary and the tests start it in the same way; the tests on port 0.
 //!
 //! A stop loses nothing that was acknowledged: no new connections, requests under way are finished (up to
-//! `SOUK_SHUTDOWN_TIMEOUT`), then the subscriptions give up their leases, then the log answers what it has accepted.
+//! `SOUK_SHUTDOWN_TIMEOUT`), then the timers of the saga end and the subscriptions give up their leases, then the log
+//! answers what it has accepted.
 
-use std::{future::Future, net::SocketAddr};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, routing::get};
-use eventstore::subscription::Subscriptions;
-use tokio::net::TcpListener;
+use axum::Router;
+use commands::{
+    gateway::{FakeGateway, PaymentGateway},
+    saga::{RunningTimers, payment_saga},
+};
+use eventstore::{EventLog, subscription::Subscriptions};
+use projections::publisher::{Publisher, PublisherSettings};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Config,
+    config::{Config, Part},
+    router::router,
     services::{Services, StartError},
+    state::App,
 };
 
 /// A server that listens and is ready to serve.
 pub struct Application {
     services: Services,
     subscriptions: Subscriptions,
+    timers: Option<RunningTimers>,
+    cleaning: JoinHandle<()>,
     listener: TcpListener,
     router: Router,
 }
 
+/// How long an idempotency key is kept. Clients repeat within minutes; this leaves a day for those that queue.
+const KEY_LIFETIME: Duration = Duration::from_hours(24);
+/// How often old keys are removed.
+const CLEANING_INTERVAL: Duration = Duration::from_mins(30);
+
 impl Application {
     /// Connects, starts the parts that this process runs, and listens. The database must be migrated.
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        Self::start(config, None).await
+    }
+
+    /// The same with another payment gateway than the fake one.
+    pub async fn build_with(
+        config: Config,
+        gateway: Arc<dyn PaymentGateway>,
+    ) -> Result<Self, StartError> {
+        Self::start(config, Some(gateway)).await
+    }
+
+    async fn start(
+        config: Config,
+        gateway: Option<Arc<dyn PaymentGateway>>,
+    ) -> Result<Self, StartError> {
+        // everything that can be refused is looked at before anything runs
+        let publisher = publisher_settings(&config)?;
         let addr = config.http.listen_addr();
         let listener = TcpListener::bind(addr)
             .await
             .map_err(|source| StartError::Listen { addr, source })?;
         let services = Services::open(config).await?;
         let subscriptions = Subscriptions::new(services.log.clone());
-        let router = Router::new().route("/health/live", get(async || "ok"));
+        if services.config.parts.runs(Part::Projectors) {
+            projections::spawn_all(&subscriptions).await;
+        }
+        let timers = if services.config.parts.runs(Part::Saga) {
+            Some(start_saga(&services, &subscriptions, gateway).await)
+        } else {
+            None
+        };
+        if let Some(settings) = publisher {
+            subscriptions
+                .spawn_worker(Publisher::new(services.log.clone(), settings))
+                .await;
+        }
+        let router = router(App::new(services.clone(), subscriptions.clone()));
+        let cleaning = tokio::spawn(remove_old_keys(services.log.clone()));
         Ok(Self {
             services,
             subscriptions,
+            timers,
+            cleaning,
             listener,
             router,
         })
@@ -50,6 +99,11 @@ impl Application {
         &self.services
     }
 
+    /// What follows the log in this process.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
     /// Serves until `stop` is ready, then ends in order.
     pub async fn run_until(
         self,
@@ -58,11 +112,13 @@ impl Application {
         let Self {
             services,
             subscriptions,
+            timers,
+            cleaning,
             listener,
             router,
         } = self;
         let patience = services.config.http.shutdown_timeout;
-        let stopping = tokio_util::sync::CancellationToken::new();
+        let stopping = CancellationToken::new();
         let stopped = stopping.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             stop.await;
@@ -75,8 +131,51 @@ impl Application {
                 Ok(())
             }
         };
+        tracing::info!("stopping");
+        cleaning.abort();
+        if let Some(timers) = timers {
+            timers.close().await;
+        }
         subscriptions.close().await;
         services.close().await;
         served
+    }
+}
+
+/// How to publish, where this process does and has anywhere to publish to.
+fn publisher_settings(config: &Config) -> Result<Option<PublisherSettings>, StartError> {
+    if !config.parts.runs(Part::Publisher) {
+        return Ok(None);
+    }
+    let settings = config.kafka.publisher_settings();
+    match &settings {
+        Some(settings) => settings.validate()?,
+        None => tracing::warn!("KAFKA_BROKERS is not set: nothing is published until it is"),
+    }
+    Ok(settings)
+}
+
+async fn start_saga(
+    services: &Services,
+    subscriptions: &Subscriptions,
+    gateway: Option<Arc<dyn PaymentGateway>>,
+) -> RunningTimers {
+    let gateway = gateway.unwrap_or_else(|| Arc::new(FakeGateway::new(services.log.pool())));
+    let settings = services.config.payment.saga_settings();
+    let (saga, timers) = payment_saga(services.commands.clone(), gateway, settings);
+    subscriptions.spawn(saga).await;
+    timers.spawn()
+}
+
+/// Removes idempotency keys that no client comes back to.
+async fn remove_old_keys(log: EventLog) {
+    let mut ticks = tokio::time::interval(CLEANING_INTERVAL);
+    loop {
+        ticks.tick().await;
+        match log.expire_keys(KEY_LIFETIME).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "old idempotency keys removed"),
+            Err(error) => tracing::warn!(%error, "old idempotency keys are not removed"),
+        }
     }
 }

@@ -22,6 +22,9 @@
 //! | `SOUK_PAYMENT_DELAY` | `60s` | from the order to its payment |
 //! | `SOUK_PAYMENT_WINDOW` | `0s` | how long a declined payment may be tried again |
 //! | `SOUK_TEST_PAYMENT_METHODS` | as `SOUK_DEMO` | whether methods that choose their outcome are accepted |
+//! | `SOUK_GATEWAY_TIMEOUT` | `10s` | how long one call of the payment gateway may take |
+//! | `SOUK_GATEWAY_RETRY` | `2s` | first pause before the gateway is asked again; doubled each time |
+//! | `SOUK_GATEWAY_PATIENCE` | `5m` | how long the gateway may not answer before the charge is voided |
 //! | `SOUK_ROLES` | all | which parts this process runs: `api`, `projectors`, `saga`, `publisher` |
 //! | `KAFKA_BROKERS` | none | without it all runs but the publisher |
 //! | `SOUK_KAFKA_PREFIX` | `souk` | first part of topic names |
@@ -42,8 +45,10 @@ use std::{
 };
 
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
+use commands::saga::SagaSettings;
 use eventstore::LogSettings;
 use identity::{HashingSettings, TokenSettings};
+use projections::publisher::PublisherSettings;
 use sqlx::postgres::PgConnectOptions;
 
 pub use self::{
@@ -274,6 +279,33 @@ pub struct PaymentConfig {
         value_parser = BoolishValueParser::new()
     )]
     pub test_payment_methods: Option<bool>,
+
+    /// How long one call of the payment gateway may take
+    #[arg(long, env = "SOUK_GATEWAY_TIMEOUT", default_value = "10s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub gateway_timeout: Duration,
+
+    /// First pause before the gateway is asked again; doubled each time
+    #[arg(long, env = "SOUK_GATEWAY_RETRY", default_value = "2s", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub gateway_retry: Duration,
+
+    /// How long the gateway may not answer before the charge is voided
+    #[arg(long, env = "SOUK_GATEWAY_PATIENCE", default_value = "5m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub gateway_patience: Duration,
+}
+
+impl PaymentConfig {
+    /// How the saga deals with a gateway that declines or does not answer.
+    pub fn saga_settings(&self) -> SagaSettings {
+        let defaults = SagaSettings::default();
+        SagaSettings {
+            gateway_retry: self.gateway_retry,
+            longest_retry: defaults.longest_retry.max(self.gateway_retry),
+            gateway_patience: self.gateway_patience,
+            gateway_timeout: self.gateway_timeout,
+            // a call that is still waited for must not be made a second time by another process
+            claim: defaults.claim.max(self.gateway_timeout.saturating_mul(3)),
+        }
+    }
 }
 
 /// A part of the server that can run in a process of its own.
@@ -346,6 +378,17 @@ impl KafkaConfig {
             .as_deref()
             .map(str::trim)
             .filter(|brokers| !brokers.is_empty())
+    }
+
+    /// How and where to publish, where there is anywhere.
+    pub fn publisher_settings(&self) -> Option<PublisherSettings> {
+        Some(PublisherSettings {
+            prefix: self.kafka_prefix.clone(),
+            partitions: self.kafka_partitions,
+            replication: self.kafka_replication,
+            generation: self.kafka_generation,
+            ..PublisherSettings::new(self.brokers()?)
+        })
     }
 }
 

@@ -2,11 +2,36 @@
 //!
 //! [`Application::build`] makes a server from a [`config::Config`]; the `souk` binary and the tests start it in the
 //! same way. [`Services`] is the part below HTTP, which the command line uses as well.
+//!
+//! - [`config`], [`logging`], [`services`], [`application`], [`state`]: a server and its parts.
+//! - [`router`] puts the [`routes`] together; [`openapi`] describes them; [`docs`] shows the description.
+//! - [`error`] says which [`problem`] each error is answered with.
+//! - [`extract`], [`fields`], [`auth`], [`call`]: what handlers take. [`answer`]: what they give.
+//! - [`idempotency`] and [`consistency`]: doing once what is asked twice, reading what one has written.
 
+pub mod answer;
 pub mod application;
+pub mod auth;
+pub mod call;
+pub mod cli;
 pub mod config;
+pub mod consistency;
+pub mod docs;
+pub mod error;
+pub mod extract;
+pub mod fields;
+pub mod idempotency;
 pub mod logging;
+pub mod openapi;
+pub mod problem;
+pub mod profiles;
+pub mod request_id;
+pub mod router;
+pub mod routes;
+pub mod seed;
 pub mod services;
+pub mod state;
 
 pub use application::Application;
+pub use openapi::openapi;
 pub use services::{Services, StartError};

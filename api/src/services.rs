@@ -1,12 +1,15 @@
-//! What a server is made of below HTTP: the log, the vault of people's keys, identity. Opened once per process from
-//! the settings, by [`crate::Application`] and by commands of the command line that work without HTTP.
+//! What a server is made of below HTTP: the log, the vault of people's keys, commands, read models, identity. Opened
+//! once per process from the settings, by [`crate::Application`] and by commands of the command line that work without HTTP.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
+use commands::{CommandSettings, Commands, payment_methods::PaymentMethods};
 use eventstore::{EventLog, sealing::Vault};
 use identity::{AccessTokens, CostNotAllowed, Identity, PasswordHasher, WeakSecret};
 
-use crate::config::{Config, ConfigError, Secrets};
+use projections::{ReadModels, publisher::InvalidSettings};
+
+use crate::config::{Config, ConfigError, Secret, Secrets};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum StartError {
     /// The secret of access tokens is too short.
     #[error("SOUK_JWT_SECRET: {0}")]
     WeakSecret(#[from] WeakSecret),
+    /// Events cannot be published so.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] InvalidSettings),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}: {source}")]
     Listen {
@@ -48,8 +54,13 @@ pub struct Services {
     pub log: EventLog,
     /// The keys of people's personal data.
     pub vault: Vault,
+    /// What can be done.
+    pub commands: Commands,
+    /// What can be asked.
+    pub read_models: ReadModels,
     /// Users, log-in, tokens.
     pub identity: Identity,
+    derivation_secret: Secret,
 }
 
 /// What PostgreSQL says of a table that is not there.
@@ -58,42 +69,52 @@ const UNDEFINED_TABLE: &str = "42P01";
 impl Services {
     /// Connects to the database, which must be migrated.
     pub async fn open(config: Config) -> Result<Self, StartError> {
-        let secrets = config.secrets.secrets()?;
+        let Secrets {
+            jwt_secret,
+            master_key,
+            derivation_secret,
+        } = config.secrets.secrets()?;
+        let hasher = PasswordHasher::new(&config.identity.hashing_settings())?;
+        let tokens = AccessTokens::new(
+            jwt_secret.expose().as_bytes(),
+            config.identity.token_settings(),
+        )?;
         let log = EventLog::open(config.database.log_settings()?)
             .await
             .map_err(explain)?;
-        let (vault, identity) = match Self::beside(&config, &log, secrets) {
-            Ok(parts) => parts,
-            Err(error) => {
-                log.close().await;
-                return Err(error);
-            }
-        };
+        let vault = Vault::new(log.pool().clone(), master_key);
+        let settings = command_settings(&config);
         Ok(Self {
+            commands: Commands::new(log.clone(), vault.clone(), settings),
+            read_models: ReadModels::new(log.pool().clone()),
+            identity: Identity::new(log.pool().clone(), hasher, tokens),
             config: Arc::new(config),
             log,
             vault,
-            identity,
+            derivation_secret,
         })
     }
 
-    fn beside(
-        config: &Config,
-        log: &EventLog,
-        secrets: Secrets,
-    ) -> Result<(Vault, Identity), StartError> {
-        let vault = Vault::new(log.pool().clone(), secrets.master_key);
-        let hasher = PasswordHasher::new(&config.identity.hashing_settings())?;
-        let tokens = AccessTokens::new(
-            secrets.jwt_secret.expose().as_bytes(),
-            config.identity.token_settings(),
-        )?;
-        Ok((vault, Identity::new(log.pool().clone(), hasher, tokens)))
+    /// What keys of a single purpose are derived from. The same in all processes and after a restart.
+    pub(crate) fn derivation_secret(&self) -> &Secret {
+        &self.derivation_secret
     }
 
     /// Answers what the log has accepted, and ends it.
     pub async fn close(&self) {
         self.log.close().await;
+    }
+}
+
+fn command_settings(config: &Config) -> CommandSettings {
+    CommandSettings {
+        payment_delay: config.payment.payment_delay,
+        payment_window: config.payment.payment_window,
+        payment_methods: if config.test_payment_methods() {
+            PaymentMethods::WithTests
+        } else {
+            PaymentMethods::RealOnly
+        },
     }
 }
 

@@ -69,8 +69,8 @@ pub struct Secrets {
     pub jwt_secret: Secret,
     /// Wraps people's keys.
     pub master_key: MasterKey,
-    /// The master key as text, for what is derived from it.
-    pub(crate) master_key_text: Secret,
+    /// What keys of a single purpose are derived from: the master key, since it never changes.
+    pub derivation_secret: Secret,
 }
 
 impl SecretsConfig {
@@ -92,7 +92,7 @@ impl SecretsConfig {
         Ok(Secrets {
             jwt_secret,
             master_key,
-            master_key_text: text,
+            derivation_secret: text,
         })
     }
 

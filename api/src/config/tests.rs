@@ -157,8 +157,8 @@ fn demo_mode_makes_its_secrets_once() {
     let first = config(&flags).unwrap().secrets.secrets().unwrap();
     let second = config(&flags).unwrap().secrets.secrets().unwrap();
     assert_eq!(first.jwt_secret, second.jwt_secret);
-    assert_eq!(first.master_key_text, second.master_key_text);
-    assert_ne!(first.jwt_secret, first.master_key_text);
+    assert_eq!(first.derivation_secret, second.derivation_secret);
+    assert_ne!(first.jwt_secret, first.derivation_secret);
     assert_eq!(
         std::fs::read_dir(&folder).unwrap().count(),
         2,

@@ -1,0 +1,17 @@
+//! What handlers take from a request, parsed once: bodies, queries, ids, headers. Whatever cannot be parsed is a
+//! problem document; nothing of a request that was refused is stored or logged.
+
+pub use self::{
+    body::{Body, OptionalBody, RequestLimits},
+    headers::{ClientKey, IDEMPOTENCY_KEY, IfMatch, MIN_POSITION, MinPosition, POSITION, REPLAYED},
+    path::Id,
+    query::Query,
+};
+
+mod body;
+mod headers;
+mod path;
+mod query;
+
+#[cfg(test)]
+mod tests;

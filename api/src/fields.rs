@@ -1,0 +1,140 @@
+//! Fields of request bodies: values that parse by the rules of the domain, and say in OpenAPI what those rules are.
+//!
+//! A [`Checked`] field takes whatever JSON is there and remembers what is wrong with it, so that one answer lists all
+//! that is wrong with a body and not only the first. [`crate::extract::Body`] refuses bodies with any wrong field;
+//! behind it, [`Checked::take`] gives the value.
+
+use std::{borrow::Cow, fmt};
+
+use garde::{Path, Report};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, schema::Schema},
+};
+
+pub use self::{address::ShippingAddress, exact::ExactNumber, kinds::FirstStock};
+
+mod address;
+mod exact;
+mod kinds;
+
+/// A value that can stand in a body.
+pub trait Field: Sized {
+    /// What is read first: any JSON, or its text.
+    type Wire: DeserializeOwned;
+
+    /// Name of its schema in the OpenAPI document.
+    const NAME: &'static str;
+
+    /// The value, or what is wrong with it.
+    fn read(wire: Self::Wire) -> Result<Self, Cow<'static, str>>;
+
+    /// What it looks like, for the OpenAPI document.
+    fn schema() -> Schema;
+}
+
+/// A field that was read, rightly or not.
+pub struct Checked<T>(Result<T, Cow<'static, str>>);
+
+impl<T> Checked<T> {
+    /// The value. Only for bodies that came through [`crate::extract::Body`].
+    #[expect(
+        clippy::expect_used,
+        reason = "the extractor refuses bodies in which any field is wrong"
+    )]
+    pub fn take(self) -> T {
+        self.0
+            .ok()
+            .expect("`extract::Body` refuses bodies in which any field is wrong")
+    }
+}
+
+/// Whether it could be read; never the value, which may be a password.
+impl<T> fmt::Debug for Checked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_ok() {
+            "Checked(ok)"
+        } else {
+            "Checked(wrong)"
+        })
+    }
+}
+
+impl<'de, T: Field> Deserialize<'de> for Checked<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::Wire::deserialize(deserializer).map(|wire| Self(T::read(wire)))
+    }
+}
+
+impl<T> garde::Validate for Checked<T> {
+    type Context = ();
+
+    fn validate_into(&self, (): &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
+        if let Err(reason) = &self.0 {
+            report.append(parent(), garde::Error::new(reason));
+        }
+    }
+}
+
+impl<T: Field> PartialSchema for Checked<T> {
+    fn schema() -> RefOr<Schema> {
+        T::schema().into()
+    }
+}
+
+impl<T: Field> ToSchema for Checked<T> {
+    fn name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+}
+
+/// The fields of bodies by name: what a body is declared with, and its OpenAPI schema made from.
+pub mod input {
+    use domain::{ids, money, text};
+
+    use super::Checked;
+
+    macro_rules! inputs {
+        ($($name:ident = $value:ty;)+) => {$(
+            #[doc = concat!("A field that is a [`", stringify!($value), "`].")]
+            pub type $name = Checked<$value>;
+        )+};
+    }
+
+    inputs! {
+        Boolean = bool;
+        CountryCode = text::CountryCode;
+        Currency = money::Currency;
+        Description = text::Description;
+        Email = identity::Email;
+        ExactNumber = super::ExactNumber;
+        FirstStock = super::FirstStock;
+        ImageUrl = text::ImageUrl;
+        Integer = i64;
+        Password = identity::Password;
+        PaymentMethod = text::PaymentMethod;
+        PersonName = identity::PersonName;
+        ProductId = ids::ProductId;
+        Quantity = text::Quantity;
+        Reason = text::Reason;
+        RegionId = ids::RegionId;
+        ShippingAddress = super::ShippingAddress;
+        Sku = text::Sku;
+        TaxRate = money::TaxRate;
+        Text = String;
+        Title = text::Title;
+    }
+}
+
+/// A field in which `null` is not the same as nothing: `null` takes away what is there.
+pub fn null_or<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The OpenAPI 3.1 document: generated from the handlers, then completed with what holds for all of them (refusals
+//! for lack of a token, for bad input, for what passes), so that no handler has to repeat it.
+
+use utoipa::{
+    OpenApi,
+    openapi::{
+        Components, ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr,
+        Response, ResponseBuilder, Type,
+        path::{Operation, PathItem},
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use crate::{
+    problem::{FieldError, Kind, ProblemDocument},
+    router,
+};
+
+pub mod parts;
+
+/// Name of the one way to say who one is.
+pub const BEARER: &str = "bearer";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Souk",
+        description = "Event-sourced e-commerce backend. Commands are answered with `Souk-Position`; a query that is sent \
+            that value as `Souk-Min-Position` sees what the command did. Errors are problem documents (RFC 9457); \
+            their types are listed at `/problems`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    components(schemas(ProblemDocument, FieldError)),
+    tags(
+        (name = "log-in", description = "Access tokens."),
+        (name = "regions", description = "Markets: a currency and a tax rule each."),
+        (name = "products", description = "The catalogue."),
+        (name = "stock", description = "How many pieces of a product there are."),
+        (name = "orders", description = "Placing, reading and cancelling orders."),
+        (name = "payments", description = "Payments, with what the gateway said."),
+        (name = "history", description = "The event log."),
+        (name = "operations", description = "How the server runs."),
+        (name = "simple contract", description = "A small API for simple clients, beside `/api/v1`."),
+    ),
+)]
+struct Base;
+
+/// The document without its paths.
+pub(crate) fn base() -> Document {
+    let mut document = Base::openapi();
+    let scheme = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    document
+        .components
+        .get_or_insert_with(Components::new)
+        .add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    document
+}
+
+/// The whole document.
+pub fn openapi() -> Document {
+    let mut document = router::documented().split_for_parts().1;
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            complete(operation);
+        }
+    }
+    document
+}
+
+/// The operations of a path.
+pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+        &mut item.patch,
+    ]
+    .into_iter()
+    .filter_map(Option::as_mut)
+}
+
+/// Adds the refusals that hold for every operation of its kind.
+fn complete(operation: &mut Operation) {
+    use Kind as K;
+    let mut kinds = vec![K::Internal, K::Unavailable];
+    if operation
+        .security
+        .as_ref()
+        .is_some_and(|security| !security.is_empty())
+    {
+        kinds.extend([K::Unauthenticated, K::Forbidden]);
+    }
+    if operation.request_body.is_some() {
+        kinds.extend([
+            K::MalformedJson,
+            K::RequestTimeout,
+            K::PayloadTooLarge,
+            K::UnsupportedMediaType,
+            K::Validation,
+        ]);
+    }
+    if operation
+        .parameters
+        .as_ref()
+        .is_some_and(|parameters| !parameters.is_empty())
+    {
+        kinds.push(K::InvalidParameter);
+    }
+    for kind in kinds {
+        let status = kind.status().as_str().to_owned();
+        operation
+            .responses
+            .responses
+            .entry(status)
+            .or_insert_with(|| problem_response(kind.title()).into());
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            add_request_id(response);
+        }
+    }
+}
+
+pub(crate) fn problem_response(description: &str) -> Response {
+    ResponseBuilder::new()
+        .description(description)
+        .content(
+            "application/problem+json",
+            ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("Problem")))
+                .build(),
+        )
+        .build()
+}
+
+fn add_request_id(response: &mut Response) {
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    let header = HeaderBuilder::new()
+        .schema(Some(schema))
+        .description(Some("Id of the request, in logs and events."))
+        .build();
+    response
+        .headers
+        .entry("x-request-id".to_owned())
+        .or_insert_with(|| header.into());
+}
+
+#[cfg(test)]
+mod tests;

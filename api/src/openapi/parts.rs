@@ -1,0 +1,108 @@
+//! Parameters and refusals that many operations share, named in `#[utoipa::path]` by these types.
+
+use std::collections::BTreeMap;
+
+use utoipa::{
+    IntoParams, IntoResponses,
+    openapi::{
+        KnownFormat, ObjectBuilder, RefOr, Required, Response, SchemaFormat, Type,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
+
+use super::problem_response;
+use crate::problem::Kind;
+
+macro_rules! headers {
+    ($($(#[$doc:meta])* $name:ident = $header:literal, $description:literal;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                vec![
+                    ParameterBuilder::new()
+                        .name($header)
+                        .parameter_in(ParameterIn::Header)
+                        .required(Required::False)
+                        .description(Some($description))
+                        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+                        .build(),
+                ]
+            }
+        }
+    )+};
+}
+
+headers! {
+    /// `Idempotency-Key`.
+    Repeatable = "Idempotency-Key",
+        "1 to 255 printable ASCII characters that name this request: repeated with them, it is done once.";
+    /// `Souk-Min-Position`.
+    NotBefore = "Souk-Min-Position",
+        "A `Souk-Position` that a command was answered with: the answer includes what that command did.";
+    /// `If-Match`.
+    OnlyIf = "If-Match",
+        "The `ETag` of what the change was decided on; 412 when it has changed since.";
+}
+
+/// The id in the path.
+pub struct ById;
+
+impl IntoParams for ById {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let uuid = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+        vec![
+            ParameterBuilder::new()
+                .name("id")
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .schema(Some(uuid))
+                .build(),
+        ]
+    }
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = [$first:ident $(, $other:ident)*];)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                let titles = [Kind::$first.title() $(, Kind::$other.title())*].join("; ");
+                let status = Kind::$first.status().as_str().to_owned();
+                BTreeMap::from([(status, problem_response(&titles).into())])
+            }
+        }
+    )+};
+}
+
+refusals! {
+    /// 404.
+    Missing = [NotFound];
+    /// 401 of a log-in.
+    NotLoggedIn = [WrongCredentials];
+    /// 409 of a query.
+    Unplaced = [PositionUnknown];
+    /// 503 of a query.
+    Behind = [ReadModelBehind, ReadModelDegraded, Unavailable];
+    /// 409 of a command that may carry a key.
+    InUse = [IdempotencyKeyInUse];
+    /// 409 of something that must be unique.
+    Taken = [Taken, IdempotencyKeyInUse, RegionDisabled];
+    /// 409 of a registration.
+    AddressTaken = [EmailTaken];
+    /// 409 of an order.
+    NotOrdered = [InsufficientStock, NotOnSale, RegionDisabled, IdempotencyKeyInUse];
+    /// 409 of a move of an order.
+    NotMoved = [IllegalMove];
+    /// 412.
+    Stale = [PreconditionFailed];
+    /// 428.
+    Unconditional = [PreconditionRequired];
+    /// 503 of a command.
+    NotDone = [Overloaded, Unavailable, DeadlinePassed, OutcomeUnknown, NewerVersion];
+}

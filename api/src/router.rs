@@ -1,0 +1,181 @@
+//! All routes under one roof: ids for requests, spans for logs, problems for panics, unknown paths and methods.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request},
+    http::{HeaderValue, header},
+    middleware,
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer, trace::TraceLayer,
+};
+use tracing::Span;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    config::Part,
+    docs,
+    error::ApiError,
+    openapi,
+    problem::Kind,
+    request_id::{self, RequestId},
+    routes,
+    state::App,
+};
+
+/// Every route that the OpenAPI document describes.
+pub(crate) fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .merge(routes::api())
+        .merge(routes::health::router())
+}
+
+/// What a process serves: all of it where it runs the API, otherwise health alone.
+pub fn router(app: App) -> Router {
+    let routes = if app.config.parts.runs(Part::Api) {
+        let (routes, _) = documented().split_for_parts();
+        routes
+            .merge(docs::router())
+            .route("/", get(async || Redirect::temporary("/docs/")))
+    } else {
+        routes::health::router().split_for_parts().0
+    };
+    framed(routes).with_state(app)
+}
+
+/// The same frame around any routes; innermost first.
+pub(crate) fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(span)
+        .on_request(())
+        .on_response(log_response)
+        .on_failure(());
+    routes
+        .fallback(async || ApiError::from(Kind::NotFound))
+        .method_not_allowed_fallback(async || ApiError::from(Kind::MethodNotAllowed))
+        // answers may be personal: nothing between here and the client keeps them
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(trace)
+        .layer(middleware::from_fn(request_id::assign))
+}
+
+/// The route as a template: paths and queries may be personal.
+fn span(request: &Request) -> Span {
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("", |route| route.as_str());
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .map_or("", RequestId::as_str);
+    tracing::info_span!("request", method = %request.method(), route, request_id)
+}
+
+fn log_response(response: &Response, latency: Duration, _: &Span) {
+    let (status, latency_us) = (response.status().as_u16(), latency.as_micros() as u64);
+    if response.status().is_server_error() {
+        tracing::warn!(status, latency_us, "answered");
+    } else {
+        tracing::debug!(status, latency_us, "answered");
+    }
+}
+
+fn panicked(reason: Box<dyn Any + Send + 'static>) -> Response {
+    let reason = reason
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| reason.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("unknown");
+    tracing::error!(reason, "a handler panicked");
+    ApiError::Panicked.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use axum::{
+        body::{Body, to_bytes},
+        http::StatusCode,
+        routing::post,
+    };
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(method: &str, path: &str) -> (Response<()>, Value) {
+        let routes = Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("oh") }))
+            .route("/things", post(async || "done"));
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("x-request-id", "r-1");
+        let response = framed(routes)
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let (parts, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        (
+            Response::from_parts(parts, ()),
+            serde_json::from_slice(&body).unwrap_or_default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn unknown_paths_methods_and_panics_are_problems() {
+        for (method, path, status, slug) in [
+            ("GET", "/nowhere", StatusCode::NOT_FOUND, "not-found"),
+            (
+                "GET",
+                "/things",
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+            ),
+            (
+                "GET",
+                "/panic",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+            ),
+        ] {
+            let (response, document) = ask(method, path).await;
+            assert_eq!(response.status(), status, "{path}");
+            assert_eq!(
+                response.headers()["content-type"],
+                "application/problem+json"
+            );
+            assert_eq!(document["type"], format!("/problems/{slug}"));
+            assert_eq!(response.headers()["x-request-id"], "r-1");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_is_not_allowed_says_which_are() {
+        let (response, _) = ask("DELETE", "/things").await;
+        assert_eq!(response.headers()[header::ALLOW], "POST");
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_the_headers_of_the_frame() {
+        let (response, _) = ask("POST", "/things").await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["x-request-id"], "r-1");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+    }
+}

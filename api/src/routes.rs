@@ -1,0 +1,36 @@
+//! The routes, a file per resource. Each reads top to bottom: router, bodies, handlers; what a handler demands of the
+//! caller stands in its arguments.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::state::App;
+
+pub mod body;
+pub mod event_body;
+pub mod events;
+pub mod health;
+pub mod list;
+pub mod log_in;
+pub mod orders;
+pub mod payments;
+pub mod products;
+pub mod regions;
+pub mod simple;
+pub mod stock;
+pub mod subscriptions;
+pub mod timeline;
+
+/// Every route of the API proper.
+pub fn api() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .merge(log_in::router())
+        .merge(regions::router())
+        .merge(products::router())
+        .merge(stock::router())
+        .merge(orders::router())
+        .merge(timeline::router())
+        .merge(payments::router())
+        .merge(events::router())
+        .merge(subscriptions::router())
+        .merge(simple::router())
+}

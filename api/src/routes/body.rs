@@ -1,0 +1,68 @@
+//! What several resources show alike.
+
+use domain::money::{Currency, Money};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{error::ApiError, fields::input, problem::Kind};
+
+/// An amount of money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MoneyBody {
+    /// Whole minor units: cents of USD, dong of VND.
+    #[schema(example = 2599)]
+    amount: i64,
+    /// The currency, by its ISO 4217 code.
+    #[schema(example = "USD")]
+    currency: &'static str,
+    /// The same as a decimal number, with all its digits.
+    #[schema(example = "25.99")]
+    decimal: String,
+}
+
+impl From<Money> for MoneyBody {
+    fn from(money: Money) -> Self {
+        Self {
+            amount: money.amount,
+            currency: money.currency.code(),
+            decimal: money.to_decimal_string(),
+        }
+    }
+}
+
+impl MoneyBody {
+    /// An amount of minor units.
+    pub fn of(amount: i64, currency: Currency) -> Self {
+        Money::new(amount, currency).into()
+    }
+}
+
+/// An amount of money that somebody asks for.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceInput {
+    /// Whole minor units: cents of USD, dong of VND. Not negative.
+    #[garde(dive)]
+    #[schema(value_type = i64, minimum = 0, example = 2599)]
+    amount: input::Integer,
+    /// The currency, by its ISO 4217 code: that of the region.
+    #[garde(dive)]
+    #[schema(value_type = String, example = "USD")]
+    currency: input::Currency,
+}
+
+impl PriceInput {
+    /// The amount.
+    pub fn take(self) -> Money {
+        Money::new(self.amount.take(), self.currency.take())
+    }
+}
+
+/// The id that an idempotency key led to, as it was stored.
+pub fn stored_id<T: std::str::FromStr>(resource: &str) -> Result<T, ApiError> {
+    resource.parse().map_err(|_| {
+        tracing::error!(resource, "an idempotency key names what is no id");
+        Kind::Internal.into()
+    })
+}

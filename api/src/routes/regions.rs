@@ -1,0 +1,322 @@
+//! Regions: everybody reads them, admins manage them.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, Uri},
+};
+use commands::{
+    Versioned,
+    regions::{NewRegion, RegionChanges},
+};
+use domain::{
+    ids::RegionId,
+    region::{Region, RegionDetails},
+};
+use eventstore::unit::Committed;
+use garde::Validate;
+use projections::{View, page::Page};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    body::stored_id,
+    list::{self, PageBody},
+};
+use crate::{
+    answer::Answer,
+    auth::{Allowed, ManageRegions},
+    call::{Call, Outcome, run, run_once},
+    error::ApiError,
+    extract::{Body, Id, IfMatch, MinPosition},
+    fields::{Checked, input},
+    openapi::parts::{
+        Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Taken, Unplaced,
+    },
+    problem::Kind,
+    state::App,
+};
+
+/// The routes.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(list_regions, open))
+        .routes(routes!(read, change))
+        .routes(routes!(enable))
+        .routes(routes!(disable))
+}
+
+/// A region.
+#[derive(Serialize, ToSchema)]
+pub struct RegionBody {
+    /// Which.
+    #[schema(value_type = Uuid)]
+    region_id: RegionId,
+    /// Its name.
+    #[schema(example = "Vietnam")]
+    title: String,
+    /// Where it is, by ISO 3166-1.
+    #[schema(example = "VN")]
+    country: String,
+    /// What all its prices are in, for good.
+    #[schema(example = "VND")]
+    currency: &'static str,
+    /// Rate of its sales tax in basis points.
+    #[schema(example = 1000)]
+    tax_rate: u32,
+    /// Whether its prices contain the tax.
+    prices_include_tax: bool,
+    /// Whether a product that names only a currency lands here.
+    default_for_currency: bool,
+    /// Whether it takes new orders and products.
+    enabled: bool,
+}
+
+impl From<RegionDetails> for RegionBody {
+    fn from(region: RegionDetails) -> Self {
+        Self {
+            region_id: region.region_id,
+            title: region.title.to_string(),
+            country: region.country.to_string(),
+            currency: region.currency.code(),
+            tax_rate: region.tax_rate.basis_points(),
+            prices_include_tax: region.prices_include_tax,
+            default_for_currency: region.default_for_currency,
+            enabled: region.enabled,
+        }
+    }
+}
+
+/// A region to be opened.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionInput {
+    /// Its name.
+    #[garde(dive)]
+    title: input::Title,
+    /// Where it is.
+    #[garde(dive)]
+    country: input::CountryCode,
+    /// What all its prices will be in, for good.
+    #[garde(dive)]
+    currency: input::Currency,
+    /// Rate of its sales tax.
+    #[garde(dive)]
+    tax_rate: input::TaxRate,
+    /// Whether its prices contain the tax; false when absent.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    prices_include_tax: Option<input::Boolean>,
+    /// Whether a product that names only a currency lands here; false when absent.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    default_for_currency: Option<input::Boolean>,
+}
+
+/// What is to change of a region; what is absent stays. The currency never changes.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegionPatch {
+    /// Its name.
+    #[garde(dive)]
+    #[serde(default)]
+    title: Option<input::Title>,
+    /// Where it is.
+    #[garde(dive)]
+    #[serde(default)]
+    country: Option<input::CountryCode>,
+    /// Rate of its sales tax; orders that are placed keep theirs.
+    #[garde(dive)]
+    #[serde(default)]
+    tax_rate: Option<input::TaxRate>,
+    /// Whether its prices contain the tax.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    prices_include_tax: Option<input::Boolean>,
+    /// Whether a product that names only a currency lands here.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    default_for_currency: Option<input::Boolean>,
+}
+
+fn answered(done: Committed<Versioned<RegionDetails>>) -> Answer<RegionBody> {
+    Answer::ok(done.output.state.into())
+        .version(done.output.sequence)
+        .at(done.head)
+}
+
+/// List regions
+///
+/// All of them by title, the disabled ones too.
+#[utoipa::path(get, path = "/api/v1/regions", tag = "regions",
+    params(NotBefore),
+    responses((status = 200, body = PageBody<RegionBody>), Unplaced, Behind))]
+async fn list_regions(
+    State(app): State<App>,
+    position: MinPosition,
+    uri: Uri,
+) -> Result<Answer<PageBody<RegionBody>>, ApiError> {
+    app.caught_up(View::Regions, position).await?;
+    let items = app
+        .read_models
+        .regions()
+        .await?
+        .into_iter()
+        .map(|region| region.details.into())
+        .collect();
+    Ok(list::page(&uri, Page { items, next: None }))
+}
+
+/// Open a region
+///
+/// Demands the permission to manage regions.
+#[utoipa::path(post, path = "/api/v1/regions", tag = "regions", security(("bearer" = [])), request_body = RegionInput,
+    params(Repeatable),
+    responses(
+        (status = 201, body = RegionBody, headers(("Location"), ("ETag"), ("Souk-Position"))),
+        Taken, NotDone,
+    ))]
+async fn open(
+    State(app): State<App>,
+    who: Allowed<ManageRegions>,
+    call: Call,
+    body: Body<RegionInput>,
+) -> Result<Answer<RegionBody>, ApiError> {
+    let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
+    let region_id = RegionId(Uuid::now_v7());
+    let region = NewRegion {
+        region_id,
+        title: body.value.title.take(),
+        country: body.value.country.take(),
+        currency: body.value.currency.take(),
+        tax_rate: body.value.tax_rate.take(),
+        prices_include_tax: body.value.prices_include_tax.is_some_and(Checked::take),
+        default_for_currency: body.value.default_for_currency.is_some_and(Checked::take),
+    };
+    let key = attempt
+        .as_ref()
+        .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), region_id));
+    let request = call.request(&who, "OpenRegion", key);
+    let commands = app.commands.clone();
+    let command = async move { commands.open_region(request, region).await };
+    match run_once(&app.log, attempt, command).await? {
+        Outcome::Done(done) => Ok(answered(done).created(&format!("/api/v1/regions/{region_id}"))),
+        Outcome::Before(earlier) => {
+            let id: RegionId = stored_id(&earlier.resource)?;
+            let (region, sequence) = app.log.load::<Region>(id).await?;
+            let details = region.details().cloned().ok_or(Kind::NotFound)?;
+            let answer = Answer::ok(details.into())
+                .version(sequence)
+                .created(&format!("/api/v1/regions/{id}"));
+            Ok(answer.replayed(&earlier))
+        }
+    }
+}
+
+/// Read a region
+#[utoipa::path(get, path = "/api/v1/regions/{id}", tag = "regions",
+    params(ById, NotBefore),
+    responses((status = 200, body = RegionBody, headers(("ETag"))), Missing, Unplaced, Behind))]
+async fn read(
+    State(app): State<App>,
+    Id(id): Id<RegionId>,
+    position: MinPosition,
+) -> Result<Answer<RegionBody>, ApiError> {
+    app.caught_up_on(View::Regions, id, position).await?;
+    let region = app.read_models.region(id).await?.ok_or(Kind::NotFound)?;
+    Ok(Answer::ok(region.details.into()).version(region.sequence))
+}
+
+/// Change a region
+///
+/// Demands the permission to manage regions.
+#[utoipa::path(patch, path = "/api/v1/regions/{id}", tag = "regions", security(("bearer" = [])), request_body = RegionPatch,
+    params(ById, OnlyIf),
+    responses(
+        (status = 200, body = RegionBody, headers(("ETag"), ("Souk-Position"))),
+        Missing, Taken, Stale, NotDone,
+    ))]
+async fn change(
+    State(app): State<App>,
+    who: Allowed<ManageRegions>,
+    Id(id): Id<RegionId>,
+    expected: IfMatch,
+    call: Call,
+    body: Body<RegionPatch>,
+) -> Result<Answer<RegionBody>, ApiError> {
+    let changes = RegionChanges {
+        title: body.value.title.map(Checked::take),
+        country: body.value.country.map(Checked::take),
+        tax_rate: body.value.tax_rate.map(Checked::take),
+        prices_include_tax: body.value.prices_include_tax.map(Checked::take),
+        default_for_currency: body.value.default_for_currency.map(Checked::take),
+    };
+    let request = call.request(&who, "ChangeRegion", None);
+    let commands = app.commands.clone();
+    let changed = run(async move {
+        commands
+            .change_region(request, id, changes, expected.version())
+            .await
+    })
+    .await?;
+    Ok(answered(changed))
+}
+
+/// Enable a region
+///
+/// It takes orders and products again. Demands the permission to manage regions.
+#[utoipa::path(post, path = "/api/v1/regions/{id}/enable", tag = "regions", security(("bearer" = [])),
+    params(ById, OnlyIf),
+    responses(
+        (status = 200, body = RegionBody, headers(("ETag"), ("Souk-Position"))),
+        Missing, Stale, NotDone,
+    ))]
+async fn enable(
+    State(app): State<App>,
+    who: Allowed<ManageRegions>,
+    Id(id): Id<RegionId>,
+    expected: IfMatch,
+    call: Call,
+) -> Result<Answer<RegionBody>, ApiError> {
+    let request = call.request(&who, "EnableRegion", None);
+    let commands = app.commands.clone();
+    let enabled = run(async move {
+        commands
+            .enable_region(request, id, expected.version())
+            .await
+    })
+    .await?;
+    Ok(answered(enabled))
+}
+
+/// Disable a region
+///
+/// It takes no new orders and products; orders that are placed are finished. Demands the permission to manage regions.
+#[utoipa::path(post, path = "/api/v1/regions/{id}/disable", tag = "regions", security(("bearer" = [])),
+    params(ById, OnlyIf),
+    responses(
+        (status = 200, body = RegionBody, headers(("ETag"), ("Souk-Position"))),
+        Missing, Stale, NotDone,
+    ))]
+async fn disable(
+    State(app): State<App>,
+    who: Allowed<ManageRegions>,
+    Id(id): Id<RegionId>,
+    expected: IfMatch,
+    call: Call,
+) -> Result<Answer<RegionBody>, ApiError> {
+    let request = call.request(&who, "DisableRegion", None);
+    let commands = app.commands.clone();
+    let disabled = run(async move {
+        commands
+            .disable_region(request, id, expected.version())
+            .await
+    })
+    .await?;
+    Ok(answered(disabled))
+}

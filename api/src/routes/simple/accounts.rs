@@ -1,0 +1,168 @@
+//! Registration, log-in and profile of the simple client contract.
+
+use axum::{extract::State, http::StatusCode};
+use domain::ids::UserId;
+use garde::Validate;
+use identity::{TokenError, TokenKind};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer::Answer,
+    auth::{Allowed, SignedIn},
+    error::ApiError,
+    extract::Body,
+    fields::input,
+    openapi::parts::{AddressTaken, NotLoggedIn},
+    routes::log_in::Credentials,
+    state::App,
+};
+
+/// The routes.
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(register))
+        .routes(routes!(log_in))
+        .routes(routes!(profile))
+}
+
+/// Somebody who wants an account.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registration {
+    /// Their name.
+    #[garde(dive)]
+    name: input::PersonName,
+    /// The address to log in with.
+    #[garde(dive)]
+    email: input::Email,
+    /// The password to log in with.
+    #[garde(dive)]
+    password: input::Password,
+}
+
+/// An account was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Registered {
+    #[schema(example = "Registration was successfully")]
+    message: &'static str,
+    data: Account,
+}
+
+/// An account.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Account {
+    name: String,
+    email: String,
+    /// `user` for a customer, otherwise the strongest of `admin`, `seller` and `analyst`.
+    #[schema(example = "user")]
+    role: &'static str,
+}
+
+/// Somebody logged in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LoggedIn {
+    #[schema(example = "Login jwt generated")]
+    message: &'static str,
+    /// To be sent as `Authorization`, as it is.
+    #[schema(example = "Bearer eyJhbGciOi…")]
+    token: String,
+}
+
+/// A profile.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Profile {
+    #[schema(example = "user Profile")]
+    message: &'static str,
+    details: Details,
+}
+
+/// Who somebody is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Details {
+    #[schema(value_type = Uuid)]
+    id: UserId,
+    name: String,
+    email: Option<String>,
+    /// `user` for a customer, otherwise the strongest of `admin`, `seller` and `analyst`.
+    #[schema(example = "user")]
+    role: &'static str,
+}
+
+/// Register (simple contract)
+///
+/// Makes the account of a customer. An address that is taken is answered 409 here.
+#[utoipa::path(post, path = "/api/registration", tag = "simple contract", request_body = Registration,
+    responses((status = 201, body = Registered), AddressTaken))]
+async fn register(
+    State(app): State<App>,
+    body: Body<Registration>,
+) -> Result<Answer<Registered>, ApiError> {
+    let Registration {
+        name,
+        email,
+        password,
+    } = body.value;
+    let (name, email, password) = (name.take(), email.take(), password.take());
+    let address = email.as_str().to_owned();
+    let identity = app.identity.clone();
+    // on a task of its own: an account that was begun is finished
+    let registering = tokio::spawn(async move { identity.register(name, email, password).await });
+    let user = registering.await.map_err(|_| ApiError::Panicked)??;
+    let data = Account {
+        name: user.name,
+        email: address,
+        role: user.roles.strongest_for_contract(),
+    };
+    let registered = Registered {
+        message: "Registration was successfully",
+        data,
+    };
+    Ok(Answer::ok(registered).status(StatusCode::CREATED))
+}
+
+/// Log in (simple contract)
+///
+/// A wrong password and an unknown address are answered alike.
+#[utoipa::path(post, path = "/api/login", tag = "simple contract", request_body = Credentials,
+    responses((status = 200, body = LoggedIn), NotLoggedIn))]
+async fn log_in(
+    State(app): State<App>,
+    body: Body<Credentials>,
+) -> Result<Answer<LoggedIn>, ApiError> {
+    let Credentials { email, password } = body.value;
+    let (_, token) = app
+        .identity
+        .log_in(&email.take(), &password.take(), TokenKind::Contract)
+        .await?;
+    Ok(Answer::ok(LoggedIn {
+        message: "Login jwt generated",
+        token: format!("Bearer {}", token.as_str()),
+    }))
+}
+
+/// Read one's profile (simple contract)
+#[utoipa::path(get, path = "/api/profile", tag = "simple contract", security(("bearer" = [])),
+    responses((status = 200, body = Profile)))]
+async fn profile(
+    State(app): State<App>,
+    who: Allowed<SignedIn>,
+) -> Result<Answer<Profile>, ApiError> {
+    // a token outlives the user that it speaks for by minutes: then it speaks for nobody
+    let user = app
+        .identity
+        .user(who.user_id)
+        .await?
+        .ok_or(ApiError::Token(Some(TokenError::Expired)))?;
+    let details = Details {
+        id: user.id,
+        name: user.name,
+        email: user.contact_email,
+        role: user.roles.strongest_for_contract(),
+    };
+    Ok(Answer::ok(Profile {
+        message: "user Profile",
+        details,
+    }))
+}

@@ -1,0 +1,88 @@
+//! What every handler can reach.
+
+use std::{ops::Deref, sync::Arc};
+
+use aws_lc_rs::hmac;
+use axum::extract::FromRef;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::ids::PaymentId;
+use eventstore::subscription::Subscriptions;
+use identity::Identity;
+
+use crate::{
+    extract::RequestLimits,
+    idempotency::{Idempotency, derived_key},
+    profiles::Profiles,
+    services::Services,
+};
+
+/// The state of the routes. Cheap to clone; gives [`Services`] and what HTTP adds to it.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// What is behind an [`App`].
+pub struct Inner {
+    services: Services,
+    /// The subscriptions of this process.
+    pub subscriptions: Subscriptions,
+    /// Keys of repeated requests.
+    pub idempotency: Idempotency,
+    /// Names and addresses for orders that do not give their own.
+    pub profiles: Profiles,
+    client_secrets: hmac::Key,
+}
+
+impl App {
+    /// The state over these parts.
+    pub fn new(services: Services, subscriptions: Subscriptions) -> Self {
+        let secret = services.derivation_secret();
+        Self(Arc::new(Inner {
+            idempotency: Idempotency::new(secret),
+            profiles: Profiles::new(services.identity.clone()),
+            client_secrets: derived_key(secret, "client secret of a payment"),
+            subscriptions,
+            services,
+        }))
+    }
+
+    /// The client secret of a payment: it names the payment and proves that this server gave it out.
+    pub fn client_secret(&self, payment_id: PaymentId) -> String {
+        let tag = hmac::sign(&self.client_secrets, payment_id.as_uuid().as_bytes());
+        format!(
+            "{payment_id}_secret_{}",
+            URL_SAFE_NO_PAD.encode(tag.as_ref())
+        )
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Deref for Inner {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.services
+    }
+}
+
+impl FromRef<App> for Identity {
+    fn from_ref(app: &App) -> Self {
+        app.identity.clone()
+    }
+}
+
+impl FromRef<App> for RequestLimits {
+    fn from_ref(app: &App) -> Self {
+        let http = &app.config.http;
+        Self {
+            max_body: http.max_body.bytes(),
+            timeout: http.request_timeout,
+        }
+    }
+}
