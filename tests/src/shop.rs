@@ -7,12 +7,12 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use eventstore::testing::TestDatabase;
+use eventstore::testing::{TestDatabase, eventually};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
 use crate::{
-    client::Client,
+    client::{Client, PATIENCE},
     history::{self, Event},
     server::{Server, command},
     topics::Topics,
@@ -128,9 +128,22 @@ impl Shop {
         Opening::default()
     }
 
-    /// Starts a server process.
+    /// Starts a server process, and waits until the read models hold what was there before.
     pub async fn serve(&self) -> Server {
-        self.serve_with(&[]).await
+        let server = self.serve_with(&[]).await;
+        let client = self.client(&server);
+        eventually("the read models have caught up", PATIENCE, || async {
+            let ready = client.get("/health/ready").await.json();
+            let mut views = ready["subscriptions"]
+                .as_array()?
+                .iter()
+                .filter(|it| it["name"].as_str().is_some_and(|name| name.contains("_v")))
+                .peekable();
+            views.peek()?;
+            views.all(|view| view["lag"] == 0).then_some(())
+        })
+        .await;
+        server
     }
 
     /// Starts a server process with some settings of its own.
