@@ -1,0 +1,54 @@
+//! Another producer with the publisher's transactional id: a process that should not run any more, or not yet.
+
+use std::sync::Arc;
+
+use projections::publisher::PublisherSettings;
+use rdkafka::{
+    ClientConfig,
+    error::KafkaError,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use crate::shop::PATIENCE;
+
+#[derive(Clone)]
+pub struct Intruder(Arc<BaseProducer>);
+
+impl Intruder {
+    /// Fences whoever publishes now, and begins a transaction.
+    pub async fn open(settings: &PublisherSettings) -> Self {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &settings.brokers)
+            .set("transactional.id", settings.transactional_id());
+        let opened = tokio::task::spawn_blocking(move || {
+            let producer: BaseProducer = config.create().unwrap();
+            producer.init_transactions(PATIENCE).unwrap();
+            producer.begin_transaction().unwrap();
+            Self(Arc::new(producer))
+        });
+        opened.await.unwrap()
+    }
+
+    /// Writes to every partition of a topic, so that it is stored but not committed.
+    pub async fn write_garbage(&self, topic: &str) {
+        let (this, topic) = (self.clone(), topic.to_owned());
+        let written = tokio::task::spawn_blocking(move || {
+            for key in 0..30 {
+                let key = key.to_string();
+                let record = BaseRecord::to(&topic).key(&key).payload("garbage");
+                this.0.send(record).map_err(|(error, _)| error).unwrap();
+            }
+            this.0.flush(PATIENCE).unwrap();
+        });
+        written.await.unwrap();
+    }
+
+    /// Tries to commit it after all.
+    pub async fn commit(&self) -> Result<(), KafkaError> {
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || this.0.commit_transaction(PATIENCE))
+            .await
+            .unwrap()
+    }
+}
