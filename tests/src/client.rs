@@ -302,10 +302,14 @@ pub type Price<'a> = (i64, &'a str);
 
 /// Body of a new product.
 pub fn new_product(region: &str, sku: &str, price: Price<'_>, stock: u64) -> Value {
-    json!({
+    let mut body = json!({
         "region_id": region, "sku": sku, "title": format!("Product {sku}"), "description": "For a test.",
-        "price": {"amount": price.0, "currency": price.1}, "stock": stock,
-    })
+        "price": {"amount": price.0, "currency": price.1},
+    });
+    if stock > 0 {
+        body["stock"] = json!(stock);
+    }
+    body
 }
 
 /// Available, reserved and sold pieces in a body that tells stock.
