@@ -134,6 +134,13 @@ pub async fn run_once<T: Send + 'static>(
             (Err(Failure::KeyTaken), Some(attempt)) => {
                 Ok(Outcome::Before(attempt.earlier(&log).await?))
             }
+            // what was done before may be refused now (the last piece is sold, to this very request)
+            (Err(failure), Some(attempt)) if !failure.is_passing() => {
+                match attempt.earlier_if_any(&log).await? {
+                    Some(earlier) => Ok(Outcome::Before(earlier)),
+                    None => Err(failure.into()),
+                }
+            }
             (Err(failure), _) => Err(failure.into()),
         }
     });

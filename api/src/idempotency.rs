@@ -109,11 +109,18 @@ impl Attempt {
 
     /// What the key led to before. Refused when it was another request.
     pub async fn earlier(&self, log: &EventLog) -> Result<StoredAnswer, ApiError> {
+        // it may have expired between the append and this look
+        let earlier = self.earlier_if_any(log).await?;
+        earlier.ok_or_else(|| Kind::Unavailable.into())
+    }
+
+    /// The same, where it is not known that the key was used at all.
+    pub async fn earlier_if_any(&self, log: &EventLog) -> Result<Option<StoredAnswer>, ApiError> {
         match log.stored_answer(self.id).await? {
-            Some(answer) if answer.fingerprint == self.fingerprint => Ok(answer),
-            Some(_) => Err(Kind::IdempotencyKeyReused.into()),
-            // it expired between the append and this look
-            None => Err(Kind::Unavailable.into()),
+            Some(answer) if answer.fingerprint != self.fingerprint => {
+                Err(Kind::IdempotencyKeyReused.into())
+            }
+            answer => Ok(answer),
         }
     }
 }
