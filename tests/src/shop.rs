@@ -131,7 +131,13 @@ impl Shop {
     /// Starts a server process, and waits until the read models hold what was there before.
     pub async fn serve(&self) -> Server {
         let server = self.serve_with(&[]).await;
-        let client = self.client(&server);
+        self.caught_up(&server).await;
+        server
+    }
+
+    /// Waits until the read models hold what the log holds now, as this process sees them.
+    pub async fn caught_up(&self, server: &Server) {
+        let client = self.client(server);
         eventually("the read models have caught up", PATIENCE, || async {
             let ready = client.get("/health/ready").await.json();
             let mut views = ready["subscriptions"]
@@ -143,7 +149,6 @@ impl Shop {
             views.all(|view| view["lag"] == 0).then_some(())
         })
         .await;
-        server
     }
 
     /// Starts a server process with some settings of its own.
@@ -164,12 +169,15 @@ impl Shop {
         settings.into_iter().collect()
     }
 
-    /// Runs a command of the command line to its end and returns what it printed.
+    /// Runs a command of the command line to its end, and returns how it ended and what it printed.
+    pub async fn try_run(&self, own: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
+        let mut command = command(&self.settings_with(own), arguments);
+        command.output().await.expect("the command runs")
+    }
+
+    /// Runs a command of the command line that must succeed, and returns what it printed.
     pub async fn run(&self, arguments: &[&str]) -> String {
-        let output = command(&self.settings_with(&[]), arguments)
-            .output()
-            .await
-            .expect("the command runs");
+        let output = self.try_run(&[], arguments).await;
         let (told, failed) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

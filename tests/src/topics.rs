@@ -53,6 +53,7 @@ impl Record {
 pub struct Topics {
     brokers: String,
     prefix: String,
+    generation: u32,
 }
 
 impl Topics {
@@ -61,7 +62,27 @@ impl Topics {
         Self {
             brokers: brokers.to_owned(),
             prefix: prefix.to_owned(),
+            generation: 1,
         }
+    }
+
+    /// The topics of another generation.
+    #[must_use]
+    pub fn generation(self, generation: u32) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// Whether this is the name of a topic of events of our generation: `prefix.order`, later `prefix.order.g2`.
+    fn is_ours(&self, name: &str) -> bool {
+        let rest = name
+            .strip_prefix(&self.prefix)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let Some((kind, generation)) =
+            rest.map(|rest| rest.split_once(".g").unwrap_or((rest, "1")))
+        else {
+            return false;
+        };
+        kind != "progress" && generation.parse() == Ok(self.generation)
     }
 
     /// Waits until there are `count` records, then returns all there are: in the order of each partition.
@@ -89,17 +110,13 @@ impl Topics {
 
     /// Names of the event topics that there are.
     fn names(&self, consumer: &BaseConsumer) -> Vec<(String, i32)> {
-        let start = format!("{}.", self.prefix);
-        let progress = format!("{start}progress");
         let metadata = consumer
             .fetch_metadata(None, PATIENCE)
             .expect("the brokers answer");
         metadata
             .topics()
             .iter()
-            .filter(|topic| {
-                topic.name().starts_with(&start) && !topic.name().starts_with(&progress)
-            })
+            .filter(|topic| self.is_ours(topic.name()))
             .map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32))
             .collect()
     }

@@ -383,9 +383,9 @@ async fn quantities_that_are_none_are_refused() {
     }
     let unknown = customer.order(&[(&Uuid::new_v4().to_string(), 1)]).await;
     refusals.check("an unknown product", &unknown, &[404, 409, 422]);
-    let many: Vec<(&str, u64)> = (0..100_000).map(|_| (product.as_str(), 1)).collect();
+    let many: Vec<(&str, u64)> = (0..30_000).map(|_| (product.as_str(), 1)).collect();
     refusals.check(
-        "a hundred thousand lines",
+        "ten thousand lines",
         &customer.order(&many[..10_000]).await,
         &[409, 413, 422],
     );
@@ -449,9 +449,10 @@ async fn totals_beyond_64_bits_are_refused() {
     let stock = format!("/api/v1/products/{product}/stock");
     for delta in [
         "9223372036854775807",
-        "-9223372036854775808",
         "9223372036854775808",
-        "0",
+        "-9223372036854775809",
+        "1e19",
+        "0.5",
     ] {
         let text = format!("{{\"delta\": {delta}}}");
         let ask = admin
@@ -483,7 +484,7 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "nonsense=1",
         "limit=0",
         "limit=-1",
-        "limit=201",
+        "limit=1001",
         "limit=x",
         "limit=",
         "limit=99999999999999999999",

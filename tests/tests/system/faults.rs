@@ -89,6 +89,7 @@ async fn while_the_database_is_away_everything_is_503_and_it_recovers_by_itself(
     let server = shop
         .serve_with(&[("DATABASE_URL", options.to_url_lossy().as_str())])
         .await;
+    shop.caught_up(&server).await;
     let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     let before = customer.order(&[(&product, 1)]).await.expect(201);

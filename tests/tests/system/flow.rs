@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
     answer::{number_of, text_of},
@@ -10,6 +11,7 @@ use tests::{
     history::{assert_topics_equal_log, count},
     shop::Shop,
 };
+use uuid::Uuid;
 
 /// Long enough to see the reservation before the payment, short enough for a test.
 const DELAY: &str = "2s";
@@ -36,7 +38,13 @@ async fn an_order_of_several_lines_goes_from_browsing_to_paid_and_is_heard_on_ka
     let (before_first, before_second) = (available(first), available(second));
 
     let body = new_order(&[(&first_id, 2), (&second_id, 1)]);
-    let placed = customer.post("/api/v1/orders", &body).await.expect(201);
+    let request = Uuid::new_v4().to_string();
+    let ask = customer
+        .ask(Method::POST, "/api/v1/orders")
+        .json(&body)
+        .header("x-request-id", &request);
+    let placed = ask.send().await.expect(201);
+    assert_eq!(placed.header("x-request-id"), Some(request.as_str()));
     let order = placed.id();
     assert_eq!(
         placed.header("location"),
@@ -63,7 +71,7 @@ async fn an_order_of_several_lines_goes_from_browsing_to_paid_and_is_heard_on_ka
         .wait_for_stock(&second_id, [before_second - 1, 0, 1])
         .await;
 
-    timeline_tells_every_step_with_its_cause(&shop, &customer, &order).await;
+    timeline_tells_every_step_with_its_cause(&shop, &customer, &order, &request).await;
 
     let events = shop.events().await;
     let records = shop.topics().records(events.len()).await;
@@ -107,6 +115,7 @@ async fn timeline_tells_every_step_with_its_cause(
     shop: &Shop,
     client: &tests::client::Client,
     order: &str,
+    request: &str,
 ) {
     let path = format!("/api/v1/orders/{order}/timeline");
     let steps = eventually("the timeline tells of the payment", PATIENCE, || async {
@@ -148,16 +157,14 @@ async fn timeline_tells_every_step_with_its_cause(
         .iter()
         .map(|event| event.event_id.to_string())
         .collect();
-    let correlation = text_of(&steps[0]["correlation_id"]);
     for step in &steps {
         assert_eq!(
-            step["correlation_id"],
-            correlation.as_str(),
+            step["correlation_id"], request,
             "all of it is one story: {step}"
         );
         let cause = text_of(&step["causation_id"]);
         assert!(
-            ids.contains(&cause) || cause == correlation,
+            ids.contains(&cause) || cause == request,
             "the cause is an event or the request: {step}"
         );
         let actor = text_of(&step["actor"]);
@@ -263,5 +270,38 @@ async fn without_a_delay_the_payment_is_decided_at_once() {
     assert_eq!(payment["payment_id"], paid["payment_id"]);
     let events = shop.events().await;
     assert_eq!(count(&events, &order, "OrderPaid"), 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn each_part_may_run_in_a_process_of_its_own() {
+    let shop = Shop::opening()
+        .with_kafka()
+        .set("SOUK_PAYMENT_DELAY", "0s")
+        .open()
+        .await;
+    let api = shop.serve_with(&[("SOUK_ROLES", "api")]).await;
+    let projectors = shop.serve_with(&[("SOUK_ROLES", "projectors")]).await;
+    let _saga = shop.serve_with(&[("SOUK_ROLES", "saga")]).await;
+    let _publisher = shop.serve_with(&[("SOUK_ROLES", "publisher")]).await;
+    shop.caught_up(&projectors).await;
+    let product = shop.admin(&api).await.product(1_000, 3).await;
+    let customer = shop.customer(&api).await;
+    let order = customer.order(&[(&product, 2)]).await.expect(201).id();
+    customer.wait_until_paid(&order).await;
+    customer.wait_for_stock(&product, [1, 0, 2]).await;
+    let events = shop.events().await;
+    let records = shop.topics().records(events.len()).await;
+    assert_topics_equal_log(&records, &events, &shop.prefix);
+    // who does not serve the API is still asked for its health, and for nothing else
+    let _ = shop
+        .client(&projectors)
+        .get("/health/ready")
+        .await
+        .expect(200);
+    shop.client(&projectors)
+        .get("/api/v1/products")
+        .await
+        .problem(404);
     shop.close().await;
 }

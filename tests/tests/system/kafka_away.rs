@@ -1,7 +1,10 @@
-//! A shop without Kafka, and one whose Kafka comes late: all else works, and nothing is missing in the end.
+//! A shop without Kafka, one whose Kafka comes late, and one whose topics tell of another log: all else works, nothing
+//! is missing in the end, and nothing is published that contradicts what was.
 
 use eventstore::testing::Proxy;
 use tests::{
+    client::PATIENCE,
+    eventually,
     history::assert_topics_equal_log,
     shop::{Shop, brokers},
 };
@@ -62,4 +65,57 @@ async fn with_brokers_that_are_away_at_first_it_serves_and_catches_up_later() {
     assert_topics_equal_log(&records, &events, &shop.prefix);
     assert!(server.stop().await.success());
     shop.close().await;
+}
+
+#[tokio::test]
+async fn topics_of_another_log_stop_the_publisher_until_an_operator_starts_a_new_generation() {
+    let before = Shop::opening().with_kafka().open().await;
+    let server = before.serve().await;
+    let events = before.events().await;
+    let records = before.topics().records(events.len()).await;
+    assert!(server.stop().await.success());
+
+    // the same topics, and a log that does not hold what they say: as after a restore
+    let restored = Shop::opening()
+        .with_kafka()
+        .set("SOUK_KAFKA_PREFIX", &before.prefix)
+        .open()
+        .await;
+    let server = restored.serve().await;
+    let red = eventually("readiness is red", PATIENCE, || async {
+        let ready = restored.client(&server).get("/health/ready").await;
+        (ready.status == 503).then_some(ready)
+    })
+    .await;
+    let publisher = red.json()["subscriptions"]
+        .as_array()
+        .and_then(|all| all.iter().find(|it| it["name"] == "publisher").cloned())
+        .expect("listed");
+    assert_eq!(publisher["state"], "stopped", "{red}");
+    // it takes orders all the same
+    let product = restored.admin(&server).await.product(100, 1).await;
+    let _ = restored
+        .customer(&server)
+        .await
+        .order(&[(&product, 1)])
+        .await
+        .expect(201);
+    assert!(server.stop().await.success());
+    let unchanged = before.topics().records(events.len()).await;
+    assert_eq!(unchanged.len(), records.len(), "nothing was published");
+
+    let server = restored.serve_with(&[("SOUK_KAFKA_GENERATION", "2")]).await;
+    let events = restored.events().await;
+    let mut records = before.topics().generation(2).records(events.len()).await;
+    for record in &mut records {
+        record.topic = record.topic.trim_end_matches(".g2").to_owned();
+    }
+    assert_topics_equal_log(&records, &events, &before.prefix);
+    let _ = restored
+        .client(&server)
+        .get("/health/ready")
+        .await
+        .expect(200);
+    restored.close().await;
+    before.close().await;
 }

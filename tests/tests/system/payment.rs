@@ -262,3 +262,36 @@ async fn payment_methods_for_tests_are_refused_where_they_are_not_switched_on() 
     assert_eq!(shop.head().await, before);
     shop.close().await;
 }
+
+#[tokio::test]
+async fn a_charge_that_the_gateway_is_silent_about_is_voided_and_only_then_unpaid() {
+    let shop = Shop::opening()
+        .set("SOUK_PAYMENT_DELAY", "0s")
+        .set("SOUK_GATEWAY_RETRY", "50ms")
+        .set("SOUK_GATEWAY_PATIENCE", "500ms")
+        .open()
+        .await;
+    let server = shop.serve().await;
+    let product = shop.admin(&server).await.product(100, 3).await;
+    let customer = shop.customer(&server).await;
+    let order = customer
+        .place(&[(&product, 2)], "test_voids_after_silence")
+        .await;
+    let unpaid = customer.wait_for_payment(&order, "unpaid").await;
+    assert_eq!(unpaid["status"], "cancelled");
+    customer.wait_for_stock(&product, [3, 0, 0]).await;
+    let events = shop.events().await;
+    let at = |name: &str| {
+        events
+            .iter()
+            .position(|event| event.event_type == name)
+            .expect(name)
+    };
+    assert!(at("PaymentVoidRequested") < at("PaymentVoided"));
+    assert!(
+        at("PaymentVoided") < at("StockReleased"),
+        "nothing is released before the void is confirmed"
+    );
+    assert_eq!(charges(&shop).await, 0);
+    shop.close().await;
+}
