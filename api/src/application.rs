@@ -6,14 +6,17 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use commands::{
     gateway::{FakeGateway, PaymentGateway},
     saga::{RunningTimers, payment_saga},
 };
 use eventstore::{EventLog, subscription::Subscriptions};
 use projections::publisher::{Publisher, PublisherSettings};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -120,6 +123,7 @@ impl Application {
         let patience = services.config.http.shutdown_timeout;
         let stopping = CancellationToken::new();
         let stopped = stopping.clone();
+        let listener = listener.tap_io(send_at_once);
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             stop.await;
             stopped.cancel();
@@ -139,6 +143,13 @@ impl Application {
         subscriptions.close().await;
         services.close().await;
         served
+    }
+}
+
+/// An answer is small and whole: nothing is gained by waiting for more to send with it.
+fn send_at_once(connection: &mut TcpStream) {
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
     }
 }
 

@@ -4,10 +4,13 @@
 //! that is wrong with a body and not only the first. [`crate::extract::Body`] refuses bodies with any wrong field;
 //! behind it, [`Checked::take`] gives the value.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use garde::{Path, Report};
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, schema::Schema},
@@ -86,6 +89,38 @@ impl<T: Field> PartialSchema for Checked<T> {
 impl<T: Field> ToSchema for Checked<T> {
     fn name() -> Cow<'static, str> {
         T::NAME.into()
+    }
+}
+
+/// A JSON object. Serde on its own also takes a list for a struct, member by member, which is nothing that a client means.
+#[derive(Debug, Default)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+impl<T: garde::Validate<Context = ()>> garde::Validate for Object<T> {
+    type Context = ();
+
+    fn validate_into(&self, context: &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
+        self.0.validate_into(context, parent, report);
     }
 }
 

@@ -1,6 +1,9 @@
 //! The OpenAPI 3.1 document: generated from the handlers, then completed with what holds for all of them (refusals
 //! for lack of a token, for bad input, for what passes), so that no handler has to repeat it.
 
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
 use utoipa::{
     OpenApi,
     openapi::{
@@ -30,6 +33,7 @@ pub const BEARER: &str = "bearer";
             their types are listed at `/problems`.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
+    servers((url = "/", description = "This server")),
     components(schemas(ProblemDocument, FieldError)),
     tags(
         (name = "log-in", description = "Access tokens."),
@@ -110,19 +114,56 @@ fn complete(operation: &mut Operation) {
     {
         kinds.push(K::InvalidParameter);
     }
-    for kind in kinds {
-        let status = kind.status().as_str().to_owned();
-        operation
-            .responses
-            .responses
-            .entry(status)
-            .or_insert_with(|| problem_response(kind.title()).into());
+    if takes(operation, "Idempotency-Key") {
+        kinds.push(K::IdempotencyKeyReused);
     }
-    for response in operation.responses.responses.values_mut() {
+    let mut titles: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for kind in kinds {
+        titles
+            .entry(kind.status().as_str().to_owned())
+            .or_default()
+            .push(kind.title());
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, titles) in titles {
+        responses
+            .entry(status)
+            .or_insert_with(|| problem_response(&titles.join("; ")).into());
+    }
+    for (status, response) in responses {
         if let RefOr::T(response) = response {
-            add_request_id(response);
+            describe(status, response);
         }
     }
+}
+
+/// Whether the operation takes that parameter.
+fn takes(operation: &Operation, name: &str) -> bool {
+    operation
+        .parameters
+        .iter()
+        .flatten()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == name))
+}
+
+/// Every response is described and has the id of its request.
+fn describe(status: &str, response: &mut Response) {
+    if response.description.is_empty() {
+        let reason = status
+            .parse()
+            .ok()
+            .and_then(|status: StatusCode| status.canonical_reason());
+        response.description = reason.unwrap_or(status).to_owned();
+    }
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    let header = HeaderBuilder::new()
+        .schema(Some(schema))
+        .description(Some("Id of the request, in logs and events."))
+        .build();
+    response
+        .headers
+        .entry("x-request-id".to_owned())
+        .or_insert_with(|| header.into());
 }
 
 pub(crate) fn problem_response(description: &str) -> Response {
@@ -135,18 +176,6 @@ pub(crate) fn problem_response(description: &str) -> Response {
                 .build(),
         )
         .build()
-}
-
-fn add_request_id(response: &mut Response) {
-    let schema = ObjectBuilder::new().schema_type(Type::String);
-    let header = HeaderBuilder::new()
-        .schema(Some(schema))
-        .description(Some("Id of the request, in logs and events."))
-        .build();
-    response
-        .headers
-        .entry("x-request-id".to_owned())
-        .or_insert_with(|| header.into());
 }
 
 #[cfg(test)]

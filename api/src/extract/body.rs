@@ -14,6 +14,7 @@ use serde_path_to_error::Segment;
 
 use crate::{
     error::ApiError,
+    fields::Object,
     problem::{FieldError, Kind, Problem},
 };
 
@@ -143,10 +144,11 @@ where
             .into());
     }
     let mut deserializer = serde_json::Deserializer::from_slice(raw);
-    let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = pointer(error.path().iter());
-        refusal(error.into_inner(), pointer)
-    })?;
+    let Object(value) = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer)
+        .map_err(|error| {
+            let pointer = pointer(error.path().iter());
+            refusal(error.into_inner(), pointer)
+        })?;
     deserializer
         .end()
         .map_err(|error| refusal(error, String::new()))?;
@@ -166,14 +168,29 @@ fn refusal(error: serde_json::Error, pointer: String) -> ApiError {
         Category::Data => {
             // where it is in the text helps nobody who has a pointer
             let detail = detail.split(" at line ").next().unwrap_or_default();
-            Problem::new(Kind::Validation)
-                .errors(vec![FieldError::at(pointer, detail)])
-                .into()
+            let error =
+                member_error(&pointer, detail).unwrap_or_else(|| FieldError::at(pointer, detail));
+            Problem::new(Kind::Validation).errors(vec![error]).into()
         }
         Category::Syntax | Category::Eof | Category::Io => {
             Problem::new(Kind::MalformedJson).detail(detail).into()
         }
     }
+}
+
+/// Serde tells which member of an object is missing or comes twice in words only; a pointer is better.
+fn member_error(object: &str, detail: &str) -> Option<FieldError> {
+    let (name, detail) = if let Some(name) = detail.strip_prefix("missing field `") {
+        (name, "is required")
+    } else {
+        (
+            detail.strip_prefix("duplicate field `")?,
+            "must not come twice",
+        )
+    };
+    let mut pointer = object.to_owned();
+    push(&mut pointer, name.strip_suffix('`')?);
+    Some(FieldError::at(pointer, detail))
 }
 
 /// Whether the JSON text holds the escape of NUL: an odd number of backslashes before `u0000`. A bare NUL is no JSON.

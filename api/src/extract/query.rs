@@ -31,11 +31,12 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.into_inner().to_string();
-        // a path of one dot: the error is not about the value of a parameter but about its name
-        let error = if path == "." {
-            FieldError::parameter("", detail)
-        } else {
-            FieldError::parameter(path, detail)
+        let twice = detail
+            .strip_prefix("duplicate field `")
+            .and_then(|rest| rest.strip_suffix('`'));
+        let error = match twice {
+            Some(name) => FieldError::parameter(name, "must not come twice"),
+            None => FieldError::parameter(path, detail),
         };
         Problem::new(Kind::InvalidParameter)
             .errors(vec![error])

@@ -1,11 +1,16 @@
 //! What several resources show alike.
 
+use commands::Failure;
 use domain::money::{Currency, Money};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{error::ApiError, fields::input, problem::Kind};
+use crate::{
+    error::ApiError,
+    fields::input,
+    problem::{FieldError, Kind, Problem},
+};
 
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,4 +70,15 @@ pub fn stored_id<T: std::str::FromStr>(resource: &str) -> Result<T, ApiError> {
         tracing::error!(resource, "an idempotency key names what is no id");
         Kind::Internal.into()
     })
+}
+
+/// A body that names a region that does not exist is at fault, not the address that it was sent to.
+pub fn unknown_region(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Command(Failure::NotFound { what: "region" }) => {
+            let errors = vec![FieldError::at("/region_id", "the region does not exist")];
+            Problem::new(Kind::Validation).errors(errors).into()
+        }
+        other => other,
+    }
 }

@@ -76,7 +76,7 @@ pub struct EventPage {
 ///
 /// Personal fields are sealed, unless the permission to read personal data in history is there. Demands the permission
 /// to read the history.
-#[utoipa::path(get, path = "/api/v1/events", tag = "history", security(("bearer" = [])), params(EventQuery),
+#[utoipa::path(get, path = "/api/v1/events", operation_id = "listEvents", tag = "history", security(("bearer" = [])), params(EventQuery),
     responses((status = 200, body = EventPage, headers(("Link")))))]
 async fn list_events(
     State(app): State<App>,
@@ -133,7 +133,10 @@ fn bounds(query: &EventQuery) -> Result<(i64, u32), ApiError> {
             .as_ref()
             .is_some_and(|text| text.is_empty() || text.contains('\0'))
         {
-            return Err(list::bad_parameter(name, "must not be empty"));
+            return Err(list::bad_parameter(
+                name,
+                "must be a text without the character NUL",
+            ));
         }
     }
     Ok((after, limit))
@@ -201,7 +204,7 @@ async fn shown(app: &App, event: &RecordedEvent, opened: bool) -> Result<EventBo
 /// Read an event
 ///
 /// Demands the permission to read the history.
-#[utoipa::path(get, path = "/api/v1/events/{position}", tag = "history", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/events/{position}", operation_id = "readEvent", tag = "history", security(("bearer" = [])),
     params(("position" = i64, Path, description = "Place in the log, from 1.", minimum = 1)),
     responses((status = 200, body = EventBody), Missing))]
 async fn read(

@@ -78,7 +78,7 @@ pub struct SubscriptionState {
 }
 
 /// Whether the process lives
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Alive)))]
+#[utoipa::path(get, path = "/health/live", operation_id = "checkLiveness", tag = "operations", responses((status = 200, body = Alive)))]
 async fn live() -> Answer<Alive> {
     Answer::ok(Alive { status: "ok" })
 }
@@ -86,7 +86,7 @@ async fn live() -> Answer<Alive> {
 /// Whether the process is fit to serve
 ///
 /// 503 when the database does not answer or a subscription of this process has stopped.
-#[utoipa::path(get, path = "/health/ready", tag = "operations",
+#[utoipa::path(get, path = "/health/ready", operation_id = "checkReadiness", tag = "operations",
     responses((status = 200, body = Readiness), (status = 503, body = Readiness, description = "Not fit to serve")))]
 async fn ready(
     State(app): State<App>,

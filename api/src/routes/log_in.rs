@@ -66,7 +66,7 @@ pub struct SignedInUser {
 /// Log in
 ///
 /// A wrong password and an unknown address are answered alike.
-#[utoipa::path(post, path = "/api/v1/login", tag = "log-in", request_body = Credentials,
+#[utoipa::path(post, path = "/api/v1/login", operation_id = "logIn", tag = "log-in", request_body = Credentials,
     responses((status = 200, body = Session), NotLoggedIn))]
 async fn log_in(
     State(app): State<App>,

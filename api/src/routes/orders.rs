@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub use self::body::OrderBody;
 use self::body::{Snapshot, opened};
 use super::{
-    body::stored_id,
+    body::{stored_id, unknown_region},
     list::{self, PageBody},
 };
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition, OptionalBody, Query},
-    fields::{Checked, input},
+    fields::{Checked, Object, input},
     openapi::parts::{
         Behind, ById, Missing, NotBefore, NotDone, NotMoved, NotOrdered, OnlyIf, Repeatable, Stale,
         Unplaced,
@@ -66,7 +66,8 @@ pub struct OrderInput {
     /// What is bought, of one region. A product that is named twice becomes one line.
     #[garde(length(min = 1, max = MAX_ITEMS), dive)]
     #[schema(min_items = 1, max_items = 1000)]
-    items: Vec<ItemInput>,
+    #[schema(value_type = Vec<ItemInput>)]
+    items: Vec<Object<ItemInput>>,
     /// Where it is bought; that of the first product when absent.
     #[garde(dive)]
     #[serde(default)]
@@ -155,11 +156,11 @@ fn location(id: OrderId) -> String {
 ///
 /// Stock is reserved at once, all or nothing; the payment is asked for after the payment delay. Demands the permission
 /// to place orders.
-#[utoipa::path(post, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/orders", operation_id = "placeOrder", tag = "orders", security(("bearer" = [])),
     request_body = OrderInput, params(Repeatable),
     responses(
         (status = 201, body = OrderBody, headers(("Location"), ("ETag"), ("Souk-Position"))),
-        Missing, NotOrdered, NotDone,
+        NotOrdered, NotDone,
     ))]
 async fn place(
     State(app): State<App>,
@@ -180,7 +181,10 @@ async fn place(
     let request = call.request(&who, "PlaceOrder", key);
     let commands = app.commands.clone();
     let command = async move { commands.place_order(request, order).await };
-    match run_once(&app.log, attempt, command).await? {
+    let placed = run_once(&app.log, attempt, command)
+        .await
+        .map_err(unknown_region)?;
+    match placed {
         Outcome::Done(done) => {
             let sequence = done.output.sequence;
             let order = Snapshot::just_placed(done.output, done.recorded_at);
@@ -222,7 +226,7 @@ async fn new_order(
             )
         }
     };
-    let items = input.items.into_iter().map(|item| OrderItem {
+    let items = input.items.into_iter().map(|Object(item)| OrderItem {
         product_id: item.product_id.take(),
         quantity: item.quantity.take(),
     });
@@ -249,7 +253,7 @@ async fn stored(app: &App, id: OrderId) -> Result<(OrderBody, i64), ApiError> {
 /// List orders
 ///
 /// Customers see their own. Demands the permission to read one's own orders, or any.
-#[utoipa::path(get, path = "/api/v1/orders", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/orders", operation_id = "listOrders", tag = "orders", security(("bearer" = [])),
     params(OrderQuery, NotBefore),
     responses((status = 200, body = PageBody<OrderBody>, headers(("Link"))), Unplaced, Behind))]
 async fn list_orders(
@@ -311,7 +315,7 @@ async fn list_orders(
 /// Read an order
 ///
 /// Another's is not found. Demands the permission to read one's own orders, or any.
-#[utoipa::path(get, path = "/api/v1/orders/{id}", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/orders/{id}", operation_id = "readOrder", tag = "orders", security(("bearer" = [])),
     params(ById, NotBefore),
     responses((status = 200, body = OrderBody, headers(("ETag"))), Missing, Unplaced, Behind))]
 async fn read(
@@ -334,7 +338,7 @@ async fn read(
 /// 200 when it is cancelled and nothing is left to do; 202 when its payment must first be voided or given back. An
 /// order that was shipped cannot be cancelled, of one that was shipped in part only the rest is. Demands the permission
 /// to cancel one's own orders, or any.
-#[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/orders/{id}/cancel", operation_id = "cancelOrder", tag = "orders", security(("bearer" = [])),
     request_body = Option<CancelInput>, params(ById, OnlyIf),
     responses(
         (status = 200, body = OrderBody, headers(("ETag"), ("Souk-Position"))),

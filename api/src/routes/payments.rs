@@ -186,7 +186,7 @@ pub struct PaymentQuery {
 /// List payments
 ///
 /// Customers see those of their orders. Demands the permission to read one's own orders, or all payments.
-#[utoipa::path(get, path = "/api/v1/payments", tag = "payments", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/payments", operation_id = "listPayments", tag = "payments", security(("bearer" = [])),
     params(PaymentQuery, NotBefore),
     responses((status = 200, body = PageBody<PaymentBody>, headers(("Link"))), Unplaced, Behind))]
 async fn list_payments(
@@ -231,7 +231,7 @@ async fn list_payments(
 /// Read a payment
 ///
 /// Another's is not found. Demands the permission to read one's own orders, or all payments.
-#[utoipa::path(get, path = "/api/v1/payments/{id}", tag = "payments", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/payments/{id}", operation_id = "readPayment", tag = "payments", security(("bearer" = [])),
     params(ById, NotBefore),
     responses((status = 200, body = PaymentBody, headers(("ETag"))), Missing, Unplaced, Behind))]
 async fn read(

@@ -28,7 +28,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{MoneyBody, PriceInput, stored_id},
+    body::{MoneyBody, PriceInput, stored_id, unknown_region},
     list::{self, PageBody, bad_parameter},
     stock::StockBody,
 };
@@ -38,7 +38,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition, Query},
-    fields::{Checked, input, null_or},
+    fields::{Checked, Object, input, null_or},
     openapi::parts::{
         Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Taken, Unplaced,
     },
@@ -199,7 +199,8 @@ pub struct ProductInput {
     image_url: Option<input::ImageUrl>,
     /// Price of one piece, in the region's currency.
     #[garde(dive)]
-    price: PriceInput,
+    #[schema(value_type = PriceInput)]
+    price: Object<PriceInput>,
     /// Pieces that are there from the start; none when absent.
     #[garde(dive)]
     #[serde(default)]
@@ -226,7 +227,8 @@ pub struct ProductPatch {
     /// Price of one piece; orders that are placed keep theirs.
     #[garde(dive)]
     #[serde(default)]
-    price: Option<PriceInput>,
+    #[schema(value_type = Option<PriceInput>)]
+    price: Option<Object<PriceInput>>,
 }
 
 fn answered(done: Committed<Versioned<ProductDetails>>) -> Answer<ProductBody> {
@@ -242,7 +244,7 @@ fn location(id: ProductId) -> String {
 /// List products
 ///
 /// With their stock; deleted ones are not shown.
-#[utoipa::path(get, path = "/api/v1/products", tag = "products", params(ProductQuery, NotBefore),
+#[utoipa::path(get, path = "/api/v1/products", operation_id = "listProducts", tag = "products", params(ProductQuery, NotBefore),
     responses((status = 200, body = PageBody<CatalogueProduct>, headers(("Link"))), Unplaced, Behind))]
 async fn list_products(
     State(app): State<App>,
@@ -277,11 +279,11 @@ async fn list_products(
 /// Create a product
 ///
 /// Demands the permission to manage products.
-#[utoipa::path(post, path = "/api/v1/products", tag = "products", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/products", operation_id = "createProduct", tag = "products", security(("bearer" = [])),
     request_body = ProductInput, params(Repeatable),
     responses(
         (status = 201, body = ProductBody, headers(("Location"), ("ETag"), ("Souk-Position"))),
-        Missing, Taken, NotDone,
+        Taken, NotDone,
     ))]
 async fn create(
     State(app): State<App>,
@@ -301,7 +303,7 @@ async fn create(
             .description
             .map_or_else(no_description, |given| Ok(given.take()))?,
         image_url: body.value.image_url.map(Checked::take),
-        price: body.value.price.take(),
+        price: body.value.price.0.take(),
         stock: body.value.stock.map(Checked::take),
     };
     let key = attempt
@@ -310,7 +312,10 @@ async fn create(
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
     let command = async move { commands.create_product(request, product).await };
-    match run_once(&app.log, attempt, command).await? {
+    let created = run_once(&app.log, attempt, command)
+        .await
+        .map_err(unknown_region)?;
+    match created {
         Outcome::Done(done) => Ok(answered(done).created(&location(product_id))),
         Outcome::Before(earlier) => {
             let id: ProductId = stored_id(&earlier.resource)?;
@@ -333,7 +338,7 @@ pub(super) fn no_description() -> Result<Description, ApiError> {
 /// Read a product
 ///
 /// With its stock. The ETag is that of the product; stock has one of its own.
-#[utoipa::path(get, path = "/api/v1/products/{id}", tag = "products", params(ById, NotBefore),
+#[utoipa::path(get, path = "/api/v1/products/{id}", operation_id = "readProduct", tag = "products", params(ById, NotBefore),
     responses((status = 200, body = CatalogueProduct, headers(("ETag"))), Missing, Unplaced, Behind))]
 async fn read(
     State(app): State<App>,
@@ -363,7 +368,7 @@ pub(super) async fn on_sale(
 /// Change a product
 ///
 /// Demands the permission to manage products.
-#[utoipa::path(patch, path = "/api/v1/products/{id}", tag = "products", security(("bearer" = [])),
+#[utoipa::path(patch, path = "/api/v1/products/{id}", operation_id = "updateProduct", tag = "products", security(("bearer" = [])),
     request_body = ProductPatch, params(ById, OnlyIf),
     responses(
         (status = 200, body = ProductBody, headers(("ETag"), ("Souk-Position"))),
@@ -385,7 +390,7 @@ async fn update(
             Some(None) => Change::Clear,
             Some(Some(url)) => Change::Set(url.take()),
         },
-        price: body.value.price.map(PriceInput::take),
+        price: body.value.price.map(|Object(price)| price.take()),
     };
     let request = call.request(&who, "UpdateProduct", None);
     let commands = app.commands.clone();
@@ -402,7 +407,7 @@ async fn update(
 ///
 /// It is sold and shown no more, its sku is free again; orders and history keep it. Demands the permission to manage
 /// products.
-#[utoipa::path(delete, path = "/api/v1/products/{id}", tag = "products", security(("bearer" = [])),
+#[utoipa::path(delete, path = "/api/v1/products/{id}", operation_id = "deleteProduct", tag = "products", security(("bearer" = [])),
     params(ById, OnlyIf),
     responses((status = 204, description = "Deleted, now or before", headers(("Souk-Position"))), Missing, Stale, NotDone))]
 async fn delete(

@@ -153,7 +153,7 @@ fn answered(done: Committed<Versioned<RegionDetails>>) -> Answer<RegionBody> {
 /// List regions
 ///
 /// All of them by title, the disabled ones too.
-#[utoipa::path(get, path = "/api/v1/regions", tag = "regions",
+#[utoipa::path(get, path = "/api/v1/regions", operation_id = "listRegions", tag = "regions",
     params(NotBefore),
     responses((status = 200, body = PageBody<RegionBody>), Unplaced, Behind))]
 async fn list_regions(
@@ -175,7 +175,7 @@ async fn list_regions(
 /// Open a region
 ///
 /// Demands the permission to manage regions.
-#[utoipa::path(post, path = "/api/v1/regions", tag = "regions", security(("bearer" = [])), request_body = RegionInput,
+#[utoipa::path(post, path = "/api/v1/regions", operation_id = "openRegion", tag = "regions", security(("bearer" = [])), request_body = RegionInput,
     params(Repeatable),
     responses(
         (status = 201, body = RegionBody, headers(("Location"), ("ETag"), ("Souk-Position"))),
@@ -219,7 +219,7 @@ async fn open(
 }
 
 /// Read a region
-#[utoipa::path(get, path = "/api/v1/regions/{id}", tag = "regions",
+#[utoipa::path(get, path = "/api/v1/regions/{id}", operation_id = "readRegion", tag = "regions",
     params(ById, NotBefore),
     responses((status = 200, body = RegionBody, headers(("ETag"))), Missing, Unplaced, Behind))]
 async fn read(
@@ -235,7 +235,7 @@ async fn read(
 /// Change a region
 ///
 /// Demands the permission to manage regions.
-#[utoipa::path(patch, path = "/api/v1/regions/{id}", tag = "regions", security(("bearer" = [])), request_body = RegionPatch,
+#[utoipa::path(patch, path = "/api/v1/regions/{id}", operation_id = "changeRegion", tag = "regions", security(("bearer" = [])), request_body = RegionPatch,
     params(ById, OnlyIf),
     responses(
         (status = 200, body = RegionBody, headers(("ETag"), ("Souk-Position"))),
@@ -270,7 +270,7 @@ async fn change(
 /// Enable a region
 ///
 /// It takes orders and products again. Demands the permission to manage regions.
-#[utoipa::path(post, path = "/api/v1/regions/{id}/enable", tag = "regions", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/regions/{id}/enable", operation_id = "enableRegion", tag = "regions", security(("bearer" = [])),
     params(ById, OnlyIf),
     responses(
         (status = 200, body = RegionBody, headers(("ETag"), ("Souk-Position"))),
@@ -297,7 +297,7 @@ async fn enable(
 /// Disable a region
 ///
 /// It takes no new orders and products; orders that are placed are finished. Demands the permission to manage regions.
-#[utoipa::path(post, path = "/api/v1/regions/{id}/disable", tag = "regions", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/regions/{id}/disable", operation_id = "disableRegion", tag = "regions", security(("bearer" = [])),
     params(ById, OnlyIf),
     responses(
         (status = 200, body = RegionBody, headers(("ETag"), ("Souk-Position"))),

@@ -140,7 +140,7 @@ pub struct StockInput {
 }
 
 /// Read the stock of a product
-#[utoipa::path(get, path = "/api/v1/products/{id}/stock", tag = "stock", params(ById, NotBefore),
+#[utoipa::path(get, path = "/api/v1/products/{id}/stock", operation_id = "readStock", tag = "stock", params(ById, NotBefore),
     responses((status = 200, body = StockBody, headers(("ETag"))), Missing, Unplaced, Behind))]
 async fn read(
     State(app): State<App>,
@@ -154,7 +154,7 @@ async fn read(
 /// Take pieces in
 ///
 /// Demands the permission to adjust stock.
-#[utoipa::path(post, path = "/api/v1/products/{id}/stock/receipts", tag = "stock", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/products/{id}/stock/receipts", operation_id = "receiveStock", tag = "stock", security(("bearer" = [])),
     request_body = ReceiptInput, params(ById, OnlyIf, Repeatable),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
@@ -189,7 +189,7 @@ async fn receive(
 /// Correct the stock by a difference
 ///
 /// Two corrections at once add up. Demands the permission to adjust stock.
-#[utoipa::path(post, path = "/api/v1/products/{id}/stock/adjustments", tag = "stock", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/v1/products/{id}/stock/adjustments", operation_id = "adjustStock", tag = "stock", security(("bearer" = [])),
     request_body = AdjustmentInput, params(ById, OnlyIf, Repeatable),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
@@ -266,7 +266,7 @@ where
 ///
 /// Two such corrections at once would undo one another, so `If-Match` is required. Demands the permission to adjust
 /// stock.
-#[utoipa::path(put, path = "/api/v1/products/{id}/stock", tag = "stock", security(("bearer" = [])),
+#[utoipa::path(put, path = "/api/v1/products/{id}/stock", operation_id = "setStock", tag = "stock", security(("bearer" = [])),
     request_body = StockInput, params(ById, OnlyIf),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),

@@ -52,7 +52,7 @@ pub struct Parked {
 /// List subscriptions and parked keys
 ///
 /// Demands the permission to read operations.
-#[utoipa::path(get, path = "/api/v1/subscriptions", tag = "operations", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/subscriptions", operation_id = "listSubscriptions", tag = "operations", security(("bearer" = [])),
     responses((status = 200, body = Subscriptions)))]
 async fn list(
     State(app): State<App>,

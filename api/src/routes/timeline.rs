@@ -47,7 +47,7 @@ pub struct TimelineQuery {
 ///
 /// In the order of the log. Personal fields are sealed, unless the permission to read personal data in history is
 /// there. For the customer of the order, and for whoever may read any order or the history.
-#[utoipa::path(get, path = "/api/v1/orders/{id}/timeline", tag = "orders", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/v1/orders/{id}/timeline", operation_id = "readTimeline", tag = "orders", security(("bearer" = [])),
     params(ById, TimelineQuery, NotBefore),
     responses((status = 200, body = PageBody<EventBody>, headers(("Link"))), Missing, Unplaced, Behind))]
 async fn read(

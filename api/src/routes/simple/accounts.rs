@@ -93,7 +93,7 @@ pub(crate) struct Details {
 /// Register (simple contract)
 ///
 /// Makes the account of a customer. An address that is taken is answered 409 here.
-#[utoipa::path(post, path = "/api/registration", tag = "simple contract", request_body = Registration,
+#[utoipa::path(post, path = "/api/registration", operation_id = "simpleRegister", tag = "simple contract", request_body = Registration,
     responses((status = 201, body = Registered), AddressTaken))]
 async fn register(
     State(app): State<App>,
@@ -125,7 +125,7 @@ async fn register(
 /// Log in (simple contract)
 ///
 /// A wrong password and an unknown address are answered alike.
-#[utoipa::path(post, path = "/api/login", tag = "simple contract", request_body = Credentials,
+#[utoipa::path(post, path = "/api/login", operation_id = "simpleLogIn", tag = "simple contract", request_body = Credentials,
     responses((status = 200, body = LoggedIn), NotLoggedIn))]
 async fn log_in(
     State(app): State<App>,
@@ -143,7 +143,7 @@ async fn log_in(
 }
 
 /// Read one's profile (simple contract)
-#[utoipa::path(get, path = "/api/profile", tag = "simple contract", security(("bearer" = [])),
+#[utoipa::path(get, path = "/api/profile", operation_id = "simpleProfile", tag = "simple contract", security(("bearer" = [])),
     responses((status = 200, body = Profile)))]
 async fn profile(
     State(app): State<App>,

@@ -20,8 +20,8 @@ use crate::{
     call::{Call, Outcome, run_once},
     error::ApiError,
     extract::Body,
-    fields::input,
-    openapi::parts::{Missing, NotDone, NotOrdered, Repeatable},
+    fields::{Object, input},
+    openapi::parts::{NotDone, NotOrdered, Repeatable},
     routes::body::stored_id,
     state::App,
 };
@@ -41,18 +41,22 @@ pub(crate) struct SimpleOrderInput {
     /// What is bought, of one region.
     #[garde(length(min = 1, max = MAX_ITEMS), dive)]
     #[schema(min_items = 1, max_items = 1000)]
-    items: Vec<SimpleItem>,
+    #[schema(value_type = Vec<SimpleItem>)]
+    items: Vec<Object<SimpleItem>>,
 }
 
 /// So many pieces of a product.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    non_snake_case,
+    reason = "the contract's own name, also in the pointers of refusals"
+)]
 pub(crate) struct SimpleItem {
     /// Which product.
-    #[garde(dive, rename("productId"))]
-    #[serde(rename = "productId")]
+    #[garde(dive)]
     #[schema(value_type = Uuid)]
-    product_id: input::ProductId,
+    productId: input::ProductId,
     /// How many pieces.
     #[garde(dive)]
     quantity: input::Quantity,
@@ -85,9 +89,9 @@ fn created(app: &App, order_id: OrderId) -> Answer<SimpleOrderCreated> {
 ///
 /// For the signed-in customer, with the name and address of their profile. Without an Idempotency-Key two requests are
 /// two orders.
-#[utoipa::path(post, path = "/api/orders/create", tag = "simple contract", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/orders/create", operation_id = "simpleCreateOrder", tag = "simple contract", security(("bearer" = [])),
     request_body = SimpleOrderInput, params(Repeatable),
-    responses((status = 201, body = SimpleOrderCreated, headers(("Souk-Position"))), Missing, NotOrdered, NotDone))]
+    responses((status = 201, body = SimpleOrderCreated, headers(("Souk-Position"))), NotOrdered, NotDone))]
 async fn create(
     State(app): State<App>,
     who: Allowed<PlaceOrder>,
@@ -97,8 +101,8 @@ async fn create(
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
     let profile = app.profiles.of(who.user_id).await?;
     let order_id = OrderId(Uuid::now_v7());
-    let items = body.value.items.into_iter().map(|item| OrderItem {
-        product_id: item.product_id.take(),
+    let items = body.value.items.into_iter().map(|Object(item)| OrderItem {
+        product_id: item.productId.take(),
         quantity: item.quantity.take(),
     });
     let order = NewOrder {

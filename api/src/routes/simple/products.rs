@@ -129,7 +129,7 @@ fn listed(view: ProductView) -> Result<SimpleProduct, ApiError> {
 /// List products (simple contract)
 ///
 /// Newest first; the address of the next page is in the `Link` header.
-#[utoipa::path(get, path = "/api/products", tag = "simple contract", params(SimpleProductQuery, NotBefore),
+#[utoipa::path(get, path = "/api/products", operation_id = "simpleListProducts", tag = "simple contract", params(SimpleProductQuery, NotBefore),
     responses((status = 200, body = SimpleProductList, headers(("Link"))), Unplaced, Behind))]
 async fn list_products(
     State(app): State<App>,
@@ -165,7 +165,7 @@ async fn list_products(
 /// Create a product (simple contract)
 ///
 /// In the region that is the default of the currency, with a generated sku. For admins and sellers.
-#[utoipa::path(post, path = "/api/products", tag = "simple contract", security(("bearer" = [])),
+#[utoipa::path(post, path = "/api/products", operation_id = "simpleCreateProduct", tag = "simple contract", security(("bearer" = [])),
     request_body = SimpleProductInput, params(Repeatable),
     responses((status = 201, body = SimpleProductCreated, headers(("ETag"), ("Souk-Position"))), Taken, NotDone))]
 async fn create(
