@@ -275,6 +275,17 @@ impl Ask {
             .unwrap_or_else(|error| panic!("{name}: {error:?}"))
     }
 
+    /// Sends it. Where there is no answer, why not stands in the body of one with status 0.
+    pub async fn send_or_say(self) -> Answer {
+        let request = self.name.clone();
+        self.try_send().await.unwrap_or_else(|error| Answer {
+            request,
+            status: 0,
+            headers: reqwest::header::HeaderMap::new(),
+            body: format!("{error:?}").into(),
+        })
+    }
+
     /// Sends it. Without an answer nothing is known of what it did.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let response = self.builder.send().await?;
