@@ -210,6 +210,60 @@ async fn another_process_takes_the_subscriptions_over_within_seconds() {
 }
 
 #[tokio::test]
+async fn a_leader_that_stands_still_is_replaced_and_does_no_harm_when_it_goes_on() {
+    let shop = Shop::opening()
+        .with_kafka()
+        .set("SOUK_PAYMENT_DELAY", "0s")
+        .open()
+        .await;
+    let leader = shop.serve().await;
+    let other = shop.serve().await;
+    let product = shop.admin(&leader).await.product(100, 1_000).await;
+    let customer = shop.customer(&other).await;
+    let item = [(product.as_str(), 1)];
+    for round in 0..2 {
+        let begun = join_all((0..IN_FLIGHT).map(|_| customer.order(&item))).await;
+        // in the middle of projecting, paying and publishing them
+        leader.pause().await;
+        assert!(begun.iter().all(|answer| answer.status == 201));
+        let order = customer.order(&item).await.expect(201).id();
+        let stopped = Instant::now();
+        eventually("the other process pays", Duration::from_mins(1), || async {
+            (customer.read_order(&order).await["payment_status"] == "paid").then_some(())
+        })
+        .await;
+        assert!(
+            stopped.elapsed() < Duration::from_secs(40),
+            "round {round}: {:?}",
+            stopped.elapsed()
+        );
+        leader.resume().await;
+    }
+    let placed = 2 * (IN_FLIGHT as i64 + 1);
+    eventually("all are paid", Duration::from_mins(1), || async {
+        (super::payment::charges(&shop).await == placed
+            && shop
+                .events()
+                .await
+                .iter()
+                .filter(|event| event.event_type == "OrderPaid")
+                .count() as i64
+                == placed)
+            .then_some(())
+    })
+    .await;
+    for server in [&leader, &other] {
+        shop.client(server)
+            .wait_for_stock(&product, [1_000 - placed, 0, placed])
+            .await;
+    }
+    let events = shop.events().await;
+    let records = shop.topics().records(events.len()).await;
+    assert_topics_equal_log(&records, &events, &shop.prefix);
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_killed_again_and_again_still_publishes_every_event_once() {
     let shop = Shop::opening().with_kafka().open().await;
     let server = shop.serve().await;

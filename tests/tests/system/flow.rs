@@ -74,6 +74,18 @@ async fn an_order_of_several_lines_goes_from_browsing_to_paid_and_is_heard_on_ka
     timeline_tells_every_step_with_its_cause(&shop, &customer, &order, &request).await;
 
     let events = shop.events().await;
+    let when = |name: &str| {
+        events
+            .iter()
+            .find(|event| event.event_type == name)
+            .expect(name)
+            .recorded_at
+    };
+    let waited = when("PaymentStarted") - when("OrderPlaced");
+    assert!(
+        (2..6).contains(&waited.num_seconds()),
+        "not before its time, and soon after: {waited}"
+    );
     let records = shop.topics().records(events.len()).await;
     assert_topics_equal_log(&records, &events, &shop.prefix);
     assert!(server.stop().await.success());

@@ -160,6 +160,10 @@ async fn a_key_is_answered_with_what_it_led_to_also_when_the_request_would_now_b
             .expect(201);
         assert_eq!(again.id(), first.id());
     }
+    let other = order_with_key(&customer, &new_order(&[(&product, 2)]), "last")
+        .send()
+        .await;
+    other.problem_of(422, "idempotency-key-reused");
     let path = format!("/api/v1/products/{product}");
     let _ = admin.ask(Method::DELETE, &path).send().await.expect(204);
     let again = order_with_key(&customer, &body, "last")

@@ -5,6 +5,7 @@
 
 mod access;
 mod bad_input;
+mod catalogue;
 mod command_line;
 mod contract;
 mod crash;
