@@ -156,8 +156,13 @@ impl<K: SortKey> PageRequest<K> {
     }
 
     /// Adds what is behind the cursor, the order, and one row more than wanted, to know whether there are any.
-    pub(crate) fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>) {
-        let [value, id] = self.sort.key.columns();
+    /// `table` is the alias of the one that is sorted.
+    pub(crate) fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, table: &str) {
+        let [value, id] = self
+            .sort
+            .key
+            .columns()
+            .map(|column| format!("{table}.{column}"));
         let (beyond, order) = match self.sort.direction {
             Direction::Asc => (">", "asc"),
             Direction::Desc => ("<", "desc"),

@@ -43,14 +43,17 @@ const ORDERS: &str = "
     insert into orders_v1.orders
         select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
                md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, now(),
+               timestamptz '2026-01-01' + n * interval '1 minute'
+        from generate_series(1, 20000) n;
+    insert into orders_v1.order_states
+        select md5('o' || n)::uuid, timestamptz '2026-01-01' + n * interval '1 minute',
                case when n % 500 = 0 then 'pending' else 'delivered' end,
-               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, 3,
-               timestamptz '2026-01-01' + n * interval '1 minute', now()
+               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, 3, now()
         from generate_series(1, 20000) n;
     insert into orders_v1.order_lines
         select md5('o' || n)::uuid, line, md5('p' || n)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
         from generate_series(1, 20000) n, generate_series(1, 2) line;
-    analyze orders_v1.orders, orders_v1.order_lines;
+    analyze orders_v1.orders, orders_v1.order_states, orders_v1.order_lines;
 ";
 const PAYMENTS: &str = "
     insert into payments_v1.payments

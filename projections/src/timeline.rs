@@ -103,7 +103,7 @@ impl SortKey for TimelineSort {
 
     fn columns(self) -> [&'static str; 2] {
         // the second decides nothing, since all rows are of one order
-        ["t.position", "t.order_id"]
+        ["position", "order_id"]
     }
 
     fn kind(self) -> SortKind {
@@ -142,7 +142,7 @@ pub(crate) fn list<'q>(
         "select {EVENT_COLUMNS} from {schema}.timeline t join events using (position) where t.order_id = "
     ));
     sql.push_bind(order_id.0);
-    page.push_to(&mut sql);
+    page.push_to(&mut sql, "t");
     sql
 }
 

@@ -12,20 +12,20 @@ type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArgume
 /// What never changes of new orders, column by column.
 #[derive(Default)]
 pub(super) struct FrozenColumns<'e> {
-    pub(super) ids: Vec<Uuid>,
-    pub(super) customer_ids: Vec<Uuid>,
-    pub(super) customer_names: Vec<&'e str>,
-    pub(super) shipping_addresses: Vec<&'e str>,
-    pub(super) region_ids: Vec<Uuid>,
-    pub(super) currencies: Vec<&'e str>,
-    pub(super) tax_rates: Vec<i32>,
-    pub(super) prices_include_tax: Vec<bool>,
-    pub(super) payment_methods: Vec<&'e str>,
-    pub(super) subtotals: Vec<i64>,
-    pub(super) discounts: Vec<i64>,
-    pub(super) taxes: Vec<i64>,
-    pub(super) totals: Vec<i64>,
-    pub(super) payments_due_at: Vec<DateTime<Utc>>,
+    ids: Vec<Uuid>,
+    customer_ids: Vec<Uuid>,
+    customer_names: Vec<&'e str>,
+    shipping_addresses: Vec<&'e str>,
+    region_ids: Vec<Uuid>,
+    currencies: Vec<&'e str>,
+    tax_rates: Vec<i32>,
+    prices_include_tax: Vec<bool>,
+    payment_methods: Vec<&'e str>,
+    subtotals: Vec<i64>,
+    discounts: Vec<i64>,
+    taxes: Vec<i64>,
+    totals: Vec<i64>,
+    payments_due_at: Vec<DateTime<Utc>>,
     pub(super) created_at: Vec<DateTime<Utc>>,
 }
 
@@ -76,22 +76,45 @@ impl<'e> FrozenColumns<'e> {
             line_columns.push(decoded.id, line);
         }
     }
+
+    /// Binds the columns in the order of the statement.
+    pub(super) fn bind<'q>(self, query: Query<'q>) -> Query<'q>
+    where
+        'e: 'q,
+    {
+        query
+            .bind(self.ids)
+            .bind(self.customer_ids)
+            .bind(self.customer_names)
+            .bind(self.shipping_addresses)
+            .bind(self.region_ids)
+            .bind(self.currencies)
+            .bind(self.tax_rates)
+            .bind(self.prices_include_tax)
+            .bind(self.payment_methods)
+            .bind(self.subtotals)
+            .bind(self.discounts)
+            .bind(self.taxes)
+            .bind(self.totals)
+            .bind(self.payments_due_at)
+            .bind(self.created_at)
+    }
 }
 
 /// What moves of orders, column by column.
 #[derive(Default)]
 pub(super) struct MovingColumns<'s> {
-    pub(super) ids: Vec<Uuid>,
-    pub(super) statuses: Vec<&'static str>,
-    pub(super) payment_statuses: Vec<&'static str>,
-    pub(super) payment_ids: Vec<Option<Uuid>>,
-    pub(super) paid: Vec<Option<i64>>,
-    pub(super) paid_at: Vec<Option<DateTime<Utc>>>,
-    pub(super) refunded: Vec<i64>,
-    pub(super) cancellation_requested: Vec<bool>,
-    pub(super) cancellation_reasons: Vec<Option<&'s str>>,
-    pub(super) sequences: Vec<i64>,
-    pub(super) updated_at: Vec<DateTime<Utc>>,
+    ids: Vec<Uuid>,
+    statuses: Vec<&'static str>,
+    payment_statuses: Vec<&'static str>,
+    payment_ids: Vec<Option<Uuid>>,
+    paid: Vec<Option<i64>>,
+    paid_at: Vec<Option<DateTime<Utc>>>,
+    refunded: Vec<i64>,
+    cancellation_requested: Vec<bool>,
+    cancellation_reasons: Vec<Option<&'s str>>,
+    sequences: Vec<i64>,
+    updated_at: Vec<DateTime<Utc>>,
 }
 
 impl<'s> MovingColumns<'s> {
@@ -109,6 +132,15 @@ impl<'s> MovingColumns<'s> {
             .push(state.cancellation_reason.as_deref());
         self.sequences.push(state.sequence);
         self.updated_at.push(state.updated_at);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The ids, which each statement has in another place.
+    pub(super) fn take_ids(&mut self) -> Vec<Uuid> {
+        std::mem::take(&mut self.ids)
     }
 
     /// Binds all but the ids, in the order of both statements.
@@ -133,17 +165,17 @@ impl<'s> MovingColumns<'s> {
 /// The lines of new orders, column by column.
 #[derive(Default)]
 pub(super) struct LineColumns<'e> {
-    pub(super) order_ids: Vec<Uuid>,
-    pub(super) numbers: Vec<i32>,
-    pub(super) product_ids: Vec<Uuid>,
-    pub(super) skus: Vec<&'e str>,
-    pub(super) titles: Vec<&'e str>,
-    pub(super) quantities: Vec<i64>,
-    pub(super) unit_prices: Vec<i64>,
-    pub(super) discounts: Vec<i64>,
-    pub(super) nets: Vec<i64>,
-    pub(super) taxes: Vec<i64>,
-    pub(super) grosses: Vec<i64>,
+    order_ids: Vec<Uuid>,
+    numbers: Vec<i32>,
+    product_ids: Vec<Uuid>,
+    skus: Vec<&'e str>,
+    titles: Vec<&'e str>,
+    quantities: Vec<i64>,
+    unit_prices: Vec<i64>,
+    discounts: Vec<i64>,
+    nets: Vec<i64>,
+    taxes: Vec<i64>,
+    grosses: Vec<i64>,
 }
 
 impl<'e> LineColumns<'e> {
@@ -159,5 +191,24 @@ impl<'e> LineColumns<'e> {
         self.nets.push(line.net);
         self.taxes.push(line.tax);
         self.grosses.push(line.gross);
+    }
+
+    /// Binds the columns in the order of the statement.
+    pub(super) fn bind<'q>(self, query: Query<'q>) -> Query<'q>
+    where
+        'e: 'q,
+    {
+        query
+            .bind(self.order_ids)
+            .bind(self.numbers)
+            .bind(self.product_ids)
+            .bind(self.skus)
+            .bind(self.titles)
+            .bind(self.quantities)
+            .bind(self.unit_prices)
+            .bind(self.discounts)
+            .bind(self.nets)
+            .bind(self.taxes)
+            .bind(self.grosses)
     }
 }

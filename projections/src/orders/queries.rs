@@ -140,8 +140,8 @@ impl SortKey for OrderSort {
 
     fn columns(self) -> [&'static str; 2] {
         match self {
-            Self::CreatedAt => ["o.created_at", "o.order_id"],
-            Self::Total => ["o.total", "o.order_id"],
+            Self::CreatedAt => ["created_at", "order_id"],
+            Self::Total => ["total", "order_id"],
         }
     }
 
@@ -184,14 +184,16 @@ impl ReadModels {
     }
 }
 
-/// Orders and their lines in one statement, so that the two are of one moment.
+/// Orders, their states and their lines in one statement, so that all are of one moment.
 fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
     QueryBuilder::new(schema.sql(
-        "select o.*, (select json_agg(l order by l.line) from (select l.*, \
-                (select coalesce(sum(s.quantity), 0) from {schema}.shipped_lines s \
-                 where s.order_id = l.order_id and s.line = l.line) as shipped \
-             from {schema}.order_lines l where l.order_id = o.order_id) l) as lines \
-         from {schema}.orders o where true",
+        "select o.*, s.status, s.payment_status, s.payment_id, s.paid, s.paid_at, s.refunded, \
+                s.cancellation_requested, s.cancellation_reason, s.sequence, s.updated_at, \
+                (select json_agg(l order by l.line) from (select l.*, \
+                    (select coalesce(sum(p.quantity), 0) from {schema}.shipped_lines p \
+                     where p.order_id = l.order_id and p.line = l.line) as shipped \
+                 from {schema}.order_lines l where l.order_id = o.order_id) l) as lines \
+         from {schema}.orders o join {schema}.order_states s on s.order_id = o.order_id where true",
     ))
 }
 
@@ -208,15 +210,23 @@ pub(crate) fn list<'q>(
         sql.push(" and o.region_id = ").push_bind(region_id.0);
     }
     if let Some(status) = filter.status {
-        sql.push(" and o.status = ").push_bind(status.as_str());
+        sql.push(" and s.status = ").push_bind(status.as_str());
     }
     if let Some(status) = filter.payment_status {
-        sql.push(" and o.payment_status = ")
+        sql.push(" and s.payment_status = ")
             .push_bind(status.as_str());
     }
-    filter.created_at.push_to(&mut sql, "o.created_at");
+    // both tables have the time and the id; those of the one that is filtered continue its index
+    let by_status = filter.status.is_some() || filter.payment_status.is_some();
+    let table = if by_status { "s" } else { "o" };
+    filter
+        .created_at
+        .push_to(&mut sql, format_args!("{table}.created_at"));
     filter.total.push_to(&mut sql, "o.total");
-    page.push_to(&mut sql);
+    match page.sort.key {
+        OrderSort::CreatedAt => page.push_to(&mut sql, table),
+        OrderSort::Total => page.push_to(&mut sql, "o"),
+    }
     sql
 }
 

@@ -46,6 +46,7 @@ impl ShippedLines {
 pub(super) struct Statements {
     load: String,
     insert: String,
+    insert_states: String,
     insert_lines: String,
     update: String,
     ship: String,
@@ -57,18 +58,22 @@ impl Statements {
             load: schema.sql(
                 "select order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
                         cancellation_requested, cancellation_reason, sequence, updated_at \
-                 from {schema}.orders where order_id = any($1)",
+                 from {schema}.order_states where order_id = any($1)",
             ),
             insert: schema.sql(
                 "insert into {schema}.orders (order_id, customer_id, customer_name, shipping_address, region_id, \
                         currency, tax_rate, prices_include_tax, payment_method, subtotal, discount, tax, total, \
-                        payment_due_at, created_at, status, payment_status, payment_id, paid, paid_at, refunded, \
-                        cancellation_requested, cancellation_reason, sequence, updated_at) \
+                        payment_due_at, created_at) \
                  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], \
                         $7::int[], $8::bool[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], \
-                        $13::bigint[], $14::timestamptz[], $15::timestamptz[], $16::text[], $17::text[], \
-                        $18::uuid[], $19::bigint[], $20::timestamptz[], $21::bigint[], $22::bool[], $23::text[], \
-                        $24::bigint[], $25::timestamptz[])",
+                        $13::bigint[], $14::timestamptz[], $15::timestamptz[])",
+            ),
+            insert_states: schema.sql(
+                "insert into {schema}.order_states (order_id, created_at, status, payment_status, payment_id, paid, \
+                        paid_at, refunded, cancellation_requested, cancellation_reason, sequence, updated_at) \
+                 select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[], \
+                        $6::bigint[], $7::timestamptz[], $8::bigint[], $9::bool[], $10::text[], $11::bigint[], \
+                        $12::timestamptz[])",
             ),
             insert_lines: schema.sql(
                 "insert into {schema}.order_lines (order_id, line, product_id, sku, title, quantity, unit_price, \
@@ -77,7 +82,7 @@ impl Statements {
                         $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
             ),
             update: schema.sql(
-                "update {schema}.orders o set status = n.status, payment_status = n.payment_status, \
+                "update {schema}.order_states s set status = n.status, payment_status = n.payment_status, \
                         payment_id = n.payment_id, paid = n.paid, paid_at = n.paid_at, refunded = n.refunded, \
                         cancellation_requested = n.cancellation_requested, \
                         cancellation_reason = n.cancellation_reason, sequence = n.sequence, \
@@ -86,7 +91,7 @@ impl Statements {
                         $7::bigint[], $8::bool[], $9::text[], $10::bigint[], $11::timestamptz[]) \
                       as n (order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
                             cancellation_requested, cancellation_reason, sequence, updated_at) \
-                 where o.order_id = n.order_id",
+                 where s.order_id = n.order_id",
             ),
             ship: schema.sql(
                 "insert into {schema}.shipped_lines (order_id, line, shipment_id, quantity, shipped_at) \
@@ -121,38 +126,19 @@ impl Statements {
             frozen.push(order.decoded, &mut lines);
             moving.push(order.decoded.id, &order.state);
         }
-        if frozen.ids.is_empty() {
+        if moving.is_empty() {
             return Ok(());
         }
-        let query = sqlx::query(&self.insert)
-            .bind(frozen.ids)
-            .bind(frozen.customer_ids)
-            .bind(frozen.customer_names)
-            .bind(frozen.shipping_addresses)
-            .bind(frozen.region_ids)
-            .bind(frozen.currencies)
-            .bind(frozen.tax_rates)
-            .bind(frozen.prices_include_tax)
-            .bind(frozen.payment_methods)
-            .bind(frozen.subtotals)
-            .bind(frozen.discounts)
-            .bind(frozen.taxes)
-            .bind(frozen.totals)
-            .bind(frozen.payments_due_at)
-            .bind(frozen.created_at);
-        moving.bind(query).execute(&mut *tx).await?;
-        sqlx::query(&self.insert_lines)
-            .bind(lines.order_ids)
-            .bind(lines.numbers)
-            .bind(lines.product_ids)
-            .bind(lines.skus)
-            .bind(lines.titles)
-            .bind(lines.quantities)
-            .bind(lines.unit_prices)
-            .bind(lines.discounts)
-            .bind(lines.nets)
-            .bind(lines.taxes)
-            .bind(lines.grosses)
+        let states = sqlx::query(&self.insert_states)
+            .bind(moving.take_ids())
+            .bind(frozen.created_at.clone());
+        moving.bind(states).execute(&mut *tx).await?;
+        frozen
+            .bind(sqlx::query(&self.insert))
+            .execute(&mut *tx)
+            .await?;
+        lines
+            .bind(sqlx::query(&self.insert_lines))
             .execute(tx)
             .await?;
         Ok(())
@@ -168,14 +154,11 @@ impl Statements {
         for (id, state) in orders {
             moving.push(*id, state);
         }
-        if moving.ids.is_empty() {
+        if moving.is_empty() {
             return Ok(());
         }
-        let ids = std::mem::take(&mut moving.ids);
-        moving
-            .bind(sqlx::query(&self.update).bind(ids))
-            .execute(tx)
-            .await?;
+        let update = sqlx::query(&self.update).bind(moving.take_ids());
+        moving.bind(update).execute(tx).await?;
         Ok(())
     }
 

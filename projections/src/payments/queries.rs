@@ -114,7 +114,7 @@ impl SortKey for PaymentSort {
     }
 
     fn columns(self) -> [&'static str; 2] {
-        ["p.created_at", "p.payment_id"]
+        ["created_at", "payment_id"]
     }
 
     fn kind(self) -> SortKind {
@@ -181,7 +181,7 @@ pub(crate) fn list<'q>(
         sql.push(" and p.customer_id = ").push_bind(customer_id.0);
     }
     filter.created_at.push_to(&mut sql, "p.created_at");
-    page.push_to(&mut sql);
+    page.push_to(&mut sql, "p");
     sql
 }
 

@@ -125,9 +125,9 @@ impl SortKey for ProductSort {
 
     fn columns(self) -> [&'static str; 2] {
         match self {
-            Self::CreatedAt => ["p.created_at", "p.product_id"],
-            Self::Price => ["p.price", "p.product_id"],
-            Self::Title => ["p.title", "p.product_id"],
+            Self::CreatedAt => ["created_at", "product_id"],
+            Self::Price => ["price", "product_id"],
+            Self::Title => ["title", "product_id"],
         }
     }
 
@@ -207,7 +207,7 @@ pub(crate) fn list<'q>(
             .push_bind(price.currency.code());
         price.amount.push_to(&mut sql, "p.price");
     }
-    page.push_to(&mut sql);
+    page.push_to(&mut sql, "p");
     sql
 }
 
