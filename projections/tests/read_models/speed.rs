@@ -36,7 +36,7 @@ struct History {
 }
 
 impl History {
-    fn push<A: Decider>(&mut self, id: impl ToString, sequence: i64, event: &A::Event) {
+    fn push<A: Decider>(&mut self, id: impl std::fmt::Display, sequence: i64, event: &A::Event) {
         let payload = serde_json::to_string(event).unwrap();
         self.rows.push((
             A::TYPE,
@@ -175,7 +175,7 @@ impl History {
             .bind(chunk.iter().map(|row| row.3.as_str()).collect::<Vec<_>>())
             .bind(chunk.iter().map(|row| row.4.as_str()).collect::<Vec<_>>())
             .bind(&metadata)
-            .bind(first as i64)
+            .bind(i64::from(first))
             .bind(Utc::now())
             .execute(shop.log.pool())
             .await
@@ -230,15 +230,15 @@ async fn events_per_second_of_each_projector() {
             _ => subscriptions.spawn(TimelineProjector::new()).await,
         }
         let head = shop.log.head().await.unwrap();
-        let patience = Duration::from_secs(120);
+        let patience = Duration::from_mins(2);
         subscriptions
             .wait_for(view.schema().as_str(), head.position, patience)
             .await
             .unwrap();
-        let seconds = begun.elapsed().as_secs_f64();
-        let rate = |events: usize| events as f64 / seconds;
+        let milliseconds = begun.elapsed().as_millis() as usize;
+        let rate = |events: usize| events * 1_000 / milliseconds;
         println!(
-            "{view}: {:.0} events/s of the log, {:.0}/s of its own",
+            "{view}: {} events/s of the log, {}/s of its own",
             rate(history.rows.len()),
             rate(read)
         );
