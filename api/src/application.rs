@@ -159,9 +159,10 @@ fn publisher_settings(config: &Config) -> Result<Option<PublisherSettings>, Star
         return Ok(None);
     }
     let settings = config.kafka.publisher_settings();
-    match &settings {
-        Some(settings) => settings.validate()?,
-        None => tracing::warn!("KAFKA_BROKERS is not set: nothing is published until it is"),
+    if let Some(settings) = &settings {
+        settings.validate()?;
+    } else {
+        tracing::warn!("KAFKA_BROKERS is not set: nothing is published until it is");
     }
     Ok(settings)
 }

@@ -37,7 +37,7 @@
 //! `KAFKA_BROKERS` and the secrets count as not set where they are set and empty.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
     str::FromStr,
@@ -209,8 +209,7 @@ pub struct HttpConfig {
 }
 
 /// Where HTTP is served when nothing says where.
-const DEFAULT_ADDR: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), 8080);
+const DEFAULT_ADDR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 impl HttpConfig {
     /// Where to listen.

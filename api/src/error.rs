@@ -230,7 +230,7 @@ fn of_order(error: OrderError) -> Problem {
                 .collect();
             Problem::new(Kind::IllegalMove)
                 .detail(detail)
-                .member("status", from.as_str())
+                .member("order_status", from.as_str())
                 .member("payment_status", payment.as_str())
                 .member("allowed", allowed)
         }
@@ -339,3 +339,6 @@ pub fn bad_header(name: &HeaderName, detail: &str) -> ApiError {
     let errors = vec![FieldError::parameter(name.as_str(), detail)];
     Problem::new(Kind::InvalidParameter).errors(errors).into()
 }
+
+#[cfg(test)]
+mod tests;

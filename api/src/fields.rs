@@ -41,15 +41,15 @@ pub trait Field: Sized {
 pub struct Checked<T>(Result<T, Cow<'static, str>>);
 
 impl<T> Checked<T> {
-    /// The value. Only for bodies that came through [`crate::extract::Body`].
-    #[expect(
-        clippy::expect_used,
-        reason = "the extractor refuses bodies in which any field is wrong"
-    )]
+    /// The value.
+    ///
+    /// # Panics
+    /// Where the field is wrong. Only for bodies that came through [`crate::extract::Body`], which refuses those.
     pub fn take(self) -> T {
-        self.0
-            .ok()
-            .expect("`extract::Body` refuses bodies in which any field is wrong")
+        match self.0 {
+            Ok(value) => value,
+            Err(_) => unreachable!("`extract::Body` refuses bodies in which any field is wrong"),
+        }
     }
 }
 
@@ -162,13 +162,32 @@ pub mod input {
     }
 }
 
-/// A field in which `null` is not the same as nothing: `null` takes away what is there.
-pub fn null_or<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
+/// A field in which `null` is not the same as nothing: it takes away what is there.
+#[derive(Debug, Default)]
+pub enum Change<T> {
+    /// Not given.
+    #[default]
+    Keep,
+    /// `null`.
+    Clear,
+    /// A value.
+    Set(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+impl<T: garde::Validate<Context = ()>> garde::Validate for Change<T> {
+    type Context = ();
+
+    fn validate_into(&self, context: &(), parent: &mut dyn FnMut() -> Path, report: &mut Report) {
+        if let Self::Set(value) = self {
+            value.validate_into(context, parent, report);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashSet,
+    fmt::Display,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -93,12 +94,12 @@ impl Idempotency {
 
 impl Attempt {
     /// What the append stores: that the key led to this answer.
-    pub fn key(&self, status: u16, resource: impl ToString) -> IdempotencyKey {
+    pub fn key(&self, status: u16, resource: impl Display) -> IdempotencyKey {
         IdempotencyKey {
             id: self.id,
             fingerprint: self.fingerprint.clone(),
             status,
-            resource: resource.to_string(),
+            resource: format!("{resource}"),
         }
     }
 

@@ -153,7 +153,9 @@ fn describe(status: &str, response: &mut Response) {
             .parse()
             .ok()
             .and_then(|status: StatusCode| status.canonical_reason());
-        response.description = reason.unwrap_or(status).to_owned();
+        reason
+            .unwrap_or(status)
+            .clone_into(&mut response.description);
     }
     let schema = ObjectBuilder::new().schema_type(Type::String);
     let header = HeaderBuilder::new()

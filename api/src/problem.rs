@@ -86,7 +86,7 @@ kinds! {
     InsufficientStock = "insufficient_stock", CONFLICT, "Not enough in stock";
     /// What is already there does not allow it. `detail` says what.
     Conflict = "conflict", CONFLICT, "In conflict with what is there";
-    /// The order cannot make this move. `status` and `payment_status` say where it is, `allowed` which statuses it
+    /// The order cannot make this move. `order_status` and `payment_status` say where it is, `allowed` which statuses it
     /// can get to.
     IllegalMove = "illegal-move", CONFLICT, "The order cannot make this move";
     /// A product of the order cannot be ordered: it does not exist, or not any more. `product_id` names it.

@@ -93,6 +93,10 @@ fn log_response(response: &Response, latency: Duration, _: &Span) {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer hands the panic over"
+)]
 fn panicked(reason: Box<dyn Any + Send + 'static>) -> Response {
     let reason = reason
         .downcast_ref::<&str>()

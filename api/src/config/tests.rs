@@ -22,7 +22,7 @@ fn config(flags: &[&str]) -> Result<Config, clap::Error> {
 fn the_defaults_are_those_of_the_table() {
     let config = config(&[]).unwrap();
     assert_eq!(config.http.listen_addr(), "127.0.0.1:8080".parse().unwrap());
-    assert_eq!(config.payment.payment_delay, Duration::from_secs(60));
+    assert_eq!(config.payment.payment_delay, Duration::from_mins(1));
     assert_eq!(config.payment.payment_window, Duration::ZERO);
     assert_eq!(config.http.max_body.bytes(), 1024 * 1024);
     assert_eq!(config.identity.simple_token_ttl, Duration::from_hours(24));

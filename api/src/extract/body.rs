@@ -147,11 +147,11 @@ where
     let Object(value) = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer)
         .map_err(|error| {
             let pointer = pointer(error.path().iter());
-            refusal(error.into_inner(), pointer)
+            refusal(error.inner(), pointer)
         })?;
     deserializer
         .end()
-        .map_err(|error| refusal(error, String::new()))?;
+        .map_err(|error| refusal(&error, String::new()))?;
     value.validate().map_err(|report| {
         let errors = report
             .iter()
@@ -162,7 +162,7 @@ where
     Ok(value)
 }
 
-fn refusal(error: serde_json::Error, pointer: String) -> ApiError {
+fn refusal(error: &serde_json::Error, pointer: String) -> ApiError {
     let detail = error.to_string();
     match error.classify() {
         Category::Data => {

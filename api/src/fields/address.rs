@@ -3,7 +3,7 @@
 /// Most characters of an address.
 pub(super) const MAX_ADDRESS_CHARS: usize = 1_000;
 
-/// An address of 1 to [`MAX_ADDRESS_CHARS`] characters; line breaks are its only control characters. Personal: it is
+/// An address of 1 to 1000 characters; line breaks are its only control characters. Personal: it is
 /// sealed before anything is decided, and never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ShippingAddress(String);

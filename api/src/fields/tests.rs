@@ -82,12 +82,14 @@ fn an_address_may_have_lines_and_no_other_control_characters() {
 #[test]
 fn null_is_not_the_same_as_nothing_where_that_matters() {
     #[derive(Deserialize)]
-    struct Change {
-        #[serde(default, deserialize_with = "null_or")]
-        image_url: Option<Option<String>>,
+    struct Patch {
+        #[serde(default)]
+        image_url: Change<Checked<Sku>>,
     }
-    let change = |json: &str| from_str::<Change>(json).unwrap().image_url;
-    assert_eq!(change("{}"), None);
-    assert_eq!(change(r#"{"image_url":null}"#), Some(None));
-    assert_eq!(change(r#"{"image_url":"x"}"#), Some(Some("x".into())));
+    let change = |json: &str| from_str::<Patch>(json).unwrap().image_url;
+    assert!(matches!(change("{}"), Change::Keep));
+    assert!(matches!(change(r#"{"image_url":null}"#), Change::Clear));
+    assert!(matches!(change(r#"{"image_url":"x"}"#), Change::Set(_)));
+    assert!(garde::Validate::validate(&change(r#"{"image_url":"x"}"#)).is_ok());
+    assert!(garde::Validate::validate(&change(r#"{"image_url":"x y"}"#)).is_err());
 }

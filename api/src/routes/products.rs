@@ -38,7 +38,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition, Query},
-    fields::{Checked, Object, input, null_or},
+    fields::{self, Checked, Object, input},
     openapi::parts::{
         Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Taken, Unplaced,
     },
@@ -221,9 +221,9 @@ pub struct ProductPatch {
     description: Option<input::Description>,
     /// Its picture; null takes it away.
     #[garde(dive)]
-    #[serde(default, deserialize_with = "null_or")]
+    #[serde(default)]
     #[schema(value_type = Option<String>)]
-    image_url: Option<Option<input::ImageUrl>>,
+    image_url: fields::Change<input::ImageUrl>,
     /// Price of one piece; orders that are placed keep theirs.
     #[garde(dive)]
     #[serde(default)]
@@ -386,9 +386,9 @@ async fn update(
         title: body.value.title.map(Checked::take),
         description: body.value.description.map(Checked::take),
         image_url: match body.value.image_url {
-            None => Change::Keep,
-            Some(None) => Change::Clear,
-            Some(Some(url)) => Change::Set(url.take()),
+            fields::Change::Keep => Change::Keep,
+            fields::Change::Clear => Change::Clear,
+            fields::Change::Set(url) => Change::Set(url.take()),
         },
         price: body.value.price.map(|Object(price)| price.take()),
     };

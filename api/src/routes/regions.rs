@@ -258,13 +258,13 @@ async fn change(
     };
     let request = call.request(&who, "ChangeRegion", None);
     let commands = app.commands.clone();
-    let changed = run(async move {
+    let region = run(async move {
         commands
             .change_region(request, id, changes, expected.version())
             .await
     })
     .await?;
-    Ok(answered(changed))
+    Ok(answered(region))
 }
 
 /// Enable a region

@@ -27,6 +27,7 @@ use crate::{
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition},
     fields::{Checked, input},
+    idempotency::Attempt,
     openapi::parts::{
         Behind, ById, InUse, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Unconditional,
         Unplaced,
@@ -238,7 +239,7 @@ where
     let operation_id = OperationId(
         attempt
             .as_ref()
-            .map_or_else(Uuid::now_v7, |attempt| attempt.derived_id()),
+            .map_or_else(Uuid::now_v7, Attempt::derived_id),
     );
     let key = attempt
         .as_ref()
@@ -253,7 +254,7 @@ where
         },
     );
     match run_once(&app.log, attempt, changing).await? {
-        Outcome::Done(done) => Ok(answered(product_id, done)),
+        Outcome::Done(done) => Ok(answered(product_id, &done)),
         Outcome::Before(earlier) => {
             let (stock, sequence) = app.log.load::<Inventory>(product_id).await?;
             let body = StockBody::from_level(product_id, StockLevel::from(&stock));
@@ -297,10 +298,10 @@ async fn set(
             .await
     })
     .await?;
-    Ok(answered(id, set))
+    Ok(answered(id, &set))
 }
 
-fn answered(product_id: ProductId, done: Committed<Versioned<StockLevel>>) -> Answer<StockBody> {
+fn answered(product_id: ProductId, done: &Committed<Versioned<StockLevel>>) -> Answer<StockBody> {
     Answer::ok(StockBody::from_level(product_id, done.output.state))
         .version(done.output.sequence)
         .at(done.head)

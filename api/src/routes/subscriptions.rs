@@ -46,7 +46,7 @@ pub struct Parked {
     /// How many events wait.
     events: i64,
     /// Since when.
-    parked_at: DateTime<Utc>,
+    since: DateTime<Utc>,
 }
 
 /// List subscriptions and parked keys
@@ -68,7 +68,7 @@ async fn list(
             position: key.position,
             error: key.error,
             events: key.events,
-            parked_at: key.parked_at,
+            since: key.parked_at,
         })
         .collect();
     Ok(Answer::ok(Subscriptions {

@@ -128,14 +128,14 @@ impl Snapshot {
     ) -> Self {
         // a unit that places an order always appends, so there is a time; no time of ours would do as well
         let at = recorded_at.unwrap_or_default();
-        let paid_at = placed.state.paid.map(|_| at);
+        let paid = placed.state.paid.map(|_| at);
         Self(view(
             placed.state,
             placed.sequence,
             Times {
-                created_at: at,
-                updated_at: at,
-                paid_at,
+                created: at,
+                updated: at,
+                paid,
             },
             None,
         ))
@@ -162,13 +162,13 @@ impl Snapshot {
                 })?;
                 let at = event.recorded_at;
                 let times = times.get_or_insert(Times {
-                    created_at: at,
-                    updated_at: at,
-                    paid_at: None,
+                    created: at,
+                    updated: at,
+                    paid: None,
                 });
-                times.updated_at = at;
+                times.updated = at;
                 if let OrderEvent::OrderPaid { .. } = &decoded {
-                    times.paid_at = Some(at);
+                    times.paid = Some(at);
                 }
                 reason = called_off(&decoded).or(reason);
                 order.evolve(&decoded);
@@ -239,9 +239,9 @@ const EVENTS_A_READ: i64 = 100;
 /// When things happened to an order.
 #[derive(Clone, Copy)]
 struct Times {
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    paid_at: Option<DateTime<Utc>>,
+    created: DateTime<Utc>,
+    updated: DateTime<Utc>,
+    paid: Option<DateTime<Utc>>,
 }
 
 /// Why an event calls the order off, if it does.
@@ -264,7 +264,7 @@ fn view(
 ) -> OrderView {
     let delay = i64::try_from(order.payment_delay_ms).unwrap_or(i64::MAX);
     let due_at = TimeDelta::try_milliseconds(delay)
-        .and_then(|delay| times.created_at.checked_add_signed(delay));
+        .and_then(|delay| times.created.checked_add_signed(delay));
     let lines = order
         .lines
         .iter()
@@ -288,13 +288,13 @@ fn view(
         payment_status: order.payment_status,
         payment_id: order.payment_id,
         paid: order.paid,
-        paid_at: times.paid_at,
+        paid_at: times.paid,
         refunded: order.refunded,
         cancellation_requested: order.cancellation.is_some(),
         cancellation_reason,
         sequence,
-        created_at: times.created_at,
-        updated_at: times.updated_at,
+        created_at: times.created,
+        updated_at: times.updated,
         customer_name: order.customer_name,
         shipping_address: order.shipping_address,
     }
@@ -376,3 +376,6 @@ async fn open(
         other => Ok(other?),
     }
 }
+
+#[cfg(test)]
+mod tests;
