@@ -59,3 +59,74 @@ pub(super) fn headers(event: &RecordedEvent) -> OwnedHeaders {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use eventstore::position::Position;
+    use rdkafka::message::Headers;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn shown(metadata: &str) -> Vec<String> {
+        let event = RecordedEvent {
+            position: Position(42),
+            event_id: Uuid::from_u128(1),
+            recorded_at: chrono::DateTime::UNIX_EPOCH,
+            aggregate_type: "order".into(),
+            aggregate_id: "o-1".into(),
+            sequence: 3,
+            event_type: "OrderPaid".into(),
+            event_version: "1.0".into(),
+            payload: "{}".into(),
+            metadata: metadata.into(),
+        };
+        let headers = headers(&event);
+        let text =
+            |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or_default()).into_owned();
+        headers
+            .as_borrowed()
+            .iter()
+            .map(|header| format!("{}: {}", header.key, text(header.value)))
+            .collect()
+    }
+
+    #[test]
+    fn an_event_has_the_headers_of_cloudevents() {
+        assert_eq!(
+            shown(r#"{"correlation_id":"c","causation_id":"a \"quoted\" one","actor":"seed"}"#),
+            [
+                "ce_specversion: 1.0",
+                "ce_id: 00000000-0000-0000-0000-000000000001",
+                "ce_source: /souk",
+                "ce_type: souk.order.OrderPaid",
+                "ce_time: 1970-01-01T00:00:00.000000Z",
+                "ce_subject: o-1",
+                "content-type: application/json",
+                "ce_eventversion: 1.0",
+                "ce_position: 42",
+                "ce_sequence: 3",
+                "ce_correlationid: c",
+                "ce_causationid: a \"quoted\" one",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        for metadata in [
+            "{}",
+            "[]",
+            "null",
+            r#"{"correlation_id":7}"#,
+            r#"{"correlation_id":""}"#,
+        ] {
+            assert!(
+                !shown(metadata)
+                    .iter()
+                    .any(|header| header.contains("ationid")),
+                "{metadata}"
+            );
+        }
+    }
+}

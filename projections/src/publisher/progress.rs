@@ -115,3 +115,45 @@ impl Progress {
         Ok(progress)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(record: &str) -> Result<Progress, HandleError> {
+        Progress::none(2).parse(&PublisherSettings::new("k:9092"), record.as_bytes())
+    }
+
+    #[test]
+    fn the_record_reads_back_as_it_was_written() {
+        let progress = Progress {
+            position: 7,
+            event_id: Uuid::from_u128(7),
+            topics: BTreeMap::from([("souk.order.g2".to_owned(), vec![3, 0, 4])]),
+            ..Progress::none(2)
+        };
+        let record = serde_json::to_string(&progress).unwrap();
+        assert_eq!(
+            record,
+            r#"{"version":1,"generation":2,"position":7,"event_id":"00000000-0000-0000-0000-000000000007","topics":{"souk.order.g2":[3,0,4]}}"#
+        );
+        assert_eq!(parse(&record).unwrap(), progress);
+    }
+
+    #[test]
+    fn a_record_that_is_not_ours_asks_for_an_operator() {
+        let ours = serde_json::to_string(&Progress::none(2)).unwrap();
+        for record in [
+            "",
+            "{}",
+            &ours.replace("\"version\":1", "\"version\":9"),
+            &ours.replace("\"generation\":2", "\"generation\":1"),
+        ] {
+            assert!(
+                matches!(parse(record), Err(HandleError::Stopped(_))),
+                "{record}"
+            );
+        }
+    }
+}

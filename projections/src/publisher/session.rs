@@ -321,3 +321,36 @@ fn transaction_length(events: &[Arc<RecordedEvent>]) -> usize {
     });
     fitting.count().max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use eventstore::position::Position;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn event(bytes: usize) -> Arc<RecordedEvent> {
+        Arc::new(RecordedEvent {
+            position: Position(1),
+            event_id: Uuid::nil(),
+            recorded_at: chrono::DateTime::UNIX_EPOCH,
+            aggregate_type: "order".into(),
+            aggregate_id: "1".into(),
+            sequence: 1,
+            event_type: "OrderPlaced".into(),
+            event_version: "1.0".into(),
+            payload: "x".repeat(bytes).into(),
+            metadata: "{}".into(),
+        })
+    }
+
+    #[test]
+    fn a_transaction_takes_what_fits_and_one_event_at_least() {
+        let third = TRANSACTION_BYTES / 3;
+        let events = [third, third, third, third, 10, TRANSACTION_BYTES + 1, 10].map(event);
+        assert_eq!(transaction_length(&events), 3);
+        assert_eq!(transaction_length(&events[3..]), 2);
+        assert_eq!(transaction_length(&events[5..]), 1);
+        assert_eq!(transaction_length(&events[6..]), 1);
+    }
+}

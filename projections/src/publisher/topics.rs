@@ -333,3 +333,25 @@ fn end<C: ClientContext>(
         .map_err(|error| fault(&format!("asking for the end of topic {topic}"), &error))?;
     Ok(end)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn offsets_only_grow() {
+        let settings = Arc::new(PublisherSettings::new("k:9092"));
+        let ends = BTreeMap::from([("souk.order".to_owned(), vec![5, 0])]);
+        let mut topics = Topics::new(settings, ends);
+        // between two transactions there is a marker, or more where some were aborted
+        topics.delivered(0, 0, (6, 9)).unwrap();
+        topics.delivered(0, 1, (0, 0)).unwrap();
+        assert_eq!(topics.ends()["souk.order"], [10, 1]);
+        assert!(matches!(
+            topics.delivered(0, 0, (3, 12)),
+            Err(HandleError::Stopped(_))
+        ));
+        assert_eq!(topics.ends()["souk.order"], [10, 1]);
+    }
+}
