@@ -88,12 +88,12 @@ async fn the_status_of_projections_names_each_with_its_lag() {
     }
     let document = shop.run(&["openapi"]).await;
     let printed: serde_json::Value = serde_json::from_str(&document).unwrap();
-    let served = shop
+    let document_served = shop
         .client(&server)
         .get("/openapi.json")
         .await
         .expect(200)
         .json();
-    assert_eq!(printed["paths"], served["paths"]);
+    assert_eq!(printed["paths"], document_served["paths"]);
     shop.close().await;
 }

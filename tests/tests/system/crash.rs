@@ -6,11 +6,12 @@ use std::{
 };
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
+use serde_json::json;
 use tests::{
     answer::Answer,
     client::{Client, PATIENCE, new_order},
     eventually,
-    history::{assert_topics_equal_log, count, streams},
+    history::{assert_stock_adds_up, assert_topics_equal_log, count, streams},
     shop::Shop,
 };
 use uuid::Uuid;
@@ -233,7 +234,7 @@ async fn a_leader_that_stands_still_is_replaced_and_does_no_harm_when_it_goes_on
         })
         .await;
         assert!(
-            stopped.elapsed() < Duration::from_secs(40),
+            stopped.elapsed() < Duration::from_secs(20),
             "round {round}: {:?}",
             stopped.elapsed()
         );
@@ -260,6 +261,36 @@ async fn a_leader_that_stands_still_is_replaced_and_does_no_harm_when_it_goes_on
     let events = shop.events().await;
     let records = shop.topics().records(events.len()).await;
     assert_topics_equal_log(&records, &events, &shop.prefix);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_just_started_knows_the_stock_however_many_ask_for_it_at_once() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let product = shop.admin(&server).await.product(100, 1_000).await;
+    let mut customer = shop.customer(&server).await;
+    let mut server = server;
+    for round in 1..=5 {
+        let item = [(product.as_str(), 1)];
+        let orders = join_all((0..IN_FLIGHT).map(|_| customer.order(&item))).await;
+        assert!(server.stop().await.success());
+        // nothing is cached: all of these find out at once that they need the stock of the same product
+        server = shop.serve().await;
+        customer = customer.at(&server.address);
+        let cancels = orders.into_iter().map(|order| {
+            let path = format!("/api/v1/orders/{}/cancel", order.expect(201).id());
+            let customer = &customer;
+            async move { customer.post(&path, &json!({})).await }
+        });
+        for cancelled in join_all(cancels).await {
+            let _ = cancelled.expect(200);
+        }
+        assert_stock_adds_up(&shop.events().await);
+        let placed = customer.order(&item).await.expect(201);
+        let stock = customer.stock_at(&product, &placed.position()).await;
+        assert_eq!(stock, [1_000 - round, round, 0], "round {round}");
+    }
     shop.close().await;
 }
 
