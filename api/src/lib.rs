@@ -4,7 +4,7 @@
 //! same way. [`Services`] is the part below HTTP, which the command line uses as well.
 //!
 //! - [`config`], [`logging`], [`services`], [`application`], [`state`]: a server and its parts.
-//! - [`router`] puts the [`routes`] together; [`mod@openapi`] describes them; [`docs`] shows the description.
+//! - [`router`] puts the [`routes`] together, in a frame ([`request_id`], [`unread`]); [`mod@openapi`] describes them; [`docs`] shows the description.
 //! - [`error`] says which [`problem`] each error is answered with.
 //! - [`extract`], [`fields`], [`auth`], [`call`]: what handlers take. [`answer`]: what they give.
 //! - [`idempotency`] and [`consistency`]: doing once what is asked twice, reading what one has written.
@@ -31,6 +31,7 @@ pub mod routes;
 pub mod seed;
 pub mod services;
 pub mod state;
+pub mod unread;
 
 pub use application::Application;
 pub use openapi::openapi;

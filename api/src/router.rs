@@ -25,6 +25,7 @@ use crate::{
     request_id::{self, RequestId},
     routes,
     state::App,
+    unread,
 };
 
 /// Every route that the OpenAPI document describes.
@@ -67,6 +68,7 @@ pub(crate) fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Rou
             HeaderValue::from_static("nosniff"),
         ))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(unread::discard))
         .layer(trace)
         .layer(middleware::from_fn(request_id::assign))
 }
