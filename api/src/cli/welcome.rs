@@ -24,7 +24,7 @@ pub(super) struct Facts {
 pub(super) fn text(addr: SocketAddr, facts: Facts) -> String {
     let url = format!("http://{}", reachable(addr));
     let mut text = format!(
-        "\nSouk listens on {addr}\n\n  docs        {url}/docs\n  readiness   {url}/health/ready\n"
+        "\nSouk listens on {addr}\n\n  docs        {url}/docs/\n  readiness   {url}/health/ready\n"
     );
     if !facts.kafka {
         text.push_str(
@@ -105,14 +105,14 @@ mod tests {
             !text.contains(seed::PASSWORD) && !text.contains("curl"),
             "{text}"
         );
-        assert!(text.contains("http://127.0.0.1:8080/docs"));
+        assert!(text.contains("http://127.0.0.1:8080/docs/"));
     }
 
     #[test]
     fn a_server_on_all_addresses_is_reached_on_this_machine() {
         for (listens, reached) in [
-            ("0.0.0.0:9000", "http://127.0.0.1:9000/docs"),
-            ("[::]:9000", "http://[::1]:9000/docs"),
+            ("0.0.0.0:9000", "http://127.0.0.1:9000/docs/"),
+            ("[::]:9000", "http://[::1]:9000/docs/"),
         ] {
             assert!(
                 text(listens.parse().unwrap(), facts(false)).contains(reached),
