@@ -1,28 +1,16 @@
 //! cqrs-es on the log, and a plain postgres-es program beside it on the same table.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use cqrs_es::{CqrsFramework, EventStore, persist::PersistedEventStore};
 use domain::{
-    ids::{OperationId, ProductId},
-    inventory::{Inventory, InventoryCommand, InventoryError},
-    text::Quantity,
+    ids::ProductId,
+    inventory::{Inventory, InventoryCommand},
 };
-use eventstore::{
-    event::Cause, repository::LogRepository, stream::StreamRef, testing::TestDatabase, unit::Unit,
-};
+use eventstore::{repository::LogRepository, testing::TestDatabase};
 use futures::future::join_all;
 use postgres_es::{PostgresEventRepository, postgres_cqrs};
 use sqlx::PgPool;
-use uuid::Uuid;
 
-fn receive(product_id: ProductId, pieces: u64) -> InventoryCommand {
-    InventoryCommand::ReceiveStock {
-        product_id,
-        operation_id: OperationId(Uuid::new_v4()),
-        quantity: Quantity::parse(pieces).unwrap(),
-        reason: None,
-    }
-}
+use crate::stock::{new_order, new_product, receipt};
 
 #[tokio::test]
 async fn a_plain_postgres_es_program_and_souk_read_and_write_the_same_streams() {
@@ -30,22 +18,13 @@ async fn a_plain_postgres_es_program_and_souk_read_and_write_the_same_streams() 
     let log = db.open_log().await;
     let pool = PgPool::connect_with(db.options()).await.unwrap();
     let plain = postgres_cqrs::<Inventory>(pool.clone(), vec![], ());
-    let product = ProductId(Uuid::new_v4());
-    let ours = |pieces| {
-        let command = receive(product, pieces);
-        Unit::<(), InventoryError>::new(
-            Cause::default(),
-            vec![StreamRef::of::<Inventory>(product)],
-            move |work| {
-                work.execute::<Inventory>(product, command.clone())?;
-                Ok(())
-            },
-        )
-    };
+    let product = new_product();
     for _ in 0..3 {
-        log.execute(ours(1)).await.unwrap();
+        log.execute(crate::stock::receive(product, 1))
+            .await
+            .unwrap();
         plain
-            .execute(&product.to_string(), receive(product, 10))
+            .execute(&product.to_string(), receipt(product, 10))
             .await
             .unwrap();
     }
@@ -89,9 +68,9 @@ async fn plain_programs_that_write_at_once_get_dense_positions() {
     let pool = PgPool::connect_with(db.options()).await.unwrap();
     let plain = postgres_cqrs::<Inventory>(pool.clone(), vec![], ());
     let writes = (0..50).map(|_| async {
-        let product = ProductId(Uuid::new_v4());
+        let product = new_product();
         plain
-            .execute(&product.to_string(), receive(product, 1))
+            .execute(&product.to_string(), receipt(product, 1))
             .await
             .unwrap();
     });
@@ -112,29 +91,23 @@ async fn a_cqrs_framework_runs_on_the_log() {
     let store =
         PersistedEventStore::<_, Inventory>::new_event_store(LogRepository::new(log.clone()));
     let framework = CqrsFramework::new(store, vec![], ());
-    let product = ProductId(Uuid::new_v4());
+    let product = new_product();
     framework
-        .execute(&product.to_string(), receive(product, 5))
+        .execute(&product.to_string(), receipt(product, 5))
         .await
         .unwrap();
     // the sequencer has the stream's state in memory and must see what comes in by this way
-    let ours = |pieces| {
-        let command = receive(product, pieces);
-        Unit::<(), InventoryError>::new(
-            Cause::default(),
-            vec![StreamRef::of::<Inventory>(product)],
-            move |work| {
-                work.execute::<Inventory>(product, command.clone())?;
-                Ok(())
-            },
-        )
-    };
-    log.execute(ours(1)).await.unwrap();
-    framework
-        .execute(&product.to_string(), receive(product, 5))
+    log.execute(crate::stock::receive(product, 1))
         .await
         .unwrap();
-    let committed = log.execute(ours(1)).await.unwrap();
+    framework
+        .execute(&product.to_string(), receipt(product, 5))
+        .await
+        .unwrap();
+    let committed = log
+        .execute(crate::stock::receive(product, 1))
+        .await
+        .unwrap();
     assert_eq!(committed.head.position.0, 4);
     let (state, sequence) = log.load::<Inventory>(product).await.unwrap();
     assert_eq!((state.available(), sequence), (12, 4));
@@ -154,7 +127,7 @@ async fn a_cqrs_framework_runs_on_the_log() {
             &product.to_string(),
             InventoryCommand::SellStock {
                 product_id: product,
-                order_id: domain::ids::OrderId(Uuid::new_v4()),
+                order_id: new_order(),
             },
         )
         .await;
@@ -168,7 +141,7 @@ async fn framework_try(
     product: ProductId,
 ) -> bool {
     match framework
-        .execute(&product.to_string(), receive(product, 1))
+        .execute(&product.to_string(), receipt(product, 1))
         .await
     {
         Ok(()) => true,

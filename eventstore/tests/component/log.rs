@@ -1,10 +1,9 @@
 //! What the log promises, against a real PostgreSQL.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::{Duration, Instant};
 
 use domain::{
-    ids::{OperationId, OrderId, ProductId},
+    ids::{OrderId, ProductId},
     inventory::{Inventory, InventoryCommand, InventoryError},
     text::Quantity,
 };
@@ -20,55 +19,10 @@ use futures::future::join_all;
 use sqlx::{Connection, Row};
 use uuid::Uuid;
 
-type Stock = Unit<(), InventoryError>;
+use crate::stock::{new_order, new_product, receive, reserve};
 
 fn cause() -> Cause {
-    Cause {
-        correlation_id: "test".into(),
-        command: "Test".into(),
-        ..Cause::default()
-    }
-}
-
-fn receive(product: ProductId, pieces: u64) -> Stock {
-    let command = InventoryCommand::ReceiveStock {
-        product_id: product,
-        operation_id: OperationId(Uuid::new_v4()),
-        quantity: Quantity::parse(pieces).unwrap(),
-        reason: None,
-    };
-    on_inventory(product, command)
-}
-
-fn reserve(product: ProductId, order: OrderId) -> Stock {
-    let quantity = Quantity::parse(1).unwrap();
-    on_inventory(
-        product,
-        InventoryCommand::ReserveStock {
-            product_id: product,
-            order_id: order,
-            quantity,
-        },
-    )
-}
-
-fn on_inventory(product: ProductId, command: InventoryCommand) -> Stock {
-    Unit::new(
-        cause(),
-        vec![StreamRef::of::<Inventory>(product)],
-        move |work| {
-            work.execute::<Inventory>(product, command.clone())?;
-            Ok(())
-        },
-    )
-}
-
-fn product() -> ProductId {
-    ProductId(Uuid::new_v4())
-}
-
-fn order() -> OrderId {
-    OrderId(Uuid::now_v7())
+    Cause::default()
 }
 
 async fn positions(db: &TestDatabase) -> Vec<i64> {
@@ -83,7 +37,7 @@ async fn positions(db: &TestDatabase) -> Vec<i64> {
 async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let (plenty, scarce) = (product(), product());
+    let (plenty, scarce) = (new_product(), new_product());
     log.execute(receive(plenty, 5)).await.unwrap();
     log.execute(receive(scarce, 1)).await.unwrap();
     let both = |order: OrderId| {
@@ -108,12 +62,12 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
             },
         )
     };
-    let committed = log.execute(both(order())).await.unwrap();
+    let committed = log.execute(both(new_order())).await.unwrap();
     assert_eq!(
         (committed.appended, committed.head.position),
         (2, Position(4))
     );
-    let refused = log.execute(both(order())).await.unwrap_err();
+    let refused = log.execute(both(new_order())).await.unwrap_err();
     assert!(
         matches!(
             refused,
@@ -137,11 +91,11 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
 async fn two_processes_sell_ten_pieces_to_exactly_ten_of_two_hundred_buyers() {
     let db = TestDatabase::create().await;
     let (one, two) = (db.open_log().await, db.open_log().await);
-    let wanted = product();
+    let wanted = new_product();
     one.execute(receive(wanted, 10)).await.unwrap();
     let buyers = (0..200)
         .map(|n| if n % 2 == 0 { one.clone() } else { two.clone() })
-        .map(|log: EventLog| async move { log.execute(reserve(wanted, order())).await });
+        .map(|log: EventLog| async move { log.execute(reserve(wanted, new_order())).await });
     let answers = join_all(buyers).await;
     let sold = answers.iter().filter(|answer| answer.is_ok()).count();
     let refused = answers
@@ -178,19 +132,19 @@ async fn two_processes_sell_ten_pieces_to_exactly_ten_of_two_hundred_buyers() {
 async fn a_restock_by_another_process_is_seen_by_the_next_request() {
     let db = TestDatabase::create().await;
     let (here, there) = (db.open_log().await, db.open_log().await);
-    let wanted = product();
+    let wanted = new_product();
     here.execute(receive(wanted, 1)).await.unwrap();
-    here.execute(reserve(wanted, order())).await.unwrap();
+    here.execute(reserve(wanted, new_order())).await.unwrap();
     for _ in 0..20 {
         assert!(
             matches!(
-                here.execute(reserve(wanted, order())).await,
+                here.execute(reserve(wanted, new_order())).await,
                 Err(ExecuteError::Refused(_))
             ),
             "sold out"
         );
         there.execute(receive(wanted, 1)).await.unwrap();
-        here.execute(reserve(wanted, order())).await.unwrap();
+        here.execute(reserve(wanted, new_order())).await.unwrap();
     }
     here.close().await;
     there.close().await;
@@ -201,7 +155,7 @@ async fn a_restock_by_another_process_is_seen_by_the_next_request() {
 async fn a_satisfied_command_appends_nothing_and_names_the_head_it_rests_on() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let (wanted, buyer) = (product(), order());
+    let (wanted, buyer) = (new_product(), new_order());
     log.execute(receive(wanted, 2)).await.unwrap();
     let first = log.execute(reserve(wanted, buyer)).await.unwrap();
     let again = log.execute(reserve(wanted, buyer)).await.unwrap();
@@ -231,7 +185,7 @@ async fn a_satisfied_command_appends_nothing_and_names_the_head_it_rests_on() {
 async fn an_idempotency_key_commits_with_the_events_and_is_taken_ever_after() {
     let db = TestDatabase::create().await;
     let (one, two) = (db.open_log().await, db.open_log().await);
-    let wanted = product();
+    let wanted = new_product();
     one.execute(receive(wanted, 100)).await.unwrap();
     let key = |resource: &str| IdempotencyKey {
         id: Uuid::from_u128(7),
@@ -242,7 +196,7 @@ async fn an_idempotency_key_commits_with_the_events_and_is_taken_ever_after() {
     // all at once, in one process and in another: one wins
     let tries = (0..20).map(|n| {
         let log = if n % 3 == 0 { two.clone() } else { one.clone() };
-        let unit = reserve(wanted, order()).with_key(Some(key(&format!("order {n}"))));
+        let unit = reserve(wanted, new_order()).with_key(Some(key(&format!("order {n}"))));
         async move { log.execute(unit).await }
     });
     let answers = join_all(tries).await;
@@ -265,8 +219,8 @@ async fn an_idempotency_key_commits_with_the_events_and_is_taken_ever_after() {
     assert_eq!((stored.status, stored.fingerprint), (201, vec![1, 2, 3]));
     assert_eq!(one.stored_answer(Uuid::from_u128(8)).await.unwrap(), None);
     // a refusal is not stored: the key stays free
-    let empty = product();
-    let refused = one.execute(reserve(empty, order()).with_key(Some(IdempotencyKey {
+    let empty = new_product();
+    let refused = one.execute(reserve(empty, new_order()).with_key(Some(IdempotencyKey {
         id: Uuid::from_u128(9),
         ..key("")
     })));
@@ -301,7 +255,7 @@ async fn a_claim_belongs_to_one_owner_until_it_is_released() {
             },
         )
     };
-    let owners: Vec<ProductId> = (0..10).map(|_| product()).collect();
+    let owners: Vec<ProductId> = (0..10).map(|_| new_product()).collect();
     let tries = owners.iter().enumerate().map(|(n, owner)| {
         let log = if n % 2 == 0 { one.clone() } else { two.clone() };
         let unit = claim(*owner);
@@ -343,10 +297,10 @@ async fn a_claim_belongs_to_one_owner_until_it_is_released() {
 async fn one_poison_unit_among_many_fails_alone() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let wanted = product();
+    let wanted = new_product();
     log.execute(receive(wanted, 1_000)).await.unwrap();
     let units = (0..256).map(|n| {
-        let order = order();
+        let order = new_order();
         let claim = if n == 77 {
             "nul \u{0} byte".to_owned()
         } else {
@@ -392,9 +346,9 @@ async fn a_decision_that_panics_fails_alone() {
     let panics =
         Unit::<(), InventoryError>::new(cause(), vec![], |_| panic!("a bug in a decision"));
     let answers = join_all([
-        log.execute(receive(product(), 1)),
+        log.execute(receive(new_product(), 1)),
         log.execute(panics),
-        log.execute(receive(product(), 1)),
+        log.execute(receive(new_product(), 1)),
     ])
     .await;
     assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
@@ -412,10 +366,10 @@ async fn a_decision_that_panics_fails_alone() {
 async fn a_deadline_that_has_passed_drops_the_command_undecided() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let late = receive(product(), 1).with_deadline(Some(Instant::now()));
+    let late = receive(new_product(), 1).with_deadline(Some(Instant::now()));
     assert_eq!(log.execute(late).await, Err(ExecuteError::DeadlinePassed));
     let timely =
-        receive(product(), 1).with_deadline(Some(Instant::now() + Duration::from_secs(30)));
+        receive(new_product(), 1).with_deadline(Some(Instant::now() + Duration::from_secs(30)));
     assert!(log.execute(timely).await.is_ok());
     assert_eq!(positions(&db).await, [1]);
     log.close().await;
@@ -426,7 +380,7 @@ async fn a_deadline_that_has_passed_drops_the_command_undecided() {
 async fn closing_answers_what_was_accepted_and_refuses_what_comes_later() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let wanted = product();
+    let wanted = new_product();
     let running: Vec<_> = (0..300)
         .map(|_| {
             tokio::spawn({
@@ -452,7 +406,7 @@ async fn closing_answers_what_was_accepted_and_refuses_what_comes_later() {
 async fn streams_are_loaded_from_snapshots_and_a_snapshot_of_another_version_is_ignored() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let wanted = product();
+    let wanted = new_product();
     for _ in 0..8 {
         join_all((0..200).map(|_| log.execute(receive(wanted, 1)))).await;
     }
@@ -493,7 +447,7 @@ async fn streams_are_loaded_from_snapshots_and_a_snapshot_of_another_version_is_
 async fn a_stream_with_an_event_of_a_newer_binary_answers_unreadable_and_the_others_go_on() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let (newer, known) = (product(), product());
+    let (newer, known) = (new_product(), new_product());
     log.execute(receive(newer, 1)).await.unwrap();
     sqlx::query(
         "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
@@ -521,7 +475,7 @@ async fn a_stream_with_an_event_of_a_newer_binary_answers_unreadable_and_the_oth
 async fn history_cannot_be_rewritten() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    log.execute(receive(product(), 1)).await.unwrap();
+    log.execute(receive(new_product(), 1)).await.unwrap();
     let mut connection = db.connect().await;
     for statement in [
         "update events set event_type = 'x'",
@@ -545,7 +499,7 @@ async fn recorded_at_never_goes_back() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
     for _ in 0..20 {
-        log.execute(receive(product(), 1)).await.unwrap();
+        log.execute(receive(new_product(), 1)).await.unwrap();
     }
     let rows = sqlx::query("select count(*) filter (where recorded_at < previous) as back from (select recorded_at, lag(recorded_at) over (order by position) as previous from events) e")
         .fetch_one(&mut db.connect().await)

@@ -1,39 +1,16 @@
 //! Connections that break, and processes that are paused, at the worst moment.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::time::Duration;
 
-use domain::{
-    ids::{OperationId, ProductId},
-    inventory::{Inventory, InventoryCommand, InventoryError},
-    text::Quantity,
-};
+use domain::inventory::Inventory;
 use eventstore::{
     EventLog, LogSettings,
-    event::Cause,
-    stream::StreamRef,
     testing::{TestDatabase, eventually},
-    unit::{ExecuteError, Unit},
+    unit::ExecuteError,
 };
 use sqlx::Connection;
-use uuid::Uuid;
 
-fn receive(product: ProductId) -> Unit<(), InventoryError> {
-    let command = InventoryCommand::ReceiveStock {
-        product_id: product,
-        operation_id: OperationId(Uuid::new_v4()),
-        quantity: Quantity::parse(1).unwrap(),
-        reason: None,
-    };
-    Unit::new(
-        Cause::default(),
-        vec![StreamRef::of::<Inventory>(product)],
-        move |work| {
-            work.execute::<Inventory>(product, command.clone())?;
-            Ok(())
-        },
-    )
-}
+use crate::stock::{new_product, receive};
 
 async fn count_events(db: &TestDatabase) -> i64 {
     sqlx::query_scalar("select count(*) from events")
@@ -50,13 +27,13 @@ async fn a_commit_whose_answer_is_lost_is_found_and_acknowledged_once() {
     let log = EventLog::open(LogSettings::new(through_proxy))
         .await
         .unwrap();
-    let product = ProductId(Uuid::new_v4());
-    log.execute(receive(product)).await.unwrap();
+    let product = new_product();
+    log.execute(receive(product, 1)).await.unwrap();
 
     proxy.swallow_answers(true);
     let waiting = tokio::spawn({
         let log = log.clone();
-        async move { log.execute(receive(product)).await }
+        async move { log.execute(receive(product, 1)).await }
     });
     eventually("the commit", Duration::from_secs(5), || async {
         (count_events(&db).await == 2).then_some(())
@@ -66,7 +43,7 @@ async fn a_commit_whose_answer_is_lost_is_found_and_acknowledged_once() {
     proxy.cut();
     let committed = waiting.await.unwrap().unwrap();
     assert_eq!((committed.appended, committed.head.position.0), (1, 2));
-    log.execute(receive(product)).await.unwrap();
+    log.execute(receive(product, 1)).await.unwrap();
     assert_eq!(
         log.load::<Inventory>(product).await.unwrap().0.available(),
         3
@@ -83,8 +60,8 @@ async fn a_commit_that_did_not_take_place_is_made_once() {
     let log = EventLog::open(LogSettings::new(through_proxy))
         .await
         .unwrap();
-    let product = ProductId(Uuid::new_v4());
-    log.execute(receive(product)).await.unwrap();
+    let product = new_product();
+    log.execute(receive(product, 1)).await.unwrap();
 
     // somebody holds the lock of the log, so that the append hangs in the middle
     let mut other = db.connect().await;
@@ -95,7 +72,7 @@ async fn a_commit_that_did_not_take_place_is_made_once() {
         .unwrap();
     let waiting = tokio::spawn({
         let log = log.clone();
-        async move { log.execute(receive(product)).await }
+        async move { log.execute(receive(product, 1)).await }
     });
     eventually(
         "the append waits for the lock",
@@ -120,7 +97,7 @@ async fn a_commit_that_did_not_take_place_is_made_once() {
         2,
         "once, not twice: the session that was cut off did not commit later"
     );
-    log.execute(receive(product)).await.unwrap();
+    log.execute(receive(product, 1)).await.unwrap();
     assert_eq!(
         log.load::<Inventory>(product).await.unwrap().0.available(),
         3
@@ -137,13 +114,13 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
     let log = EventLog::open(LogSettings::new(through_proxy))
         .await
         .unwrap();
-    let product = ProductId(Uuid::new_v4());
-    log.execute(receive(product)).await.unwrap();
+    let product = new_product();
+    log.execute(receive(product, 1)).await.unwrap();
 
     proxy.swallow_answers(true);
     let waiting = tokio::spawn({
         let log = log.clone();
-        async move { log.execute(receive(product)).await }
+        async move { log.execute(receive(product, 1)).await }
     });
     eventually("the commit", Duration::from_secs(5), || async {
         (count_events(&db).await == 2).then_some(())
@@ -154,14 +131,14 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
     assert_eq!(waiting.await.unwrap(), Err(ExecuteError::OutcomeUnknown));
     assert!(
         matches!(
-            log.execute(receive(product)).await,
+            log.execute(receive(product, 1)).await,
             Err(ExecuteError::Unavailable(_))
         ),
         "no database, no decision"
     );
     proxy.refuse(false);
     proxy.swallow_answers(false);
-    let committed = log.execute(receive(product)).await.unwrap();
+    let committed = log.execute(receive(product, 1)).await.unwrap();
     assert_eq!(
         committed.head.position.0, 3,
         "rests on the commit whose answer was lost"
@@ -179,8 +156,8 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
 async fn a_lock_that_is_not_given_up_ends_in_an_honest_refusal() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
-    let product = ProductId(Uuid::new_v4());
-    log.execute(receive(product)).await.unwrap();
+    let product = new_product();
+    log.execute(receive(product, 1)).await.unwrap();
     let mut other = db.connect().await;
     let mut held = other.begin().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(log_lock())")
@@ -188,12 +165,12 @@ async fn a_lock_that_is_not_given_up_ends_in_an_honest_refusal() {
         .await
         .unwrap();
     assert!(matches!(
-        log.execute(receive(product)).await,
+        log.execute(receive(product, 1)).await,
         Err(ExecuteError::Unavailable(_))
     ));
     assert_eq!(count_events(&db).await, 1);
     held.rollback().await.unwrap();
-    log.execute(receive(product)).await.unwrap();
+    log.execute(receive(product, 1)).await.unwrap();
     log.close().await;
     db.drop_database().await;
 }

@@ -1,5 +1,4 @@
 //! Keys of people: made once, wrapped, gone for good when a person is erased.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use eventstore::{
     sealing::{MasterKey, SealError, Vault},

@@ -1,24 +1,18 @@
 //! The subscription runtime: order, take-over, hand-over, parking.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::{sync::Arc, time::Duration};
 
-use domain::{
-    ids::{OperationId, ProductId},
-    inventory::{Inventory, InventoryCommand, InventoryError},
-    text::Quantity,
-};
+use domain::{ids::ProductId, inventory::Inventory};
 use eventstore::{
     EventLog,
-    event::{Cause, RecordedEvent},
+    event::RecordedEvent,
     position::Head,
-    stream::StreamRef,
     subscription::{self, HandleError, State, Subscriber, Subscriptions},
     testing::{TestDatabase, eventually},
-    unit::Unit,
 };
 use sqlx::{Connection, PgConnection};
-use uuid::Uuid;
+
+use crate::stock::new_product;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -73,21 +67,10 @@ async fn notes(db: &TestDatabase) -> Vec<i64> {
 }
 
 async fn receive(log: &EventLog, product: ProductId) -> Head {
-    let command = InventoryCommand::ReceiveStock {
-        product_id: product,
-        operation_id: OperationId(Uuid::new_v4()),
-        quantity: Quantity::parse(1).unwrap(),
-        reason: None,
-    };
-    let unit = Unit::<(), InventoryError>::new(
-        Cause::default(),
-        vec![StreamRef::of::<Inventory>(product)],
-        move |work| {
-            work.execute::<Inventory>(product, command.clone())?;
-            Ok(())
-        },
-    );
-    log.execute(unit).await.unwrap().head
+    log.execute(crate::stock::receive(product, 1))
+        .await
+        .unwrap()
+        .head
 }
 
 /// An event as another program would write it, for instance a newer Souk.
@@ -109,10 +92,6 @@ async fn insert(
     .execute(connection)
     .await
     .unwrap();
-}
-
-fn new_product() -> ProductId {
-    ProductId(Uuid::new_v4())
 }
 
 #[tokio::test]
