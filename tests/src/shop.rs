@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -81,6 +81,7 @@ impl Opening {
             folder,
             settings,
             servers: AtomicU32::new(0),
+            has_topics: AtomicBool::new(false),
         };
         shop.run(&["migrate"]).await;
         shop.run(&["seed"]).await;
@@ -115,6 +116,8 @@ pub struct Shop {
     folder: PathBuf,
     settings: BTreeMap<String, String>,
     servers: AtomicU32,
+    /// Whether a test looked at its topics, so that they are to be removed.
+    has_topics: AtomicBool,
 }
 
 impl Shop {
@@ -227,6 +230,7 @@ impl Shop {
 
     /// Its topics.
     pub fn topics(&self) -> Topics {
+        self.has_topics.store(true, Ordering::Relaxed);
         Topics::new(&brokers(), &self.prefix)
     }
 
@@ -252,6 +256,9 @@ impl Shop {
         history::assert_log_is_sound(&events);
         history::assert_stock_adds_up(&events);
         history::assert_orders_are_paid_at_most_once(&events);
+        if self.has_topics.load(Ordering::Relaxed) {
+            self.topics().remove().await;
+        }
         self.pool.close().await;
         self.database.drop_database().await;
         std::fs::remove_dir_all(&self.folder).expect("removed");

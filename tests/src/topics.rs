@@ -7,6 +7,8 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     message::Headers,
@@ -72,6 +74,43 @@ impl Topics {
         Self { generation, ..self }
     }
 
+    /// Removes all of them, of whatever generation, and the record of the publisher's progress.
+    pub async fn remove(&self) {
+        let this = self.clone();
+        let list = move || {
+            let consumer: BaseConsumer = this.config().create().expect("a consumer");
+            let metadata = consumer
+                .fetch_metadata(None, PATIENCE)
+                .expect("the brokers answer");
+            let start = format!("{}.", this.prefix);
+            let names = metadata
+                .topics()
+                .iter()
+                .map(|topic| topic.name().to_owned());
+            names
+                .filter(|name| name.starts_with(&start))
+                .collect::<Vec<_>>()
+        };
+        let names = tokio::task::spawn_blocking(list)
+            .await
+            .expect("listing does not panic");
+        let admin: AdminClient<DefaultClientContext> = self.config().create().expect("a client");
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if !names.is_empty() {
+            let removed = admin
+                .delete_topics(&names, &AdminOptions::new())
+                .await
+                .expect("the brokers answer");
+            assert!(removed.iter().all(Result::is_ok), "{removed:?}");
+        }
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
     /// Whether this is the name of a topic of events of our generation: `prefix.order`, later `prefix.order.g2`.
     fn is_ours(&self, name: &str) -> bool {
         let rest = name
@@ -122,8 +161,8 @@ impl Topics {
     }
 
     fn read_to_the_end(&self, deadline: Instant) -> Vec<Record> {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.brokers)
+        let consumer: BaseConsumer = self
+            .config()
             .set("group.id", format!("{}-reader", self.prefix))
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
