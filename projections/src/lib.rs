@@ -4,6 +4,7 @@
 //!   [`payments`], [`timeline`].
 //! - [`views`] lists them, makes their schemas and runs them; [`read_models`] is the handle that queries go through.
 //! - [`page`] is how lists are paged.
+//! - [`publisher`] is no read model: it carries the events to Kafka.
 //!
 //! Guarantees: a view and its checkpoint commit together, so each event is taken exactly once; every value written is
 //! a result of the history (set, never added to what is there without the sequence that proves it is next); personal
