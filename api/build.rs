@@ -1,4 +1,4 @@
-//! The migrations are compiled in: a new file in their folder makes this crate build again.
+//! Migrations are compiled in: a new file among them must build this crate again.
 
 fn main() {
     println!("cargo:rerun-if-changed=../migrations");
