@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::{MatchedPath, Request},
     http::{HeaderValue, header},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -45,7 +45,22 @@ pub fn router(app: App) -> Router {
     } else {
         routes::health::router().split_for_parts().0
     };
-    framed(routes).with_state(app)
+    let http = &app.config.http;
+    let patience = http.request_timeout.saturating_add(http.read_wait);
+    let bounded = middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
+    framed(routes.layer(bounded)).with_state(app)
+}
+
+/// A query that hangs (a database that accepts and does not answer) is given up. Commands are not: they have a
+/// deadline of their own, up to which nothing is decided and after which nothing is cut off.
+async fn answer_in_time(patience: Duration, request: Request, next: Next) -> Response {
+    if !request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(patience, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::from(Kind::Unavailable).into_response(),
+    }
 }
 
 /// The same frame around any routes; innermost first.
@@ -167,6 +182,34 @@ mod tests {
             );
             assert_eq!(document["type"], format!("/problems/{slug}"));
             assert_eq!(response.headers()["x-request-id"], "r-1");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_that_hangs_is_given_up_and_a_command_is_not() {
+        let slow = async || {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            "done"
+        };
+        let patience = Duration::from_secs(15);
+        let bounded =
+            middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
+        let routes = Router::new()
+            .route("/", get(slow).post(slow))
+            .layer(bounded);
+        for (method, status) in [
+            ("GET", StatusCode::SERVICE_UNAVAILABLE),
+            ("POST", StatusCode::OK),
+        ] {
+            let request = Request::builder()
+                .method(method)
+                .body(Body::empty())
+                .unwrap();
+            assert_eq!(
+                routes.clone().oneshot(request).await.unwrap().status(),
+                status,
+                "{method}"
+            );
         }
     }
 
