@@ -16,7 +16,11 @@ use utoipa::{
     openapi::{RefOr, schema::Schema},
 };
 
-pub use self::{address::ShippingAddress, exact::ExactNumber, kinds::FirstStock};
+pub use self::{
+    address::ShippingAddress,
+    exact::ExactNumber,
+    kinds::{FirstStock, Pieces},
+};
 
 mod address;
 mod exact;
@@ -150,6 +154,7 @@ pub mod input {
         Password = identity::Password;
         PaymentMethod = text::PaymentMethod;
         PersonName = identity::PersonName;
+        Pieces = super::Pieces;
         ProductId = ids::ProductId;
         Quantity = text::Quantity;
         Reason = text::Reason;

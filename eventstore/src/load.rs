@@ -17,8 +17,12 @@ pub(crate) async fn load(
     pool: &PgPool,
     streams: &[StreamRef],
 ) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
-    let mut loaded = Vec::with_capacity(streams.len());
-    for chunk in streams.chunks(STREAMS_PER_LOAD) {
+    // each once, however many units ask for it: an event applied twice is a state that never was
+    let mut distinct = streams.to_vec();
+    distinct.sort_by(|a, b| a.id.cmp(&b.id).then(b.is_typed().cmp(&a.is_typed())));
+    distinct.dedup_by(|a, b| a.id == b.id);
+    let mut loaded = Vec::with_capacity(distinct.len());
+    for chunk in distinct.chunks(STREAMS_PER_LOAD) {
         loaded.extend(load_chunk(pool, chunk).await?);
     }
     Ok(loaded)
@@ -75,7 +79,11 @@ async fn load_chunk(
         let Some(entry) = states.get_mut(&id) else {
             continue;
         };
-        entry.sequence = row.try_get("sequence")?;
+        let sequence = row.try_get("sequence")?;
+        if sequence <= entry.sequence {
+            continue;
+        }
+        entry.sequence = sequence;
         let applied = entry.state.apply_stored(
             row.try_get("event_type")?,
             row.try_get("event_version")?,

@@ -105,9 +105,11 @@ impl EventLog {
                     .database
                     .clone()
                     .application_name("souk background")
+                    // a process that is paused in a transaction holds the row of its subscription for no longer than
+                    // its lease
                     .options([
                         ("synchronous_commit", "off"),
-                        ("idle_in_transaction_session_timeout", "60s"),
+                        ("idle_in_transaction_session_timeout", "3s"),
                     ]),
             );
         let head = read_head(&mut *pool.acquire().await?).await?;

@@ -214,7 +214,7 @@ impl Sequencer {
                 .cache
                 .peek(&stream.id)
                 .is_some_and(|s| s.state.is_typed());
-            return typed_here || !(stream.kind.empty)().is_typed();
+            return typed_here || !stream.is_typed();
         }
         if stream.fresh {
             self.cache.insert(

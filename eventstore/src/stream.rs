@@ -83,6 +83,13 @@ impl StreamRef {
     }
 }
 
+impl StreamRef {
+    /// Whether its state is wanted, not just its last sequence.
+    pub(crate) fn is_typed(&self) -> bool {
+        (self.kind.empty)().is_typed()
+    }
+}
+
 /// How to make the state of a stream of one aggregate type.
 #[derive(Clone, Copy)]
 pub(crate) struct StreamKind {

@@ -55,6 +55,11 @@ pub trait Worker: Send + 'static {
     /// Name of the subscription.
     fn name(&self) -> &str;
 
+    /// Most events that it takes at once.
+    fn batch_events(&self) -> usize {
+        runner::BATCH_EVENTS
+    }
+
     /// Called when the lease is taken. Returns the last event that is done.
     fn start(&mut self, lease: &Lease) -> impl Future<Output = Result<Head, HandleError>> + Send;
 

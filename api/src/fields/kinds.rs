@@ -173,7 +173,7 @@ impl Field for TaxRate {
     }
 }
 
-/// A whole number of 64 bits: minor units of a currency, pieces of a product.
+/// A whole number of 64 bits: minor units of a currency.
 impl Field for i64 {
     type Wire = Value;
 
@@ -186,6 +186,32 @@ impl Field for i64 {
 
     fn schema() -> Schema {
         integer(None, None).build().into()
+    }
+}
+
+/// A number of pieces that a stock is corrected by or to; it may be below zero.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces(pub i64);
+
+/// The most pieces that a stock is corrected by or to.
+const MOST_PIECES: i32 = 1_000_000_000;
+
+impl Field for Pieces {
+    type Wire = Value;
+
+    const NAME: &'static str = "Pieces";
+
+    fn read(wire: Value) -> Read<Self> {
+        let most = i64::from(MOST_PIECES);
+        wire.as_i64()
+            .filter(|pieces| (-most..=most).contains(pieces))
+            .map(Self)
+            .ok_or_else(|| format!("must be a whole number from -{most} to {most}").into())
+    }
+
+    fn schema() -> Schema {
+        let most = f64::from(MOST_PIECES);
+        integer(Some(-most), Some(most)).build().into()
     }
 }
 

@@ -119,7 +119,7 @@ pub struct AdjustmentInput {
     /// By how many pieces, up or down.
     #[garde(dive)]
     #[schema(value_type = i64, example = -2)]
-    delta: input::Integer,
+    delta: input::Pieces,
     /// Why.
     #[garde(dive)]
     #[serde(default)]
@@ -133,7 +133,7 @@ pub struct StockInput {
     /// How many can be ordered from now on. It may be less than what is promised already.
     #[garde(dive)]
     #[schema(value_type = i64, example = 10)]
-    available: input::Integer,
+    available: input::Pieces,
     /// Why.
     #[garde(dive)]
     #[serde(default)]
@@ -205,7 +205,7 @@ async fn adjust(
     body: Body<AdjustmentInput>,
 ) -> Result<Answer<StockBody>, ApiError> {
     let AdjustmentInput { delta, reason } = body.value;
-    let (delta, reason) = (delta.take(), reason.map(Checked::take));
+    let (delta, reason) = (delta.take().0, reason.map(Checked::take));
     let commands = app.commands.clone();
     change(
         &app,
@@ -283,7 +283,7 @@ async fn set(
 ) -> Result<Answer<StockBody>, ApiError> {
     let expected = expected.version().ok_or(Kind::PreconditionRequired)?;
     let StockInput { available, reason } = body.value;
-    let available = available.take();
+    let available = available.take().0;
     let operation_id = OperationId(Uuid::now_v7());
     let change = StockChange {
         product_id: id,

@@ -170,8 +170,6 @@ impl Sequencer {
                     .cloned(),
             );
         }
-        absent.sort_by(|a, b| a.id.cmp(&b.id));
-        absent.dedup_by(|a, b| a.id == b.id);
         match load(&self.pool, &absent).await {
             Ok(streams) => {
                 for (id, stream) in streams {

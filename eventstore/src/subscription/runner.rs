@@ -20,8 +20,8 @@ use crate::{
     position::{Head, Position},
 };
 
-/// Most events in one batch.
-const BATCH_EVENTS: usize = 1_000;
+/// Most events in one batch, unless the worker wants another number.
+pub(super) const BATCH_EVENTS: usize = 1_000;
 /// How long an idle subscription sleeps at most before it looks again.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// First pause after a passing fault; doubled each time …
@@ -205,7 +205,7 @@ impl Subscriptions {
         self.progress(lease, at);
         let feed = self.log.feed();
         loop {
-            let events = match feed.read_after(at, BATCH_EVENTS).await {
+            let events = match feed.read_after(at, worker.batch_events()).await {
                 Ok(events) => events,
                 Err(FeedError::Diverged { .. }) => {
                     return HandleError::Stopped(format!(

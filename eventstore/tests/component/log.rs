@@ -339,6 +339,48 @@ async fn one_poison_unit_among_many_fails_alone() {
     db.drop_database().await;
 }
 
+/// Found when a server that had just started sold more than there was: each of many decisions that found out in the
+/// middle that they need a stream asked for it, and its events were applied once for each.
+#[tokio::test]
+async fn a_stream_that_many_decisions_turn_out_to_need_is_loaded_once() {
+    let db = TestDatabase::create().await;
+    let wanted = new_product();
+    let before = db.open_log().await;
+    before.execute(receive(wanted, 60)).await.unwrap();
+    before.close().await;
+    let cold = db.open_log().await;
+    let undeclared = |order_id| {
+        let quantity = Quantity::parse(1).unwrap();
+        Unit::new(
+            cause(),
+            vec![],
+            move |work: &mut Work<'_, InventoryError>| {
+                let product_id = wanted;
+                let command = InventoryCommand::ReserveStock {
+                    product_id,
+                    order_id,
+                    quantity,
+                };
+                work.execute::<Inventory>(wanted, command)?;
+                Ok(work.state::<Inventory>(wanted)?.available())
+            },
+        )
+    };
+    let answers = join_all((0..50).map(|_| cold.execute(undeclared(new_order())))).await;
+    let mut left: Vec<i64> = answers
+        .into_iter()
+        .map(|answer| answer.unwrap().output)
+        .collect();
+    left.sort_unstable();
+    assert_eq!(left, (10..60).collect::<Vec<_>>());
+    assert_eq!(
+        cold.load::<Inventory>(wanted).await.unwrap().0.available(),
+        10
+    );
+    cold.close().await;
+    db.drop_database().await;
+}
+
 #[tokio::test]
 async fn a_decision_that_panics_fails_alone() {
     let db = TestDatabase::create().await;

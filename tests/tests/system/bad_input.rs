@@ -471,6 +471,9 @@ async fn totals_beyond_64_bits_are_refused() {
     let product = admin.product(100, 10).await;
     let stock = format!("/api/v1/products/{product}/stock");
     for delta in [
+        "1000000001",
+        "-1000000001",
+        "-9223372036854775808",
         "9223372036854775807",
         "9223372036854775808",
         "-9223372036854775809",
