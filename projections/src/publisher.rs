@@ -67,6 +67,8 @@ mod topics;
 /// Name of the publisher's subscription, as operators see it.
 pub const SUBSCRIPTION_NAME: &str = "publisher";
 
+/// Most events in one transaction: its fixed cost is tens of milliseconds, which a backlog shares among many.
+const BATCH_EVENTS: usize = 5_000;
 /// How long giving up waits for the transaction at hand to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the copy of the checkpoint may hold up the next batch.
@@ -168,6 +170,10 @@ fn flatten(
 impl Worker for Publisher {
     fn name(&self) -> &str {
         SUBSCRIPTION_NAME
+    }
+
+    fn batch_events(&self) -> usize {
+        BATCH_EVENTS
     }
 
     async fn start(&mut self, lease: &Lease) -> Result<Head, HandleError> {

@@ -4,6 +4,7 @@
 //! of a transaction whose end is unknown, it is known before the next one begins.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -133,49 +134,57 @@ impl Session {
         Ok(())
     }
 
-    /// Sends the events, and when their offsets are known, the progress.
+    /// Sends the events and the progress after them, all in one go, and waits until they are stored.
     fn send_all(
         &mut self,
         events: &[Arc<RecordedEvent>],
         numbers: &[usize],
         head: Head,
     ) -> Result<(), HandleError> {
+        let mut counts = HashMap::new();
         for (event, number) in events.iter().zip(numbers) {
-            self.send_event(event, *number)?;
+            let partition = self.send_event(event, *number)?;
+            *counts.entry((*number, partition)).or_default() += 1;
         }
+        self.send_progress(head, &counts)?;
         for ((number, partition), range) in self.delivered()?.offsets {
             self.topics.delivered(number, partition, range)?;
         }
+        Ok(())
+    }
+
+    fn send_progress(
+        &self,
+        head: Head,
+        counts: &HashMap<(usize, i32), i64>,
+    ) -> Result<(), HandleError> {
         let progress = Progress {
             position: head.position.0,
             event_id: head.event_id,
-            topics: self.topics.ends(),
+            topics: self.topics.ends_with(counts),
             ..Progress::none(self.settings.generation)
         };
         let value = serde_json::to_string(&progress).map_err(|error| {
             HandleError::Stopped(format!("the progress cannot be written: {error}"))
         })?;
-        let key = progress.key();
         self.send(
             BaseRecord::with_opaque_to(&self.progress_topic, PROGRESS)
                 .partition(0)
-                .key(key.as_str())
+                .key(progress.key().as_str())
                 .payload(value.as_str()),
-        )?;
-        self.delivered().map(|_| ())
+        )
     }
 
-    fn send_event(&self, event: &RecordedEvent, number: usize) -> Result<(), HandleError> {
+    /// Returns the partition.
+    fn send_event(&self, event: &RecordedEvent, number: usize) -> Result<i32, HandleError> {
         let Some(topic) = self.topics.get(number) else {
             return Err(HandleError::Passing(format!(
                 "no topic has the number {number}"
             )));
         };
+        let partition = partition_of(event.aggregate_id.as_bytes(), topic.ends.len());
         let record = BaseRecord::with_opaque_to(&topic.name, number)
-            .partition(partition_of(
-                event.aggregate_id.as_bytes(),
-                topic.ends.len(),
-            ))
+            .partition(partition)
             .key(&*event.aggregate_id)
             .payload(&*event.payload)
             .timestamp(event.recorded_at.timestamp_millis())
@@ -187,7 +196,8 @@ impl Session {
                 event.position
             )),
             other => other,
-        })
+        })?;
+        Ok(partition)
     }
 
     /// Hands a message to librdkafka; waits where its queue is full.

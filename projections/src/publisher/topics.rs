@@ -121,11 +121,29 @@ impl Topics {
         Ok(())
     }
 
-    /// The ends, as the progress holds them.
-    pub(super) fn ends(&self) -> BTreeMap<String, Vec<i64>> {
+    /// The ends that the partitions will have at least, once so many messages more are committed.
+    ///
+    /// What the last transaction left in a partition is followed by its marker, and nobody else writes: so this is what
+    /// the offsets will be, or less where something was aborted in between.
+    pub(super) fn ends_with(
+        &self,
+        counts: &HashMap<(usize, i32), i64>,
+    ) -> BTreeMap<String, Vec<i64>> {
+        let end = |number: usize, partition: usize, end: i64| match counts
+            .get(&(number, partition as i32))
+        {
+            Some(count) => end + i64::from(end > 0) + count,
+            None => end,
+        };
+        let ends = |(number, topic): (usize, &Topic)| {
+            let ends = topic.ends.iter().enumerate();
+            ends.map(|(partition, held)| end(number, partition, *held))
+                .collect()
+        };
         self.all
             .iter()
-            .map(|topic| (topic.name.clone(), topic.ends.clone()))
+            .enumerate()
+            .map(|(number, topic)| (topic.name.clone(), ends((number, topic))))
             .collect()
     }
 
@@ -347,11 +365,21 @@ mod tests {
         // between two transactions there is a marker, or more where some were aborted
         topics.delivered(0, 0, (6, 9)).unwrap();
         topics.delivered(0, 1, (0, 0)).unwrap();
-        assert_eq!(topics.ends()["souk.order"], [10, 1]);
+        assert_eq!(topics.ends_with(&HashMap::new())["souk.order"], [10, 1]);
         assert!(matches!(
             topics.delivered(0, 0, (3, 12)),
             Err(HandleError::Stopped(_))
         ));
-        assert_eq!(topics.ends()["souk.order"], [10, 1]);
+        assert_eq!(topics.ends_with(&HashMap::new())["souk.order"], [10, 1]);
+    }
+
+    #[test]
+    fn the_progress_knows_the_ends_before_the_messages_are_stored() {
+        let settings = Arc::new(PublisherSettings::new("k:9092"));
+        let ends = BTreeMap::from([("souk.order".to_owned(), vec![5, 0, 3])]);
+        let topics = Topics::new(settings, ends);
+        // the marker at 5, messages at 6 and 7; messages at 0 to 2
+        let counts = HashMap::from([((0, 0), 2), ((0, 1), 3)]);
+        assert_eq!(topics.ends_with(&counts)["souk.order"], [8, 3, 3]);
     }
 }

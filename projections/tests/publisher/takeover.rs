@@ -67,11 +67,13 @@ async fn expire_lease(shop: &Shop) {
 async fn publishers_that_are_killed_in_the_middle_lose_and_double_nothing() {
     let shop = Shop::open().await;
     let products = new_products(100);
-    // a backlog of several transactions, and more while they run
+    // a backlog of several transactions, and more as long as they run
+    receive_many(&shop.log, &products, 60).await;
     receive_many(&shop.log, &products, 60).await;
     let log = shop.log.clone();
+    let (done, mut end) = tokio::sync::oneshot::channel::<()>();
     let appending = tokio::spawn(async move {
-        for _ in 0..200 {
+        while end.try_recv().is_err() {
             receive_many(&log, &products[..10], 2).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -88,6 +90,7 @@ async fn publishers_that_are_killed_in_the_middle_lose_and_double_nothing() {
         process.kill();
         expire_lease(&shop).await;
     }
+    done.send(()).unwrap();
     appending.await.unwrap();
     let publishing = shop.publish().await;
     shop.expect_all_published(&publishing).await;
