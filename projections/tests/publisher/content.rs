@@ -43,9 +43,7 @@ async fn the_progress_and_its_copy_for_operators_say_how_far_it_came() {
     shop.expect_all_published(&publishing).await;
     publishing.close().await;
 
-    let progress = shop.topics.read_progress().await.pop().unwrap();
-    let progress: projections::publisher::progress::Progress =
-        serde_json::from_str(&progress.value).unwrap();
+    let progress = shop.progress().await;
     assert_eq!(progress.head(), head);
     assert_eq!(
         progress.topics[&shop.settings.topic("inventory")]

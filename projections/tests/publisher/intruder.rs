@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use projections::publisher::PublisherSettings;
+use eventstore::event::RecordedEvent;
+use projections::publisher::{PublisherSettings, progress::Progress};
 use rdkafka::{
     ClientConfig,
     error::KafkaError,
+    message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
@@ -20,7 +22,8 @@ impl Intruder {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &settings.brokers)
-            .set("transactional.id", settings.transactional_id());
+            .set("transactional.id", settings.transactional_id())
+            .set("partitioner", "murmur2");
         let opened = tokio::task::spawn_blocking(move || {
             let producer: BaseProducer = config.create().unwrap();
             producer.init_transactions(PATIENCE).unwrap();
@@ -39,6 +42,45 @@ impl Intruder {
                 let record = BaseRecord::to(&topic).key(&key).payload("garbage");
                 this.0.send(record).map_err(|(error, _)| error).unwrap();
             }
+            this.0.flush(PATIENCE).unwrap();
+        });
+        written.await.unwrap();
+    }
+
+    /// Writes an event and the progress after it, as a publisher would that has come this far.
+    pub async fn write_event(
+        &self,
+        settings: &PublisherSettings,
+        event: &RecordedEvent,
+        progress: &Progress,
+    ) {
+        let (this, settings, event, mut progress) = (
+            self.clone(),
+            settings.clone(),
+            event.clone(),
+            progress.clone(),
+        );
+        progress.position = event.position.0;
+        progress.event_id = event.event_id;
+        let written = tokio::task::spawn_blocking(move || {
+            let position = event.position.to_string();
+            let header = Header {
+                key: "ce_position",
+                value: Some(&position),
+            };
+            let topic = settings.topic(&event.aggregate_type);
+            let record = BaseRecord::to(&topic)
+                .key(&*event.aggregate_id)
+                .payload(&*event.payload)
+                .headers(OwnedHeaders::new().insert(header));
+            this.0.send(record).map_err(|(error, _)| error).unwrap();
+            let (topic, key) = (settings.progress_topic(), progress.key());
+            let value = serde_json::to_string(&progress).unwrap();
+            let record = BaseRecord::to(&topic)
+                .partition(0)
+                .key(&key)
+                .payload(&value);
+            this.0.send(record).map_err(|(error, _)| error).unwrap();
             this.0.flush(PATIENCE).unwrap();
         });
         written.await.unwrap();

@@ -16,7 +16,7 @@ use eventstore::{
     testing::{TestDatabase, eventually},
     unit::Unit,
 };
-use projections::publisher::{Publisher, PublisherSettings, SUBSCRIPTION_NAME};
+use projections::publisher::{Publisher, PublisherSettings, SUBSCRIPTION_NAME, progress::Progress};
 use uuid::Uuid;
 
 use crate::topics::{Record, Topics};
@@ -74,6 +74,12 @@ impl Shop {
             panic!("{error}: {:?}", by.statuses());
         }
         self.expect_topics_equal_log().await;
+    }
+
+    /// How far it came, as Kafka has it.
+    pub async fn progress(&self) -> Progress {
+        let record = self.topics.read_progress().await.pop().unwrap();
+        serde_json::from_str(&record.value).unwrap()
     }
 
     pub async fn expect_topics_equal_log(&self) {

@@ -147,3 +147,46 @@ async fn a_fenced_publisher_gives_way_and_what_the_other_never_committed_is_neve
     publishing.close().await;
     shop.close().await;
 }
+
+/// A predecessor that is paused before its commit, and goes on while its successor starts: at whichever moment, either
+/// its commit counts and the successor goes on after it, or it fails and the successor publishes the event.
+#[tokio::test]
+async fn a_predecessor_that_commits_while_its_successor_starts_doubles_nothing() {
+    let shop = Shop::open().await;
+    let products = new_products(1);
+    let publishing = shop.publish().await;
+    receive_many(&shop.log, &products, 1).await;
+    shop.expect_all_published(&publishing).await;
+    publishing.close().await;
+    let (mut won, mut lost) = (0, 0);
+    for round in 0..20 {
+        let progress = shop.progress().await;
+        let head = receive_many(&shop.log, &products, 1).await;
+        let event = shop.log.event_at(head.position).await.unwrap().unwrap();
+        let predecessor = Intruder::open(&shop.settings).await;
+        predecessor
+            .write_event(&shop.settings, &event, &progress)
+            .await;
+
+        let successor = shop.publish().await;
+        tokio::time::sleep(Duration::from_millis(15 * round)).await;
+        match predecessor.commit().await {
+            Ok(()) => won += 1,
+            Err(_) => lost += 1,
+        }
+        successor
+            .wait_for(SUBSCRIPTION_NAME, head.position, PATIENCE)
+            .await
+            .unwrap();
+        successor.close().await;
+    }
+    println!("it committed {won} times and was fenced {lost} times");
+    let records = shop.topics.read().await;
+    let published: Vec<_> = records
+        .iter()
+        .map(|record| record.headers["ce_position"].clone())
+        .collect();
+    let expected: Vec<_> = (1..=21).map(|position: i64| position.to_string()).collect();
+    assert_eq!(published, expected);
+    shop.close().await;
+}
