@@ -55,8 +55,9 @@ create table idempotency_keys (
     position    bigint not null,
     recorded_at timestamptz not null
 );
--- Expired keys are removed by age; rows arrive in that order, so a block range index serves.
-create index idempotency_keys_recorded_at on idempotency_keys using brin (recorded_at);
+-- Expired keys are removed by age, the oldest first. Not a block range index: once the space of removed rows is used
+-- again, blocks hold rows of every age. New entries all go to the right-most page, which is cheap.
+create index idempotency_keys_recorded_at on idempotency_keys (recorded_at);
 
 -- Uniqueness across streams (a sku in its region, the default region of a currency): also written by the append itself.
 create table claims (

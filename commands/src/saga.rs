@@ -26,6 +26,7 @@ pub use self::{
     react::{Fact, Reaction, TimerId, react},
     runner::{RunningTimers, TimerRunner},
     subscriber::PaymentSaga,
+    timers::CLAIM_DUE,
 };
 use crate::{gateway::PaymentGateway, request::Commands};
 

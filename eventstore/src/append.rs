@@ -13,13 +13,24 @@ use crate::{
 };
 
 /// Longest that a writer waits for the lock of the log.
-pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest that one statement of a writer may run.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Longest that a transaction of a writer may sit idle: a paused process must not stop the shop.
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest that we wait for an answer before the connection counts as lost.
-const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest that we wait for an answer before the connection counts as lost. Above the server's own timeouts, which say
+/// more than silence does.
+const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Bounds a conversation with the database: a connection whose other end is gone without a word must not stop anybody
+/// for good.
+pub(crate) async fn bounded<T>(
+    talk: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(ROUND_TRIP_TIMEOUT, talk)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
+}
 
 /// The columns of a batch.
 #[derive(Default)]
@@ -198,17 +209,9 @@ impl Batch {
         .bind(&self.claim_owners)
         .bind(&self.release_scopes)
         .bind(&self.release_values);
-        let row = match tokio::time::timeout(ROUND_TRIP_TIMEOUT, query.fetch_one(&mut *connection))
+        let row = bounded(query.fetch_one(&mut *connection))
             .await
-        {
-            Ok(Ok(row)) => row,
-            Ok(Err(error)) => return Err(AppendError::of(error)),
-            Err(_) => {
-                return Err(AppendError::OutcomeUnknown(
-                    "no answer from the database".into(),
-                ));
-            }
-        };
+            .map_err(AppendError::of)?;
         Appended::from_row(&row).map_err(AppendError::of)
     }
 
@@ -222,13 +225,10 @@ impl Batch {
         if !self.is_empty() {
             return self.append(expected, connection).await;
         }
-        match tokio::time::timeout(ROUND_TRIP_TIMEOUT, read_head(connection)).await {
-            Ok(Ok(head)) if head == expected => Ok(Appended::Written { recorded_at: None }),
-            Ok(Ok(_)) => Ok(Appended::Moved),
-            Ok(Err(error)) => Err(AppendError::Unavailable(error.to_string())),
-            Err(_) => Err(AppendError::Unavailable(
-                "no answer from the database".into(),
-            )),
+        match bounded(read_head(connection)).await {
+            Ok(head) if head == expected => Ok(Appended::Written { recorded_at: None }),
+            Ok(_) => Ok(Appended::Moved),
+            Err(error) => Err(AppendError::Unavailable(error.to_string())),
         }
     }
 

@@ -120,6 +120,12 @@ impl Feed {
         self.observe(last);
     }
 
+    /// Whether another event stands in memory where `head` stands.
+    pub(crate) fn contradicts(&self, head: Head) -> bool {
+        let known = self.recent().id_at(head.position);
+        known.is_some_and(|event_id| event_id != head.event_id)
+    }
+
     /// Takes note that the log reaches this far.
     pub(crate) fn observe(&self, position: Position) {
         self.known.send_if_modified(|known| {
@@ -167,6 +173,12 @@ impl Recent {
                 .cloned()
                 .collect(),
         )
+    }
+
+    fn id_at(&self, position: Position) -> Option<uuid::Uuid> {
+        let first = self.events.front()?.position;
+        let index = usize::try_from(position.0 - first.0).ok()?;
+        self.events.get(index).map(|event| event.event_id)
     }
 
     fn push(&mut self, events: impl IntoIterator<Item = Arc<RecordedEvent>>) {

@@ -32,6 +32,11 @@ const QUEUE_LENGTH: usize = 8_192;
 /// Most connections for read models and other work whose loss in a crash costs nothing.
 const BACKGROUND_POOL_SIZE: u32 = 12;
 
+/// How long closing waits for the database; every conversation with it is bounded well below that.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+/// Expired keys are removed so many at a time, so that no removal is a long transaction.
+const KEYS_PER_REMOVAL: i64 = 10_000;
+
 /// How the log is opened.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
@@ -215,13 +220,22 @@ impl EventLog {
 
     /// Removes idempotency keys older than `age`. Returns how many.
     pub async fn expire_keys(&self, age: Duration) -> Result<u64, sqlx::Error> {
-        let result = sqlx::query(
-            "delete from idempotency_keys where recorded_at < now() - make_interval(secs => $1)",
-        )
-        .bind(age.as_secs_f64())
-        .execute(&self.shared.pool)
-        .await?;
-        Ok(result.rows_affected())
+        let mut removed = 0;
+        loop {
+            let result = sqlx::query(
+                "delete from idempotency_keys where id in ( \
+                    select id from idempotency_keys \
+                    where recorded_at < now() - make_interval(secs => $1) order by recorded_at limit $2)",
+            )
+            .bind(age.as_secs_f64())
+            .bind(KEYS_PER_REMOVAL)
+            .execute(&self.shared.background)
+            .await?;
+            removed += result.rows_affected();
+            if result.rows_affected() < KEYS_PER_REMOVAL as u64 {
+                return Ok(removed);
+            }
+        }
     }
 
     /// Which stream owns a unique value, if any.
@@ -331,7 +345,11 @@ impl EventLog {
                 .take(),
         );
         let mut tasks = self.shared.tasks.lock().await;
-        while tasks.draining.join_next().await.is_some() {}
+        let drained = async { while tasks.draining.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_PATIENCE, drained).await.is_err() {
+            tracing::error!("the database does not answer; closing without it");
+            tasks.draining.shutdown().await;
+        }
         tasks.watching.shutdown().await;
     }
 }

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 use self::rules::WithinBatch;
 use crate::{
-    append::{AppendError, Batch, Writer},
+    append::{AppendError, Batch, Writer, bounded},
     cache::{CachedStream, StreamCache},
     feed::Feed,
     load::load,
@@ -235,7 +235,7 @@ impl Sequencer {
             .extend(wanted.iter().cloned().map(|id| (id, false)));
         let (pool, done) = (self.pool.clone(), self.loads.0.clone());
         tokio::spawn(async move {
-            let result = load(&pool, &streams).await;
+            let result = bounded(load(&pool, &streams)).await;
             // the receiver lives as long as the sequencer; at its end nobody waits for the load
             let _ = done.send(Loaded { wanted, result });
         });

@@ -8,7 +8,11 @@ use std::{sync::Arc, time::Duration};
 use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::watch;
 
-use crate::{append::read_head, feed::Feed, position::Position};
+use crate::{
+    append::{bounded, read_head},
+    feed::Feed,
+    position::Position,
+};
 
 /// Channel of the notifications; the payload is a position.
 const CHANNEL: &str = "souk_log";
@@ -62,8 +66,15 @@ async fn listen_on(pool: &PgPool, feed: &Feed) -> Result<(), sqlx::Error> {
 }
 
 async fn poll(pool: &PgPool, feed: &Feed) {
+    // taken before the read: what is known by now must be there
+    let known = feed.known();
     let head = async { read_head(&mut *pool.acquire().await?).await };
-    match head.await {
+    match bounded(head).await {
+        Ok(head) if head.position < known || feed.contradicts(head) => {
+            tracing::warn!(position = %head.position, %known, "the log is another one: restored, or a standby took over");
+            feed.reset();
+            feed.observe(head.position);
+        }
         Ok(head) => feed.observe(head.position),
         Err(error) => tracing::debug!(%error, "head not read"),
     }

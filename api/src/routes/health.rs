@@ -1,7 +1,7 @@
 //! Whether the process lives, and whether it is fit to serve. For orchestrators and operators; served by every
 //! process, whatever parts it runs, without a token.
 //!
-//! Red (503): the database does not answer, or a subscription of this process has stopped and needs an operator. One
+//! Red (503): the database does not answer, commands can no longer be decided here, or a subscription of this process has stopped and needs an operator. One
 //! that tries again, follows another process or has handed over is reported and not red, since orders can be placed.
 
 use std::time::Duration;
@@ -103,7 +103,7 @@ async fn ready(
     let stopped = statuses
         .iter()
         .any(|(_, status)| matches!(status.state, Running::Stopped(_)));
-    let fit = head.is_some() && !stopped;
+    let fit = head.is_some() && app.log.accepts_commands() && !stopped;
     let readiness = Readiness {
         status: if fit { "ready" } else { "not_ready" },
         database,

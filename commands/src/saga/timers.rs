@@ -11,6 +11,18 @@ use uuid::Uuid;
 
 use super::{NAME, react::TimerId};
 
+/// Claims due timers; public so that its plan can be shown. The time is asked for once, in a subquery: compared with a
+/// volatile function directly, every armed timer would be read.
+pub const CLAIM_DUE: &str = "with due as materialized ( \
+        select saga, key, kind from timers \
+        where saga = $1 and due_at <= (select clock_timestamp()) \
+            and (claimed_until is null or claimed_until <= clock_timestamp()) \
+        order by due_at limit $2 for update skip locked) \
+     update timers t set claimed_until = clock_timestamp() + make_interval(secs => $3) from due \
+     where t.saga = due.saga and t.key = due.key and t.kind = due.kind \
+     returning t.key, t.kind, t.attempts, t.cause, t.correlation, \
+        extract(epoch from clock_timestamp() - t.unanswered_since)::float8 as unanswered";
+
 /// A timer to be armed.
 pub(super) struct ArmedTimer {
     pub(super) timer: TimerId,
@@ -112,22 +124,12 @@ impl Timers {
         limit: usize,
         claim: Duration,
     ) -> Result<Vec<ClaimedTimer>, sqlx::Error> {
-        let rows = sqlx::query(
-            "with due as materialized ( \
-                select saga, key, kind from timers \
-                where saga = $1 and due_at <= clock_timestamp() \
-                    and (claimed_until is null or claimed_until <= clock_timestamp()) \
-                order by due_at limit $2 for update skip locked) \
-             update timers t set claimed_until = clock_timestamp() + make_interval(secs => $3) from due \
-             where t.saga = due.saga and t.key = due.key and t.kind = due.kind \
-             returning t.key, t.kind, t.attempts, t.cause, t.correlation, \
-                extract(epoch from clock_timestamp() - t.unanswered_since)::float8 as unanswered",
-        )
-        .bind(NAME)
-        .bind(limit as i64)
-        .bind(claim.as_secs_f64())
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = sqlx::query(CLAIM_DUE)
+            .bind(NAME)
+            .bind(limit as i64)
+            .bind(claim.as_secs_f64())
+            .fetch_all(&self.pool)
+            .await?;
         let mut claimed = Vec::with_capacity(rows.len());
         for row in rows {
             let (kind, key): (&str, &str) = (row.try_get("kind")?, row.try_get("key")?);

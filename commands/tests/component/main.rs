@@ -7,4 +7,5 @@ mod interrupted;
 mod paying;
 mod placing;
 mod shop;
+mod timers;
 mod unanswered;

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::{Member, Plan, Sequencer, Unit};
 use crate::{
-    append::{AppendError, Appended, Batch, Writer, read_head},
+    append::{AppendError, Appended, Batch, Writer, bounded, read_head},
     feed::{FeedError, read_committed},
     load::load,
     snapshots::{Snapshot, snapshot_due},
@@ -147,7 +147,10 @@ impl Sequencer {
                 if is_stale_stream(error) && unit.reload() {
                     self.ready.push_front(unit);
                 } else {
-                    unit.settle(Settlement::Failed(Failure::Unacceptable(error.to_string())));
+                    // what the database says of its tables is for the log, not for the caller
+                    tracing::warn!(%error, "the database does not accept a command");
+                    let reason = "the database does not accept the content".into();
+                    unit.settle(Settlement::Failed(Failure::Unacceptable(reason)));
                 }
             }
             return;
@@ -170,7 +173,7 @@ impl Sequencer {
                     .cloned(),
             );
         }
-        match load(&self.pool, &absent).await {
+        match bounded(load(&self.pool, &absent)).await {
             Ok(streams) => {
                 for (id, stream) in streams {
                     self.cache.insert(id, stream);
@@ -191,7 +194,7 @@ impl Sequencer {
     async fn resolve(&mut self, plan: Plan, backend: i32) {
         let give_up = Instant::now() + RESOLVE_FOR;
         loop {
-            match self.look_for(&plan.batch, backend).await {
+            match bounded(self.look_for(&plan.batch, backend)).await {
                 Ok(Some(recorded_at)) => return self.committed(plan, Some(recorded_at)),
                 Ok(None) => {
                     self.decide_again(plan);
@@ -236,10 +239,8 @@ impl Sequencer {
     async fn catch_up_or_fail(&mut self) {
         let caught_up = match self.take_writer().await {
             Ok(mut writer) => {
-                let result = self
-                    .catch_up(&mut writer.connection)
-                    .await
-                    .map_err(|error| error.to_string());
+                let caught_up = bounded(self.catch_up(&mut writer.connection)).await;
+                let result = caught_up.map_err(|error| error.to_string());
                 if result.is_ok() {
                     self.writer = Some(writer);
                 }
@@ -297,15 +298,14 @@ impl Sequencer {
             Err(reason) => return fail_units(units, &Failure::Unavailable(reason)),
         };
         let backend = writer.backend;
-        let mut tx = match self.lock_and_catch_up(&mut writer.connection).await {
+        let mut tx = match bounded(self.lock_and_catch_up(&mut writer.connection)).await {
             Ok(tx) => tx,
             Err(error) => return fail_units(units, &Failure::Unavailable(error.to_string())),
         };
         let units = self.load_now(units).await;
         let plan = self.decide(units);
         let appended = match plan.batch.append_or_verify(self.head, &mut tx).await {
-            Ok(appended) => tx
-                .commit()
+            Ok(appended) => bounded(tx.commit())
                 .await
                 .map(|()| appended)
                 .map_err(AppendError::of),

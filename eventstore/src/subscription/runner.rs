@@ -22,6 +22,8 @@ use crate::{
 
 /// Most events in one batch, unless the worker wants another number.
 pub(super) const BATCH_EVENTS: usize = 1_000;
+/// Longest that a batch may take. Beyond it the connection counts as gone, and the batch begins anew on another one.
+const BATCH_PATIENCE: Duration = Duration::from_mins(1);
 /// How long an idle subscription sleeps at most before it looks again.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// First pause after a passing fault; doubled each time …
@@ -205,7 +207,8 @@ impl Subscriptions {
         self.progress(lease, at);
         let feed = self.log.feed();
         loop {
-            let events = match feed.read_after(at, worker.batch_events()).await {
+            let read = feed.read_after(at, worker.batch_events());
+            let events = match in_time(read).await {
                 Ok(events) => events,
                 Err(FeedError::Diverged { .. }) => {
                     return HandleError::Stopped(format!(
@@ -219,7 +222,7 @@ impl Subscriptions {
                 feed.wait_beyond(at.position, IDLE_WAIT).await;
                 continue;
             };
-            if let Err(error) = worker.process(lease, at, &events).await {
+            if let Err(error) = in_time(worker.process(lease, at, &events)).await {
                 return error;
             }
             at = last;
@@ -239,4 +242,14 @@ impl Subscriptions {
             () = tokio::time::sleep(duration) => {}
         }
     }
+}
+
+/// Bounds what a subscription waits for: a connection whose other end is gone without a word would otherwise keep it,
+/// and its lease, for good.
+async fn in_time<T, E: From<sqlx::Error>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    tokio::time::timeout(BATCH_PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()))
 }

@@ -28,6 +28,9 @@ struct State {
     /// Connections made before the last cut are gone.
     generation: watch::Sender<u64>,
     swallowed_bytes: AtomicU64,
+    /// How many connections were made, and how many of the first of them say nothing any more.
+    made: AtomicU64,
+    silent: AtomicU64,
 }
 
 impl Proxy {
@@ -42,6 +45,8 @@ impl Proxy {
             refuse: AtomicBool::new(false),
             generation: watch::Sender::new(0),
             swallowed_bytes: AtomicU64::new(0),
+            made: AtomicU64::new(0),
+            silent: AtomicU64::new(0),
         });
         let accepting = tokio::spawn({
             let state = state.clone();
@@ -70,6 +75,14 @@ impl Proxy {
         self.state.swallow_answers.store(swallow, Ordering::SeqCst);
     }
 
+    /// The connections that there are stay open and say nothing any more, as when the other end lost its power. New
+    /// ones work.
+    pub fn silence(&self) {
+        self.state
+            .silent
+            .store(self.state.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// How many bytes of answers were swallowed so far.
     pub fn swallowed_bytes(&self) -> u64 {
         self.state.swallowed_bytes.load(Ordering::SeqCst)
@@ -96,6 +109,7 @@ impl Drop for Proxy {
 }
 
 async fn forward(client: TcpStream, state: Arc<State>) {
+    let number = state.made.fetch_add(1, Ordering::SeqCst);
     let mut cut = state.generation.subscribe();
     let Ok(server) = TcpStream::connect(state.target).await else {
         return;
@@ -114,7 +128,8 @@ async fn forward(client: TcpStream, state: Arc<State>) {
             if count == 0 {
                 return Ok::<(), std::io::Error>(());
             }
-            if state.swallow_answers.load(Ordering::SeqCst) {
+            let silent = number < state.silent.load(Ordering::SeqCst);
+            if silent || state.swallow_answers.load(Ordering::SeqCst) {
                 state
                     .swallowed_bytes
                     .fetch_add(count as u64, Ordering::SeqCst);

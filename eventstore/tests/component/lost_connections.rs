@@ -174,3 +174,41 @@ async fn a_lock_that_is_not_given_up_ends_in_an_honest_refusal() {
     log.close().await;
     db.drop_database().await;
 }
+
+/// Connections that stay open and say nothing: whoever waits is answered within bounds, and the log recovers by itself.
+#[tokio::test]
+async fn connections_that_fall_silent_stop_nobody_for_good() {
+    let db = TestDatabase::create().await;
+    let (proxy, through_proxy) = db.behind_proxy().await;
+    let (warm, cold) = (new_product(), new_product());
+    let elsewhere = db.open_log().await;
+    elsewhere.execute(receive(cold, 1)).await.unwrap();
+    let log = EventLog::open(LogSettings::new(through_proxy))
+        .await
+        .unwrap();
+    log.execute(receive(warm, 1)).await.unwrap();
+    // with the writer and all pooled connections silent: an append, a catch-up and a cold load are all in the way
+    elsewhere.execute(receive(cold, 1)).await.unwrap();
+    proxy.silence();
+    for product in [warm, cold] {
+        eventually("it recovers", Duration::from_secs(60), || async {
+            let answer =
+                tokio::time::timeout(Duration::from_secs(30), log.execute(receive(product, 1)));
+            answer.await.expect("an answer within bounds").ok()
+        })
+        .await;
+    }
+    // one more round, in which nothing is silent any more
+    log.execute(receive(warm, 1)).await.unwrap();
+    proxy.silence();
+    let closed = tokio::time::timeout(Duration::from_secs(45), log.close());
+    closed.await.expect("closing does not wait for good");
+    let counted: i64 = count_events(&db).await;
+    let (warm, cold) = (
+        elsewhere.load::<Inventory>(warm).await.unwrap().1,
+        elsewhere.load::<Inventory>(cold).await.unwrap().1,
+    );
+    assert_eq!(warm + cold, counted);
+    elsewhere.close().await;
+    db.drop_database().await;
+}
