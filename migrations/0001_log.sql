@@ -67,11 +67,13 @@ create table claims (
     primary key (scope, value)
 );
 
--- Snapshots of aggregate states; written after the commit, from committed state; one of another state version is ignored.
+-- Snapshots of aggregate states; written after the commit, from committed state; one of another state version is ignored,
+-- and so is one of an event that the log does not hold (any more: a server may write it after a failover that lost it).
 create table aggregate_snapshots (
     aggregate_type text not null,
     aggregate_id   text not null,
     sequence       bigint not null,
+    event_id       uuid not null,
     state_version  integer not null,
     state          json not null,
     primary key (aggregate_type, aggregate_id)

@@ -58,7 +58,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Adds an event; its position will be the head's plus its place here.
-    pub(crate) fn push_event(&mut self, event: DraftEvent, metadata: &str) {
+    pub(crate) fn push_event(&mut self, event_id: Uuid, event: DraftEvent, metadata: &str) {
         self.bytes += event.stored.payload.len() + metadata.len();
         self.aggregate_types
             .push(event.stream.aggregate_type.to_string());
@@ -70,7 +70,7 @@ impl Batch {
         self.payloads.push(event.stored.payload);
         self.metadatas
             .push(event.stored.metadata.unwrap_or_else(|| metadata.to_owned()));
-        self.event_ids.push(Uuid::now_v7());
+        self.event_ids.push(event_id);
     }
 
     /// Adds the key of a unit whose last event is the last one pushed.

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use uuid::Uuid;
 
 use crate::{
     event::{RecordedEvent, Unreadable},
@@ -12,6 +13,8 @@ use crate::{
 /// The state of a stream after `sequence` events.
 pub(crate) struct CachedStream {
     pub(crate) sequence: i64,
+    /// Id of the event at that sequence; nil before the first.
+    pub(crate) event_id: Uuid,
     pub(crate) state: Box<dyn StreamState>,
     /// Set when an event could not be read: commands on the stream are answered with it.
     pub(crate) unreadable: Option<Unreadable>,
@@ -21,10 +24,21 @@ pub(crate) struct CachedStream {
 }
 
 impl CachedStream {
-    pub(crate) fn new(sequence: i64, state: Box<dyn StreamState>, snapshot_at: i64) -> Self {
+    /// A stream without events.
+    pub(crate) fn empty(state: Box<dyn StreamState>) -> Self {
+        Self::new(0, Uuid::nil(), state, 0)
+    }
+
+    pub(crate) fn new(
+        sequence: i64,
+        event_id: Uuid,
+        state: Box<dyn StreamState>,
+        snapshot_at: i64,
+    ) -> Self {
         let weight = state.weight();
         Self {
             sequence,
+            event_id,
             state,
             unreadable: None,
             snapshot_at,
@@ -122,6 +136,7 @@ impl StreamCache {
             return;
         }
         entry.sequence = event.sequence;
+        entry.event_id = event.event_id;
         if let Err(error) =
             entry
                 .state
@@ -154,7 +169,7 @@ mod tests {
     fn the_least_recently_used_streams_go_first() {
         let mut cache = StreamCache::new(ENTRY_OVERHEAD_BYTES * 2);
         for n in 0..3 {
-            cache.insert(id(n), CachedStream::new(1, Box::new(SequenceOnly), 0));
+            cache.insert(id(n), CachedStream::empty(Box::new(SequenceOnly)));
         }
         assert!(cache.touch(&id(0)));
         cache.shrink();

@@ -34,7 +34,7 @@ async fn load_chunk(
 ) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
     let mut states: HashMap<StreamId, CachedStream> = streams
         .iter()
-        .map(|s| (s.id.clone(), CachedStream::new(0, (s.kind.empty)(), 0)))
+        .map(|s| (s.id.clone(), CachedStream::empty((s.kind.empty)())))
         .collect();
     restore_snapshots(pool, streams, &mut states).await?;
 
@@ -54,13 +54,13 @@ async fn load_chunk(
         })
         .collect();
     let rows = sqlx::query(
-        "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_type, e.event_version, e.payload \
+        "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_id, e.event_type, e.event_version, e.payload \
          from unnest($1::text[], $2::text[], $3::bigint[]) as s (aggregate_type, aggregate_id, after) \
          cross join lateral ( \
-             select sequence, event_type, event_version, payload::text as payload from events \
+             select sequence, event_id, event_type, event_version, payload::text as payload from events \
              where aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id and sequence > s.after \
              union all \
-             (select sequence, event_type, event_version, '' from events \
+             (select sequence, event_id, event_type, event_version, '' from events \
               where s.after = 9223372036854775807 \
                 and aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id \
               order by sequence desc limit 1)) e \
@@ -84,6 +84,7 @@ async fn load_chunk(
             continue;
         }
         entry.sequence = sequence;
+        entry.event_id = row.try_get("event_id")?;
         let applied = entry.state.apply_stored(
             row.try_get("event_type")?,
             row.try_get("event_version")?,
@@ -97,7 +98,12 @@ async fn load_chunk(
     Ok(states
         .into_iter()
         .map(|(id, entry)| {
-            let mut fresh = CachedStream::new(entry.sequence, entry.state, entry.snapshot_at);
+            let mut fresh = CachedStream::new(
+                entry.sequence,
+                entry.event_id,
+                entry.state,
+                entry.snapshot_at,
+            );
             fresh.unreadable = entry.unreadable;
             (id, fresh)
         })
@@ -123,9 +129,12 @@ async fn restore_snapshots(
     let types: Vec<&str> = kept.iter().map(|s| &*s.id.aggregate_type).collect();
     let ids: Vec<&str> = kept.iter().map(|s| &*s.id.aggregate_id).collect();
     let rows = sqlx::query(
-        "select s.aggregate_type, s.aggregate_id, p.sequence, p.state_version, p.state::text as state \
+        // of an event that the log holds: after a failover a server may still have written one of an event that is lost
+        "select s.aggregate_type, s.aggregate_id, p.sequence, p.event_id, p.state_version, p.state::text as state \
          from unnest($1::text[], $2::text[]) as s (aggregate_type, aggregate_id) \
-         join aggregate_snapshots p on p.aggregate_type = s.aggregate_type and p.aggregate_id = s.aggregate_id",
+         join aggregate_snapshots p on p.aggregate_type = s.aggregate_type and p.aggregate_id = s.aggregate_id \
+         join events e on e.aggregate_type = p.aggregate_type and e.aggregate_id = p.aggregate_id \
+            and e.sequence = p.sequence and e.event_id = p.event_id",
     )
     .bind(types)
     .bind(ids)
@@ -149,7 +158,7 @@ async fn restore_snapshots(
             let sequence = row.try_get("sequence")?;
             states.insert(
                 stream.id.clone(),
-                CachedStream::new(sequence, state, sequence),
+                CachedStream::new(sequence, row.try_get("event_id")?, state, sequence),
             );
         }
     }

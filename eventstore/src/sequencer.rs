@@ -20,6 +20,7 @@ use std::{
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use self::rules::WithinBatch;
 use crate::{
@@ -219,7 +220,7 @@ impl Sequencer {
         if stream.fresh {
             self.cache.insert(
                 stream.id.clone(),
-                CachedStream::new(0, (stream.kind.empty)(), 0),
+                CachedStream::empty((stream.kind.empty)()),
             );
         }
         stream.fresh
@@ -351,8 +352,10 @@ impl Sequencer {
             unit.cause().to_json()
         };
         for event in drafted.events {
+            let event_id = Uuid::now_v7();
             if let Some(cached) = self.cache.peek_mut(&event.stream) {
                 cached.sequence = event.sequence;
+                cached.event_id = event_id;
                 if let Err(error) = event.apply(cached.state.as_mut()) {
                     cached.unreadable.get_or_insert(error);
                 }
@@ -360,7 +363,7 @@ impl Sequencer {
             if !plan.touched.contains(&event.stream) {
                 plan.touched.insert(event.stream.clone());
             }
-            plan.batch.push_event(event, &metadata);
+            plan.batch.push_event(event_id, event, &metadata);
         }
         let claims = drafted
             .claims

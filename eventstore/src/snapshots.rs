@@ -2,6 +2,7 @@
 
 use sqlx::PgPool;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use crate::{cache::CachedStream, stream::StreamId};
 
@@ -16,6 +17,7 @@ pub(crate) const QUEUE_LENGTH: usize = 64;
 pub(crate) struct Snapshot {
     stream: StreamId,
     sequence: i64,
+    event_id: Uuid,
     state_version: i32,
     state: String,
 }
@@ -37,6 +39,7 @@ impl Snapshot {
         Some(Self {
             stream: stream.clone(),
             sequence: cached.sequence,
+            event_id: cached.event_id,
             state_version: cached.state.state_version(),
             state: cached.state.snapshot()?,
         })
@@ -44,15 +47,19 @@ impl Snapshot {
 
     async fn write(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "insert into aggregate_snapshots as s (aggregate_type, aggregate_id, sequence, state_version, state) \
-             values ($1, $2, $3, $4, $5::json) \
+            "insert into aggregate_snapshots as s \
+                (aggregate_type, aggregate_id, sequence, event_id, state_version, state) \
+             select aggregate_type, aggregate_id, sequence, event_id, $5, $6::json from events \
+             where aggregate_type = $1 and aggregate_id = $2 and sequence = $3 and event_id = $4 \
              on conflict (aggregate_type, aggregate_id) do update \
-             set sequence = excluded.sequence, state_version = excluded.state_version, state = excluded.state \
+             set sequence = excluded.sequence, event_id = excluded.event_id, \
+                 state_version = excluded.state_version, state = excluded.state \
              where excluded.sequence > s.sequence or excluded.state_version <> s.state_version",
         )
         .bind(&*self.stream.aggregate_type)
         .bind(&*self.stream.aggregate_id)
         .bind(self.sequence)
+        .bind(self.event_id)
         .bind(self.state_version)
         .bind(&self.state)
         .execute(pool)
