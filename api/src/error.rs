@@ -150,6 +150,10 @@ fn of_command(failure: Failure) -> Problem {
         Failure::ClaimTaken { scope, value } => of_claim(&scope, &value),
         Failure::Erased => erased(),
         Failure::Unacceptable(reason) => Problem::new(Kind::Validation).detail(reason),
+        Failure::Defect(what) => {
+            tracing::error!(what, "a command met a defect");
+            Problem::new(Kind::Internal)
+        }
         // what the payment refuses is the saga's business, not a client's
         Failure::Payment(_) => Problem::new(Kind::Conflict).detail(failure.to_string()),
         // whoever sends a key answers with what it led to; see `idempotency`

@@ -111,6 +111,9 @@ pub enum Failure {
     /// The log does not accept the content.
     #[error("not acceptable: {0}")]
     Unacceptable(String),
+    /// A defect of ours.
+    #[error("a defect: {0}")]
+    Defect(&'static str),
     /// Some stream holds events of a newer version of Souk.
     #[error(transparent)]
     Unreadable(Unreadable),
@@ -203,6 +206,7 @@ impl From<ExecuteError<Failure>> for Failure {
             ExecuteError::KeyTaken => Self::KeyTaken,
             ExecuteError::ClaimTaken { scope, value } => Self::ClaimTaken { scope, value },
             ExecuteError::Unacceptable(reason) => Self::Unacceptable(reason),
+            ExecuteError::Defect(what) => Self::Defect(what),
             ExecuteError::Unreadable(unreadable) => Self::Unreadable(unreadable),
             ExecuteError::DeadlinePassed => Self::DeadlinePassed,
             ExecuteError::Overloaded => Self::Overloaded,

@@ -327,9 +327,7 @@ impl Sequencer {
                     missing.extend(streams);
                     self.waiting.push(unit);
                 }
-                Decision::Unacceptable(reason) => {
-                    unit.settle(Settlement::Failed(Failure::Unacceptable(reason)));
-                }
+                Decision::Failed(failure) => unit.settle(Settlement::Failed(failure)),
             }
         }
         self.start_load(missing);

@@ -63,6 +63,9 @@ pub enum ExecuteError<E> {
     /// The database (or a named limit) does not accept the content.
     #[error("not acceptable: {0}")]
     Unacceptable(String),
+    /// A defect of ours: the decision panicked, or asks for what cannot be.
+    #[error("a defect: {0}")]
+    Defect(&'static str),
     /// A stream holds events that this binary cannot read.
     #[error(transparent)]
     Unreadable(Unreadable),

@@ -123,6 +123,7 @@ fn what_passes_is_503_and_nothing_else_is() {
         );
         assert!(passing || status.is_client_error(), "{shown}");
     }
+    assert_eq!(kind(Failure::Defect("a bug")), Kind::Internal);
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ pub(crate) enum Decision {
     Refused,
     /// These streams are needed.
     Missing(Vec<StreamRef>),
-    /// A limit of the log is exceeded; answered alone.
-    Unacceptable(String),
+    /// It cannot be accepted as it is; answered alone.
+    Failed(Failure),
 }
 
 /// The fate of a unit, as the sequencer tells it.
@@ -46,6 +46,7 @@ pub(crate) enum Failure {
     KeyTaken,
     ClaimTaken { scope: String, value: String },
     Unacceptable(String),
+    Defect(&'static str),
     Unreadable(Unreadable),
     DeadlinePassed,
     Unavailable(String),
@@ -58,6 +59,7 @@ impl<E> From<Failure> for ExecuteError<E> {
             Failure::KeyTaken => Self::KeyTaken,
             Failure::ClaimTaken { scope, value } => Self::ClaimTaken { scope, value },
             Failure::Unacceptable(reason) => Self::Unacceptable(reason),
+            Failure::Defect(what) => Self::Defect(what),
             Failure::Unreadable(unreadable) => Self::Unreadable(unreadable),
             Failure::DeadlinePassed => Self::DeadlinePassed,
             Failure::Unavailable(reason) => Self::Unavailable(reason),
@@ -142,8 +144,9 @@ impl<T: Send, E: Send> AnyUnit for Pending<T, E> {
         // a decision that panics must not take the sequencer, and with it the shop, along; it has changed nothing but
         // its own draft
         let decided = std::panic::catch_unwind(AssertUnwindSafe(|| (self.unit.decide)(&mut work)));
-        let result =
-            decided.unwrap_or_else(|_| Err(Halt::Unacceptable("the decision panicked".into())));
+        let Ok(result) = decided else {
+            return Decision::Failed(Failure::Defect("the decision panicked"));
+        };
         let (drafted, missing) = work.draft.finish();
         match result {
             // a closure that swallowed a `Missing` decided on too little: load and ask again
@@ -156,10 +159,10 @@ impl<T: Send, E: Send> AnyUnit for Pending<T, E> {
                 self.verdict = Some(Err(error));
                 Decision::Refused
             }
-            Err(Halt::Unacceptable(reason)) => Decision::Unacceptable(reason),
-            Err(Halt::Missing) => {
-                Decision::Unacceptable("the decision asks for a stream of another type".into())
-            }
+            Err(Halt::Unacceptable(reason)) => Decision::Failed(Failure::Unacceptable(reason)),
+            Err(Halt::Missing) => Decision::Failed(Failure::Defect(
+                "the decision asks for a stream of another type",
+            )),
         }
     }
 

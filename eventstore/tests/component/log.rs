@@ -395,7 +395,7 @@ async fn a_decision_that_panics_fails_alone() {
     .await;
     assert!(answers[0].is_ok() && answers[2].is_ok(), "{answers:?}");
     assert!(
-        matches!(answers[1], Err(ExecuteError::Unacceptable(_))),
+        matches!(answers[1], Err(ExecuteError::Defect(_))),
         "{answers:?}"
     );
     assert!(log.accepts_commands());
