@@ -47,6 +47,25 @@ impl CachedStream {
     }
 }
 
+impl CachedStream {
+    /// The same once more, to go back to.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self {
+            sequence: self.sequence,
+            event_id: self.event_id,
+            state: self.state.duplicate(),
+            unreadable: self.unreadable.clone(),
+            snapshot_at: self.snapshot_at,
+            weight: self.weight,
+        }
+    }
+
+    /// About how many bytes its state held when it was last weighed.
+    pub(crate) const fn weight(&self) -> usize {
+        self.weight
+    }
+}
+
 /// About what the bookkeeping of an entry costs beside its state, in bytes.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
 /// Most entries, whatever they weigh.

@@ -15,7 +15,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
@@ -41,6 +41,10 @@ mod rules;
 const MAX_UNITS_PER_BATCH: usize = 512;
 /// With so many units waiting for loads, no more are taken from the queue, which is bounded itself.
 const MAX_WAITING: usize = 4_096;
+/// After a miss, states are copied before a batch changes them for so long, to go back to at the next miss …
+const CONTENDED_FOR: Duration = Duration::from_secs(10);
+/// … but for those that weigh more, in bytes: they are loaded again.
+const MAX_COPIED_STATE: usize = 16 * 1024;
 /// A batch is closed once it holds this many events …
 const MAX_EVENTS_PER_BATCH: usize = 5_000;
 /// … or this many bytes of JSON.
@@ -60,7 +64,8 @@ struct Loaded {
 struct Plan {
     batch: Batch,
     members: Vec<Member>,
-    touched: HashSet<StreamId>,
+    /// With the state before the batch, where it was kept.
+    touched: HashMap<StreamId, Option<CachedStream>>,
 }
 
 impl Plan {
@@ -108,6 +113,8 @@ pub(crate) struct Sequencer {
         mpsc::UnboundedReceiver<Loaded>,
     ),
     misses: u32,
+    /// Another process moved the head not long ago.
+    contended_until: Option<Instant>,
 }
 
 impl Sequencer {
@@ -134,6 +141,7 @@ impl Sequencer {
             loading: HashMap::new(),
             loads: mpsc::unbounded_channel(),
             misses: 0,
+            contended_until: None,
         }
     }
 
@@ -337,6 +345,15 @@ impl Sequencer {
         plan
     }
 
+    /// A copy of the state as stored, while other processes write too: at a miss it is caught up instead of loaded.
+    fn state_to_go_back_to(&self, stream: &StreamId) -> Option<CachedStream> {
+        let contended = self
+            .contended_until
+            .is_some_and(|until| Instant::now() < until);
+        let cached = self.cache.peek(stream).filter(|_| contended)?;
+        (cached.weight() <= MAX_COPIED_STATE).then(|| cached.duplicate())
+    }
+
     /// Takes an accepted unit into the batch and into the cached states.
     fn draft(&mut self, plan: &mut Plan, rules: &mut WithinBatch, unit: Unit, drafted: Drafted) {
         if let Some(failure) = rules.taken_claim(&drafted.claims) {
@@ -351,15 +368,16 @@ impl Sequencer {
         };
         for event in drafted.events {
             let event_id = Uuid::now_v7();
+            if !plan.touched.contains_key(&event.stream) {
+                let before = self.state_to_go_back_to(&event.stream);
+                plan.touched.insert(event.stream.clone(), before);
+            }
             if let Some(cached) = self.cache.peek_mut(&event.stream) {
                 cached.sequence = event.sequence;
                 cached.event_id = event_id;
                 if let Err(error) = event.apply(cached.state.as_mut()) {
                     cached.unreadable.get_or_insert(error);
                 }
-            }
-            if !plan.touched.contains(&event.stream) {
-                plan.touched.insert(event.stream.clone());
             }
             plan.batch.push_event(event_id, event, &metadata);
         }

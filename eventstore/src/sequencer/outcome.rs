@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::{Member, Plan, Sequencer, Unit};
+use super::{CONTENDED_FOR, Member, Plan, Sequencer, Unit};
 use crate::{
     append::{AppendError, Appended, Batch, Writer, bounded, read_head},
     feed::{FeedError, read_committed},
@@ -31,6 +31,7 @@ impl Sequencer {
             Ok(Appended::Written { recorded_at }) => self.committed(plan, recorded_at),
             Ok(Appended::Moved) => {
                 self.misses += 1;
+                self.contended_until = Some(Instant::now() + CONTENDED_FOR);
                 self.decide_again(plan);
                 self.catch_up_or_fail().await;
             }
@@ -65,7 +66,7 @@ impl Sequencer {
             };
             member.unit.settle(settlement);
         }
-        for stream in &plan.touched {
+        for stream in plan.touched.keys() {
             self.cache.reweigh(stream);
             if let Some(stale) = self.loading.get_mut(stream) {
                 *stale = true;
@@ -86,7 +87,7 @@ impl Sequencer {
         }
     }
 
-    /// Forgets states that ran ahead of what is stored and puts the units back to the front, in their order.
+    /// Takes states that ran ahead back to what is stored and puts the units back to the front, in their order.
     fn decide_again(&mut self, plan: Plan) {
         let units = self.forget(plan).into_iter().map(|member| member.unit);
         for unit in units.rev() {
@@ -95,8 +96,11 @@ impl Sequencer {
     }
 
     fn forget(&mut self, plan: Plan) -> Vec<Member> {
-        for stream in &plan.touched {
-            self.cache.remove(stream);
+        for (stream, before) in plan.touched {
+            match before {
+                Some(before) => self.cache.insert(stream, before),
+                None => self.cache.remove(&stream),
+            }
         }
         plan.members
     }
@@ -145,6 +149,9 @@ impl Sequencer {
             if let Some(mut unit) = units.pop() {
                 // a stream that was taken for a new one, or a cached state that is stale: once more, from what is stored
                 if is_stale_stream(error) && unit.reload() {
+                    for stream in unit.streams() {
+                        self.cache.remove(&stream.id);
+                    }
                     self.ready.push_front(unit);
                 } else {
                     // what the database says of its tables is for the log, not for the caller

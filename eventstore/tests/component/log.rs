@@ -17,6 +17,7 @@ use eventstore::{
 };
 use futures::future::join_all;
 use sqlx::{Connection, Row};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::stock::{new_order, new_product, receive, reserve};
@@ -124,6 +125,81 @@ async fn two_processes_sell_ten_pieces_to_exactly_ten_of_two_hundred_buyers() {
     );
     one.close().await;
     two.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_that_write_one_stream_at_once_lose_and_double_nothing() {
+    let db = TestDatabase::create().await;
+    let (one, two) = (db.open_log().await, db.open_log().await);
+    let (wanted, other) = (new_product(), new_product());
+    let writes = (0..400).map(|n| {
+        let log = if n % 2 == 0 { one.clone() } else { two.clone() };
+        // every third on another stream, so that some are caught up and some are not touched
+        let product = if n % 3 == 0 { other } else { wanted };
+        async move { log.execute(receive(product, 1)).await.unwrap().head }
+    });
+    let mut heads: Vec<i64> = join_all(writes)
+        .await
+        .iter()
+        .map(|head| head.position.0)
+        .collect();
+    heads.sort_unstable();
+    assert_eq!(heads, (1..=400).collect::<Vec<_>>());
+    for log in [&one, &two] {
+        // as each process knows it in memory
+        let total = |product| {
+            Unit::<i64, InventoryError>::new(
+                cause(),
+                vec![StreamRef::of::<Inventory>(product)],
+                move |work| Ok(work.state::<Inventory>(product)?.available()),
+            )
+        };
+        assert_eq!(log.execute(total(wanted)).await.unwrap().output, 266);
+        assert_eq!(log.execute(total(other)).await.unwrap().output, 134);
+    }
+    one.close().await;
+    two.close().await;
+    db.drop_database().await;
+}
+
+/// The exception to the rule that the lock is never held across a round trip: a process that keeps losing gets its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_keeps_losing_the_head_gets_its_turn() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let wanted = new_product();
+    log.execute(receive(wanted, 1)).await.unwrap();
+    // other programs that wait for the lock one behind the other: whoever joins them has missed by his turn
+    let mut writing = JoinSet::new();
+    for writer in 0..8 {
+        let mut connection = db.connect().await;
+        writing.spawn(async move {
+            for n in 0_i64.. {
+                sqlx::query(
+                    "insert into events (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+                     values ('noise', $1, $2, 'Noise', '1.0', '{}', '{}')",
+                )
+                .bind(writer.to_string())
+                .bind(n)
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            }
+        });
+    }
+    for _ in 0..50 {
+        let deadline = Some(Instant::now() + Duration::from_secs(5));
+        log.execute(receive(wanted, 1).with_deadline(deadline))
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        log.load::<Inventory>(wanted).await.unwrap().0.available(),
+        51
+    );
+    writing.shutdown().await;
+    log.close().await;
     db.drop_database().await;
 }
 
