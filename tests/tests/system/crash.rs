@@ -7,6 +7,7 @@ use std::{
 
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use serde_json::json;
+use sqlx::Connection;
 use tests::{
     answer::Answer,
     client::{Client, PATIENCE, new_order},
@@ -170,6 +171,37 @@ async fn a_process_that_stands_still_while_it_writes_does_not_stop_the_shop() {
             assert!(matches!(late.status, 201 | 503), "{late}");
         }
     }
+    // for certain in the middle of an append: it waits for the lock of the log, which somebody else holds
+    let mut connection = shop.database().connect().await;
+    let mut held = connection.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(log_lock())")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let late = {
+        let (customer, product) = (customer.clone(), product.clone());
+        tokio::spawn(async move { customer.order(&[(&product, 1)]).await })
+    };
+    eventually("the append waits for the lock", PATIENCE, || async {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_locks l join pg_database d on d.oid = l.database \
+             where d.datname = current_database() and l.locktype = 'advisory' and not l.granted)",
+        )
+        .fetch_one(&mut shop.database().connect().await)
+        .await
+        .unwrap();
+        waits.then_some(())
+    })
+    .await;
+    frozen.pause().await;
+    held.rollback().await.unwrap();
+    let begun = Instant::now();
+    let _ = elsewhere.order(&[(&product, 1)]).await.expect(201);
+    assert!(begun.elapsed() < Duration::from_secs(6));
+    frozen.resume().await;
+    let late = late.await.unwrap();
+    assert!(matches!(late.status, 201 | 503), "{late}");
+
     let events = shop.events().await;
     let orders = streams(&events, "order").len() as i64;
     customer
