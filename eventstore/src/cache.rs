@@ -140,10 +140,7 @@ impl StreamCache {
 
     /// Applies an event that another process committed, if its stream is here and has not seen it yet.
     pub(crate) fn apply_recorded(&mut self, event: &RecordedEvent) {
-        let id = StreamId {
-            aggregate_type: event.aggregate_type.clone(),
-            aggregate_id: event.aggregate_id.clone(),
-        };
+        let id = event.stream();
         let Some(entry) = self.entries.peek_mut(&id) else {
             return;
         };

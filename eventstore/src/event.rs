@@ -8,7 +8,10 @@ use serde::Serialize;
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
-use crate::position::{Head, Position};
+use crate::{
+    position::{Head, Position},
+    stream::StreamId,
+};
 
 /// One committed event, as every reader of the log sees it. Payload and metadata are the stored JSON texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,14 @@ impl RecordedEvent {
         Head {
             position: self.position,
             event_id: self.event_id,
+        }
+    }
+
+    /// The stream that it belongs to.
+    pub fn stream(&self) -> StreamId {
+        StreamId {
+            aggregate_type: self.aggregate_type.clone(),
+            aggregate_id: self.aggregate_id.clone(),
         }
     }
 

@@ -22,7 +22,7 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::rules::WithinBatch;
+use self::{outcome::fail_units, rules::WithinBatch};
 use crate::{
     append::{AppendError, Batch, Writer, bounded},
     cache::{CachedStream, StreamCache},
@@ -51,6 +51,7 @@ const MAX_EVENTS_PER_BATCH: usize = 5_000;
 const MAX_BYTES_PER_BATCH: usize = 8 * 1024 * 1024;
 /// After so many misses in a row (another process moved the head) the lock is taken before deciding.
 const MISSES_BEFORE_LOCK: u32 = 3;
+
 type Unit = Box<dyn AnyUnit>;
 
 /// What a finished load brings.
@@ -273,9 +274,7 @@ impl Sequencer {
             }
             Err(error) => {
                 let failure = Failure::Unavailable(error.to_string());
-                for unit in self.waiting.drain(..) {
-                    unit.settle(Settlement::Failed(failure.clone()));
-                }
+                fail_units(self.waiting.drain(..), &failure);
             }
         }
     }
@@ -339,10 +338,15 @@ impl Sequencer {
             }
         }
         self.start_load(missing);
-        for unit in later.into_iter().rev() {
+        self.put_back(later);
+        plan
+    }
+
+    /// Puts units to the front of those that wait to be decided, in their order.
+    fn put_back(&mut self, units: Vec<Unit>) {
+        for unit in units.into_iter().rev() {
             self.ready.push_front(unit);
         }
-        plan
     }
 
     /// A copy of the state as stored, while other processes write too: at a miss it is caught up instead of loaded.

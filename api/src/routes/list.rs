@@ -48,6 +48,20 @@ pub fn next_link(uri: &Uri, parameter: &str, value: &str) -> String {
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.finish())
 }
 
+/// What a list of the standard size is asked for: the newest first, unless it says otherwise.
+pub fn newest_first<K: SortKey>(
+    created_at: K,
+    sort: Option<&str>,
+    limit: Option<u32>,
+    cursor: Option<&str>,
+) -> Result<PageRequest<K>, ApiError> {
+    let newest = Sort {
+        key: created_at,
+        direction: Direction::Desc,
+    };
+    request(Limits::STANDARD, newest, sort, limit, cursor)
+}
+
 /// What a list is asked for.
 pub fn request<K: SortKey>(
     limits: Limits,

@@ -18,7 +18,7 @@ use identity::Permission;
 use projections::{
     View,
     orders::{OrderFilter, OrderSort},
-    page::{Direction, Limits, Page, Sort, Span},
+    page::{Page, Span},
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -263,18 +263,8 @@ async fn list_orders(
     position: MinPosition,
     uri: Uri,
 ) -> Result<Answer<PageBody<OrderBody>>, ApiError> {
-    let newest = Sort {
-        key: OrderSort::CreatedAt,
-        direction: Direction::Desc,
-    };
-    let sort = query.sort.as_deref();
-    let page = list::request(
-        Limits::STANDARD,
-        newest,
-        sort,
-        query.limit,
-        query.cursor.as_deref(),
-    )?;
+    let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
+    let page = list::newest_first(OrderSort::CreatedAt, sort, query.limit, cursor)?;
     let filter = OrderFilter {
         customer_id: who.whose(Permission::ReadAnyOrder, query.customer_id)?,
         region_id: query.region_id,

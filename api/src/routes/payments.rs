@@ -9,7 +9,7 @@ use domain::{
 use identity::Permission;
 use projections::{
     View,
-    page::{Direction, Limits, Page, Sort, Span},
+    page::{Page, Span},
     payments::{PaymentFilter, PaymentSort, PaymentView},
 };
 use serde::{Deserialize, Serialize};
@@ -196,18 +196,8 @@ async fn list_payments(
     position: MinPosition,
     uri: Uri,
 ) -> Result<Answer<PageBody<PaymentBody>>, ApiError> {
-    let newest = Sort {
-        key: PaymentSort::CreatedAt,
-        direction: Direction::Desc,
-    };
-    let sort = query.sort.as_deref();
-    let page = list::request(
-        Limits::STANDARD,
-        newest,
-        sort,
-        query.limit,
-        query.cursor.as_deref(),
-    )?;
+    let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
+    let page = list::newest_first(PaymentSort::CreatedAt, sort, query.limit, cursor)?;
     let filter = PaymentFilter {
         status: query.status,
         order_id: query.order_id,

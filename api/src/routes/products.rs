@@ -19,7 +19,7 @@ use eventstore::unit::Committed;
 use garde::Validate;
 use projections::{
     View,
-    page::{Direction, Limits, Page, Sort, Span},
+    page::{Page, Span},
     products::{PriceSpan, ProductFilter, ProductSort, ProductView},
 };
 use serde::{Deserialize, Serialize};
@@ -252,18 +252,8 @@ async fn list_products(
     position: MinPosition,
     uri: Uri,
 ) -> Result<Answer<PageBody<CatalogueProduct>>, ApiError> {
-    let newest = Sort {
-        key: ProductSort::CreatedAt,
-        direction: Direction::Desc,
-    };
-    let sort = query.sort.as_deref();
-    let page = list::request(
-        Limits::STANDARD,
-        newest,
-        sort,
-        query.limit,
-        query.cursor.as_deref(),
-    )?;
+    let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
+    let page = list::newest_first(ProductSort::CreatedAt, sort, query.limit, cursor)?;
     let filter = query.filter()?;
     app.caught_up(View::Products, position).await?;
     let Page { items, next } = app.read_models.products(&filter, &page).await?;

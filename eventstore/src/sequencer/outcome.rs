@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::{CONTENDED_FOR, Member, Plan, Sequencer, Unit};
@@ -46,7 +47,7 @@ impl Sequencer {
     }
 
     /// The batch is stored: answers everybody, wakes the readers, hands over snapshots.
-    fn committed(&mut self, plan: Plan, recorded_at: Option<chrono::DateTime<chrono::Utc>>) {
+    fn committed(&mut self, plan: Plan, recorded_at: Option<DateTime<Utc>>) {
         self.misses = 0;
         let before = self.head;
         self.head = plan.batch.head_after(before, plan.batch.len());
@@ -89,12 +90,11 @@ impl Sequencer {
 
     /// Takes states that ran ahead back to what is stored and puts the units back to the front, in their order.
     fn decide_again(&mut self, plan: Plan) {
-        let units = self.forget(plan).into_iter().map(|member| member.unit);
-        for unit in units.rev() {
-            self.ready.push_front(unit);
-        }
+        let members = self.forget(plan);
+        self.put_back(members.into_iter().map(|member| member.unit).collect());
     }
 
+    /// Takes the states of the plan's streams back to what is stored, by the copy where there is one.
     fn forget(&mut self, plan: Plan) -> Vec<Member> {
         for (stream, before) in plan.touched {
             match before {
@@ -106,9 +106,8 @@ impl Sequencer {
     }
 
     pub(super) fn fail(&mut self, plan: Plan, failure: &Failure) {
-        for member in self.forget(plan) {
-            member.unit.settle(Settlement::Failed(failure.clone()));
-        }
+        let members = self.forget(plan);
+        fail_units(members.into_iter().map(|member| member.unit), failure);
     }
 
     /// Units whose key or claim is taken are answered; the others are decided again.
@@ -133,9 +132,7 @@ impl Sequencer {
                 again.push(member.unit);
             }
         }
-        for unit in again.into_iter().rev() {
-            self.ready.push_front(unit);
-        }
+        self.put_back(again);
     }
 
     /// The database refuses something in the batch: halves are tried until the unit at fault stands alone.
@@ -188,9 +185,7 @@ impl Sequencer {
                 units
             }
             Err(error) => {
-                for unit in units {
-                    unit.settle(Settlement::Failed(Failure::Unavailable(error.to_string())));
-                }
+                fail_units(units, &Failure::Unavailable(error.to_string()));
                 Vec::new()
             }
         }
@@ -223,7 +218,7 @@ impl Sequencer {
         &mut self,
         batch: &Batch,
         backend: i32,
-    ) -> Result<Option<chrono::DateTime<chrono::Utc>>, sqlx::Error> {
+    ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
         let mut writer = Writer::connect(&self.options).await?;
         let found = batch
             .find_committed(self.head, Some(backend), &mut writer.connection)
@@ -256,9 +251,7 @@ impl Sequencer {
             Err(reason) => Err(reason),
         };
         if let Err(reason) = caught_up {
-            for unit in self.ready.drain(..) {
-                unit.settle(Settlement::Failed(Failure::Unavailable(reason.clone())));
-            }
+            fail_units(self.ready.drain(..), &Failure::Unavailable(reason));
         }
     }
 
@@ -268,11 +261,7 @@ impl Sequencer {
             Ok(gap) if gap.len() as i64 <= MAX_GAP => {
                 for event in &gap {
                     self.cache.apply_recorded(event);
-                    let id = crate::stream::StreamId {
-                        aggregate_type: event.aggregate_type.clone(),
-                        aggregate_id: event.aggregate_id.clone(),
-                    };
-                    if let Some(stale) = self.loading.get_mut(&id) {
+                    if let Some(stale) = self.loading.get_mut(&event.stream()) {
                         *stale = true;
                     }
                 }
@@ -341,7 +330,7 @@ impl Sequencer {
     }
 }
 
-fn fail_units(units: Vec<Unit>, failure: &Failure) {
+pub(super) fn fail_units(units: impl IntoIterator<Item = Unit>, failure: &Failure) {
     for unit in units {
         unit.settle(Settlement::Failed(failure.clone()));
     }

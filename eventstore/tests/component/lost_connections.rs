@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use domain::inventory::Inventory;
+use domain::{
+    ids::ProductId,
+    inventory::{Inventory, InventoryError},
+};
 use eventstore::{
     EventLog, LogSettings,
-    testing::{TestDatabase, eventually},
-    unit::ExecuteError,
+    testing::{Proxy, TestDatabase, eventually},
+    unit::{Committed, ExecuteError},
 };
 use sqlx::Connection;
+use tokio::task::JoinHandle;
 
 use crate::stock::{new_product, receive};
 
@@ -17,6 +21,25 @@ async fn count_events(db: &TestDatabase) -> i64 {
         .fetch_one(&mut db.connect().await)
         .await
         .unwrap()
+}
+
+/// Commits the second event, whose answer the proxy swallows; returns who waits for it.
+async fn commit_unanswered(
+    db: &TestDatabase,
+    proxy: &Proxy,
+    log: &EventLog,
+    product: ProductId,
+) -> JoinHandle<Result<Committed<()>, ExecuteError<InventoryError>>> {
+    proxy.swallow_answers(true);
+    let waiting = tokio::spawn({
+        let log = log.clone();
+        async move { log.execute(receive(product, 1)).await }
+    });
+    eventually("the commit", Duration::from_secs(5), || async {
+        (count_events(db).await == 2).then_some(())
+    })
+    .await;
+    waiting
 }
 
 /// Edge case 59, committed: the answer to the commit is lost, the commit is not.
@@ -30,15 +53,7 @@ async fn a_commit_whose_answer_is_lost_is_found_and_acknowledged_once() {
     let product = new_product();
     log.execute(receive(product, 1)).await.unwrap();
 
-    proxy.swallow_answers(true);
-    let waiting = tokio::spawn({
-        let log = log.clone();
-        async move { log.execute(receive(product, 1)).await }
-    });
-    eventually("the commit", Duration::from_secs(5), || async {
-        (count_events(&db).await == 2).then_some(())
-    })
-    .await;
+    let waiting = commit_unanswered(&db, &proxy, &log, product).await;
     proxy.swallow_answers(false);
     proxy.cut();
     let committed = waiting.await.unwrap().unwrap();
@@ -117,15 +132,7 @@ async fn an_outcome_that_cannot_be_found_out_is_said_to_be_unknown() {
     let product = new_product();
     log.execute(receive(product, 1)).await.unwrap();
 
-    proxy.swallow_answers(true);
-    let waiting = tokio::spawn({
-        let log = log.clone();
-        async move { log.execute(receive(product, 1)).await }
-    });
-    eventually("the commit", Duration::from_secs(5), || async {
-        (count_events(&db).await == 2).then_some(())
-    })
-    .await;
+    let waiting = commit_unanswered(&db, &proxy, &log, product).await;
     proxy.refuse(true);
     proxy.cut();
     assert_eq!(waiting.await.unwrap(), Err(ExecuteError::OutcomeUnknown));
