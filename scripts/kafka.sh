@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# One Apache Kafka server of a mode (run or test): start, stop, state. Sourced by services.sh, which sets MODE.
+# One Apache Kafka server of a mode (run, test or bench): start, stop, state. Sourced by services.sh, which sets MODE.
 #
 # Guarantees: broker and controller in one process, reachable on the loopback only, topics are made by Souk and never
 # by a typing mistake (auto-creation is off), nothing expires; a server that died is started again on its data.

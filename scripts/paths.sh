@@ -2,7 +2,8 @@
 # Where everything lives, and how the scripts speak. Sourced by the other scripts; does nothing by itself.
 #
 #   .local/pg/<version>        PostgreSQL binaries      .local/run/…    servers and data of `make run`
-#   .local/kafka/<version>     Apache Kafka's jars      .local/test/…   throw-away servers of `make test`
+#   .local/kafka/<version>     Apache Kafka's jars      .local/test/…   throw-away servers of `make test`,
+#                                                        .local/bench/…  and of `make bench`
 #
 # PostgreSQL refuses to run as root, so root starts it as the user nobody. Where nobody cannot reach the checkout
 # (a clone below /root), its part of .local lives in a folder under /var/tmp that is named after the checkout.

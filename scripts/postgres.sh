@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# One PostgreSQL server of a mode (run or test): start, stop, state. Sourced by services.sh, which sets MODE and
+# One PostgreSQL server of a mode (run, test or bench): start, stop, state. Sourced by services.sh, which sets MODE and
 # POSTGRES_BASE.
 #
 # Guarantees: durable as shipped (fsync, synchronous_commit and full_page_writes stay on), reachable on the loopback

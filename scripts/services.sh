@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The PostgreSQL and Kafka servers that Souk runs on: started, stopped and looked at.
 #
-#   scripts/services.sh start  run|test [SERVER…]   starts what does not run, waits until it is ready
-#   scripts/services.sh stop   run|test [SERVER…]   stops what runs; the data stays
-#   scripts/services.sh clean  run|test [SERVER…]   stops what runs and removes its data
-#   scripts/services.sh status run|test [SERVER…]   one line each: running, stopped or external, and the address
-#   scripts/services.sh env    run|test             DATABASE_URL and KAFKA_BROKERS, as written to .local/<mode>/env
+#   scripts/services.sh start  run|test|bench [SERVER…]   starts what does not run, waits until it is ready
+#   scripts/services.sh stop   run|test|bench [SERVER…]   stops what runs; the data stays
+#   scripts/services.sh clean  run|test|bench [SERVER…]   stops what runs and removes its data
+#   scripts/services.sh status run|test|bench [SERVER…]   one line each: running, stopped or external, and the address
+#   scripts/services.sh env    run|test|bench             DATABASE_URL and KAFKA_BROKERS, as written to .local/<mode>/env
 #
-# run and test are two sets of servers, each with its own data. SERVER is postgres or kafka; without one, both. A server named by DATABASE_URL or KAFKA_BROKERS in the environment is used as it is and never started or stopped.
+# run, test and bench are three sets of servers, each with its own data. SERVER is postgres or kafka; without one, both. A server named by DATABASE_URL or KAFKA_BROKERS in the environment is used as it is and never started or stopped.
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -122,7 +122,8 @@ clean() {
     # Outside the checkout nothing stays behind, not even the binaries.
     if [ "$POSTGRES_BASE" != "$LOCAL" ]; then
         rm -rf "${POSTGRES_BASE:?}/$MODE"
-        if [ ! -e "$POSTGRES_BASE/run" ] && [ ! -e "$POSTGRES_BASE/test" ]; then rm -rf "${POSTGRES_BASE:?}"; fi
+        for folder in run test bench; do if [ -e "$POSTGRES_BASE/$folder" ]; then return; fi; done
+        rm -rf "${POSTGRES_BASE:?}"
     fi
 }
 
@@ -135,7 +136,7 @@ usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
 
 main() {
     local server
-    case ${2:-} in run | test) MODE=$2 ;; *) usage ;; esac
+    case ${2:-} in run | test | bench) MODE=$2 ;; *) usage ;; esac
     if [ $# -gt 2 ]; then SERVERS=${*:3}; fi
     for server in $SERVERS; do case $server in postgres | kafka) ;; *) usage ;; esac; done
     make_local

@@ -1,0 +1,73 @@
+//! `make bench`: Souk measured, each figure next to a baseline of the same run.
+//!
+//! `cargo bench -p tests --bench souk -- [--quick] [ROW…]`, with `DATABASE_URL` and `KAFKA_BROKERS`. ROW is a part of a
+//! row's name. The table is printed; that of a whole run, not a quick one, is also written to docs/BENCHMARKS.md, all of
+//! whose text stands in these files. The exit code is 1 when a floor is missed or a row could not be measured.
+//!
+//! - `report`: rows and their table. `env`: servers, sizes, passes in turn. `machine`: on what it was measured.
+//! - `plain`: the baseline, a program as the documentation of cqrs-es and postgres-es shows it.
+//! - `shop`: buyers at the store, through the production path. `store`: the rows measured there.
+
+use std::process::ExitCode;
+
+use self::{
+    env::{Env, Outcome},
+    report::{Row, Verdict},
+};
+
+mod env;
+mod machine;
+mod plain;
+mod report;
+mod shop;
+mod store;
+
+/// Everything is measured by one multi-threaded runtime, as it is in the server.
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut quick = false;
+    let mut wanted = Vec::new();
+    for argument in std::env::args().skip(1) {
+        match &*argument {
+            "--quick" => quick = true,
+            "--bench" => {} // cargo's own
+            _ => wanted.push(argument),
+        }
+    }
+    match run(quick, wanted).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("souk: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True when every wanted row was measured and has reached its floor. A quick run shows only that the rows run.
+async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
+    let env = Env::new(quick, wanted)?;
+    let machine = machine::Machine::look(&env).await?;
+    let mut rows = Vec::new();
+    let mut complete = true;
+    let mut take = |part: &str, measured: Outcome<Vec<Row>>| match measured {
+        Ok(measured) => rows.extend(measured),
+        Err(error) => {
+            eprintln!("souk: {part}: {error}");
+            complete = false;
+        }
+    };
+    take("store", store::run(&env).await);
+    let (whole, quick) = (env.wants_all(), env.quick);
+    env.close().await;
+    if rows.is_empty() {
+        return Err("no such row".into());
+    }
+    let document = machine.document(&rows);
+    println!("{document}");
+    if whole && !quick && complete {
+        std::fs::write(machine::FILE, document)?;
+    }
+    let reached = rows.iter().all(|row| row.verdict() != Verdict::Missed);
+    Ok(complete && (quick || reached))
+}
