@@ -1,23 +1,19 @@
-//! One batch in the shape of the database function `append_events`, and the call of it: one round trip, one commit.
+//! One batch in the shape of the database function `append_events`, and what became of appending it.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{ConnectOptions, PgConnection, Row, postgres::PgConnectOptions};
 use uuid::Uuid;
 
 use crate::{
     event::RecordedEvent,
-    position::{Head, Position},
+    position::Head,
+    store::{Session, Store},
     unit::{Claim, DraftEvent, IdempotencyKey},
 };
 
-/// Longest that a writer waits for the lock of the log.
+/// Longest that a writer waits for the lock of the log, and for its connection.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(4);
-/// Longest that one statement of a writer may run.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
-/// Longest that a transaction of a writer may sit idle: a paused process must not stop the shop.
-const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest that we wait for an answer before the connection counts as lost. Above the server's own timeouts, which say
 /// more than silence does.
 const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(8);
@@ -35,24 +31,24 @@ pub(crate) async fn bounded<T>(
 /// The columns of a batch.
 #[derive(Default)]
 pub(crate) struct Batch {
-    aggregate_types: Vec<String>,
-    aggregate_ids: Vec<String>,
-    sequences: Vec<i64>,
-    event_types: Vec<String>,
-    event_versions: Vec<String>,
-    payloads: Vec<String>,
-    metadatas: Vec<String>,
-    event_ids: Vec<Uuid>,
-    key_ids: Vec<Uuid>,
-    key_fingerprints: Vec<Vec<u8>>,
-    key_statuses: Vec<i16>,
-    key_resources: Vec<String>,
-    key_offsets: Vec<i64>,
-    claim_scopes: Vec<String>,
-    claim_values: Vec<String>,
-    claim_owners: Vec<String>,
-    release_scopes: Vec<String>,
-    release_values: Vec<String>,
+    pub(crate) aggregate_types: Vec<String>,
+    pub(crate) aggregate_ids: Vec<String>,
+    pub(crate) sequences: Vec<i64>,
+    pub(crate) event_types: Vec<String>,
+    pub(crate) event_versions: Vec<String>,
+    pub(crate) payloads: Vec<String>,
+    pub(crate) metadatas: Vec<String>,
+    pub(crate) event_ids: Vec<Uuid>,
+    pub(crate) key_ids: Vec<Uuid>,
+    pub(crate) key_fingerprints: Vec<Vec<u8>>,
+    pub(crate) key_statuses: Vec<i16>,
+    pub(crate) key_resources: Vec<String>,
+    pub(crate) key_offsets: Vec<i64>,
+    pub(crate) claim_scopes: Vec<String>,
+    pub(crate) claim_values: Vec<String>,
+    pub(crate) claim_owners: Vec<String>,
+    pub(crate) release_scopes: Vec<String>,
+    pub(crate) release_values: Vec<String>,
     bytes: usize,
 }
 
@@ -178,103 +174,23 @@ impl Batch {
         recorded
     }
 
-    /// Calls `append_events`. Works on a plain connection (then it is one committed round trip) and inside a
-    /// transaction that holds the lock already.
-    pub(crate) async fn append(
-        &self,
-        expected: Head,
-        connection: &mut PgConnection,
-    ) -> Result<Appended, AppendError> {
-        let query = sqlx::query(
-            "select outcome, head_position, head_event_id, head_recorded_at, taken_keys, taken_claims \
-             from append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-        )
-        .bind(expected.position.0)
-        .bind(expected.event_id)
-        .bind(&self.aggregate_types)
-        .bind(&self.aggregate_ids)
-        .bind(&self.sequences)
-        .bind(&self.event_types)
-        .bind(&self.event_versions)
-        .bind(&self.payloads)
-        .bind(&self.metadatas)
-        .bind(&self.event_ids)
-        .bind(&self.key_ids)
-        .bind(&self.key_fingerprints)
-        .bind(&self.key_statuses)
-        .bind(&self.key_resources)
-        .bind(&self.key_offsets)
-        .bind(&self.claim_scopes)
-        .bind(&self.claim_values)
-        .bind(&self.claim_owners)
-        .bind(&self.release_scopes)
-        .bind(&self.release_values);
-        let row = bounded(query.fetch_one(&mut *connection))
-            .await
-            .map_err(AppendError::of)?;
-        Appended::from_row(&row).map_err(AppendError::of)
-    }
-
     /// Appends the batch; where there is nothing to write, reads the head, because refusals and no-ops, too, must rest
     /// on the head that there is.
     pub(crate) async fn append_or_verify(
         &self,
         expected: Head,
-        connection: &mut PgConnection,
+        session: &mut dyn Session,
     ) -> Result<Appended, AppendError> {
         if !self.is_empty() {
-            return self.append(expected, connection).await;
+            return bounded(session.append(self, expected))
+                .await
+                .map_err(AppendError::of);
         }
-        match bounded(read_head(connection)).await {
+        match bounded(session.head()).await {
             Ok(head) if head == expected => Ok(Appended::Written { recorded_at: None }),
             Ok(_) => Ok(Appended::Moved),
             Err(error) => Err(AppendError::Unavailable(error.to_string())),
         }
-    }
-
-    /// After a lost connection: whether this batch, written on top of `expected`, is in the log.
-    ///
-    /// Ends what may be left of the old session, then takes the lock, so that the commit either took place before
-    /// this looks or never will.
-    pub(crate) async fn find_committed(
-        &self,
-        expected: Head,
-        old_backend: Option<i32>,
-        connection: &mut PgConnection,
-    ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-        let mut tx = sqlx::Connection::begin(&mut *connection).await?;
-        if let Some(pid) = old_backend {
-            // matched by the user and the application name: the number alone may belong to somebody else by now
-            sqlx::query(
-                "select pg_terminate_backend(pid) from pg_stat_activity \
-                 where pid = $1 and usename = current_user and application_name = $2",
-            )
-            .bind(pid)
-            .bind(WRITER_NAME)
-            .execute(&mut *tx)
-            .await?;
-        }
-        sqlx::query("select pg_advisory_xact_lock(log_lock())")
-            .execute(&mut *tx)
-            .await?;
-        let found = if let Some(event_id) = self.event_ids.first() {
-            sqlx::query_scalar(
-                "select recorded_at from events where position = $1 and event_id = $2",
-            )
-            .bind(expected.position.0 + 1)
-            .bind(event_id)
-            .fetch_optional(&mut *tx)
-            .await?
-        } else {
-            sqlx::query_scalar(
-                "select recorded_at from idempotency_keys where id = any($1) limit 1",
-            )
-            .bind(&self.key_ids)
-            .fetch_optional(&mut *tx)
-            .await?
-        };
-        tx.commit().await?;
-        Ok(found)
     }
 }
 
@@ -286,28 +202,6 @@ pub(crate) enum Appended {
     Moved,
     /// Nothing written: these keys and claims (1-based) are taken.
     Taken { keys: Vec<Uuid>, claims: Vec<i64> },
-}
-
-impl Appended {
-    fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
-        match row.try_get("outcome")? {
-            "appended" => Ok(Self::Written {
-                recorded_at: Some(row.try_get("head_recorded_at")?),
-            }),
-            "moved" => Ok(Self::Moved),
-            "taken" => Ok(Self::Taken {
-                keys: row
-                    .try_get::<Option<_>, _>("taken_keys")?
-                    .unwrap_or_default(),
-                claims: row
-                    .try_get::<Option<_>, _>("taken_claims")?
-                    .unwrap_or_default(),
-            }),
-            other => Err(sqlx::Error::Decode(
-                format!("append_events answered {other:?}").into(),
-            )),
-        }
-    }
 }
 
 /// Why a batch could not be appended.
@@ -342,57 +236,9 @@ impl AppendError {
     }
 }
 
-/// Application name of the sessions that append.
-pub(crate) const WRITER_NAME: &str = "souk log writer";
-
-/// A session that appends, and the number of its backend.
-pub(crate) struct Writer {
-    pub(crate) connection: PgConnection,
-    pub(crate) backend: i32,
-}
-
-impl Writer {
-    /// Connects with synchronous commits and the timeouts of a writer, whatever the server's defaults.
-    pub(crate) async fn connect(options: &PgConnectOptions) -> Result<Self, sqlx::Error> {
-        let options = options.clone().application_name(WRITER_NAME).options([
-            ("synchronous_commit", "on".to_owned()),
-            ("lock_timeout", LOCK_TIMEOUT.as_millis().to_string()),
-            (
-                "statement_timeout",
-                STATEMENT_TIMEOUT.as_millis().to_string(),
-            ),
-            (
-                "idle_in_transaction_session_timeout",
-                IDLE_IN_TRANSACTION_TIMEOUT.as_millis().to_string(),
-            ),
-        ]);
-        let connect = async {
-            let mut connection = options.connect().await?;
-            let backend = sqlx::query_scalar("select pg_backend_pid()")
-                .fetch_one(&mut connection)
-                .await?;
-            Ok(Self {
-                connection,
-                backend,
-            })
-        };
-        match tokio::time::timeout(LOCK_TIMEOUT, connect).await {
-            Ok(result) => result,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
-        }
-    }
-}
-
-/// The head of the log as committed now.
-pub(crate) async fn read_head(connection: &mut PgConnection) -> Result<Head, sqlx::Error> {
-    let row = sqlx::query("select position, event_id from events order by position desc limit 1")
-        .fetch_optional(connection)
-        .await?;
-    match row {
-        Some(row) => Ok(Head {
-            position: Position(row.try_get("position")?),
-            event_id: row.try_get("event_id")?,
-        }),
-        None => Ok(Head::EMPTY),
-    }
+/// A new session that appends.
+pub(crate) async fn connect(store: &dyn Store) -> Result<Box<dyn Session>, sqlx::Error> {
+    tokio::time::timeout(LOCK_TIMEOUT, store.connect())
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 
 use crate::{
-    event::{EVENT_COLUMNS, RecordedEvent},
+    event::RecordedEvent,
     position::{Head, Position},
+    store::Store,
 };
 
 /// Most events kept in memory.
@@ -39,7 +39,7 @@ pub enum FeedError {
 
 /// See the module.
 pub struct Feed {
-    pool: PgPool,
+    store: Arc<dyn Store>,
     recent: Mutex<Recent>,
     known: watch::Sender<Position>,
     /// How far this process itself has committed: what others are to be told.
@@ -47,9 +47,9 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(pool: PgPool, head: Position) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, head: Position) -> Self {
         Self {
-            pool,
+            store,
             recent: Mutex::default(),
             known: watch::Sender::new(head),
             committed: watch::Sender::new(head),
@@ -68,9 +68,7 @@ impl Feed {
         {
             return Ok(events);
         }
-        let mut connection = self.pool.acquire().await?;
-        let events = read_committed(&mut connection, after, limit as i64).await?;
-        drop(connection);
+        let events = self.store.read_after(after, limit).await?;
         let events: Vec<Arc<RecordedEvent>> = events.into_iter().map(Arc::new).collect();
         if let Some(last) = events.last() {
             let at_tail = events.len() < limit;
@@ -211,35 +209,5 @@ impl Recent {
         if joins {
             self.push(events.iter().cloned());
         }
-    }
-}
-
-/// Reads up to `limit` events after `after` from the table, and proves that `after` is still there.
-pub(crate) async fn read_committed(
-    connection: &mut PgConnection,
-    after: Head,
-    limit: i64,
-) -> Result<Vec<RecordedEvent>, FeedError> {
-    let rows = sqlx::query(&format!(
-        "select {EVENT_COLUMNS} from events where position >= $1 order by position limit $2"
-    ))
-    .bind(after.position.0)
-    .bind(limit.saturating_add(1))
-    .fetch_all(connection)
-    .await?;
-    let mut events = rows
-        .iter()
-        .map(RecordedEvent::from_row)
-        .collect::<Result<Vec<_>, _>>()?;
-    if after == Head::EMPTY {
-        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        return Ok(events);
-    }
-    match events.first() {
-        Some(first) if first.head() == after => {
-            events.remove(0);
-            Ok(events)
-        }
-        _ => Err(FeedError::Diverged { after }),
     }
 }

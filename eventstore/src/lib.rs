@@ -20,6 +20,7 @@ pub mod repository;
 pub mod sealing;
 mod sequencer;
 mod snapshots;
+mod store;
 pub mod stream;
 pub mod subscription;
 #[cfg(feature = "testing")]

@@ -1,11 +1,13 @@
 //! Cold loads: many streams in two statements, each from its snapshot where there is a fitting one.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use sqlx::{PgPool, Row};
+use uuid::Uuid;
 
 use crate::{
     cache::CachedStream,
+    store::LoadedStreams,
     stream::{StreamId, StreamRef},
 };
 
@@ -16,11 +18,8 @@ const STREAMS_PER_LOAD: usize = 500;
 pub(crate) async fn load(
     pool: &PgPool,
     streams: &[StreamRef],
-) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
-    // each once, however many units ask for it: an event applied twice is a state that never was
-    let mut distinct = streams.to_vec();
-    distinct.sort_by(|a, b| a.id.cmp(&b.id).then(b.is_typed().cmp(&a.is_typed())));
-    distinct.dedup_by(|a, b| a.id == b.id);
+) -> Result<LoadedStreams, sqlx::Error> {
+    let distinct = distinct(streams);
     let mut loaded = Vec::with_capacity(distinct.len());
     for chunk in distinct.chunks(STREAMS_PER_LOAD) {
         loaded.extend(load_chunk(pool, chunk).await?);
@@ -28,30 +27,122 @@ pub(crate) async fn load(
     Ok(loaded)
 }
 
-async fn load_chunk(
-    pool: &PgPool,
-    streams: &[StreamRef],
-) -> Result<Vec<(StreamId, CachedStream)>, sqlx::Error> {
-    let mut states: HashMap<StreamId, CachedStream> = streams
-        .iter()
-        .map(|s| (s.id.clone(), CachedStream::empty((s.kind.empty)())))
-        .collect();
-    restore_snapshots(pool, streams, &mut states).await?;
+/// Each once, however many units ask for it: an event applied twice is a state that never was.
+pub(crate) fn distinct(streams: &[StreamRef]) -> Vec<StreamRef> {
+    let mut distinct = streams.to_vec();
+    distinct.sort_by(|a, b| a.id.cmp(&b.id).then(b.is_typed().cmp(&a.is_typed())));
+    distinct.dedup_by(|a, b| a.id == b.id);
+    distinct
+}
+
+/// Streams that are being put together from what is stored.
+pub(crate) struct Assembly<'a> {
+    streams: &'a [StreamRef],
+    states: BTreeMap<StreamId, CachedStream>,
+}
+
+/// A snapshot as it is stored.
+pub(crate) struct StoredSnapshot<'a> {
+    pub(crate) sequence: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) state_version: i32,
+    pub(crate) state: &'a str,
+}
+
+/// An event as it is stored, as far as the state of its stream goes.
+pub(crate) struct StreamEvent<'a> {
+    pub(crate) sequence: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) event_type: &'a str,
+    pub(crate) event_version: &'a str,
+    pub(crate) payload: &'a str,
+}
+
+impl<'a> Assembly<'a> {
+    /// All empty; each stream is there once.
+    pub(crate) fn new(streams: &'a [StreamRef]) -> Self {
+        let states = streams
+            .iter()
+            .map(|s| (s.id.clone(), CachedStream::empty((s.kind.empty)())))
+            .collect();
+        Self { streams, states }
+    }
+
+    /// The streams of which more is wanted than the last sequence.
+    pub(crate) fn typed(&self) -> impl Iterator<Item = &'a StreamRef> {
+        self.streams.iter().filter(|stream| stream.is_typed())
+    }
+
+    /// Begins with a snapshot. One of another state version, or one that does not read, is as good as none: the events
+    /// are the truth.
+    pub(crate) fn restore(&mut self, id: &StreamId, snapshot: &StoredSnapshot<'_>) {
+        let fitting = self
+            .typed()
+            .find(|stream| stream.id == *id)
+            .filter(|stream| stream.kind.state_version == snapshot.state_version)
+            .and_then(|stream| (stream.kind.restore)(snapshot.state));
+        if let Some(state) = fitting {
+            let StoredSnapshot {
+                sequence, event_id, ..
+            } = *snapshot;
+            let restored = CachedStream::new(sequence, event_id, state, sequence);
+            self.states.insert(id.clone(), restored);
+        }
+    }
+
+    /// After which sequence the events of a stream are wanted; none where only its last event is.
+    pub(crate) fn wanted_after(&self, stream: &StreamRef) -> Option<i64> {
+        match self.states.get(&stream.id) {
+            Some(state) => state.state.is_typed().then_some(state.sequence),
+            None => Some(0),
+        }
+    }
+
+    /// Takes in the next event of a stream.
+    pub(crate) fn apply(&mut self, id: &StreamId, event: &StreamEvent<'_>) {
+        let Some(entry) = self.states.get_mut(id) else {
+            return;
+        };
+        if event.sequence <= entry.sequence {
+            return;
+        }
+        entry.sequence = event.sequence;
+        entry.event_id = event.event_id;
+        let applied =
+            entry
+                .state
+                .apply_stored(event.event_type, event.event_version, event.payload);
+        if let Err(error) = applied {
+            entry.unreadable.get_or_insert(error);
+        }
+    }
+
+    /// The states, weighed only now that they are whole.
+    pub(crate) fn finish(self) -> LoadedStreams {
+        let weighed = |(id, entry): (StreamId, CachedStream)| {
+            let mut fresh = CachedStream::new(
+                entry.sequence,
+                entry.event_id,
+                entry.state,
+                entry.snapshot_at,
+            );
+            fresh.unreadable = entry.unreadable;
+            (id, fresh)
+        };
+        self.states.into_iter().map(weighed).collect()
+    }
+}
+
+async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<LoadedStreams, sqlx::Error> {
+    let mut assembly = Assembly::new(streams);
+    restore_snapshots(pool, &mut assembly).await?;
 
     // sequence-only streams need just their last sequence; the others all events since the snapshot
     let types: Vec<&str> = streams.iter().map(|s| &*s.id.aggregate_type).collect();
     let ids: Vec<&str> = streams.iter().map(|s| &*s.id.aggregate_id).collect();
     let after: Vec<i64> = streams
         .iter()
-        .map(|s| {
-            states.get(&s.id).map_or(0, |state| {
-                if state.state.is_typed() {
-                    state.sequence
-                } else {
-                    i64::MAX
-                }
-            })
-        })
+        .map(|stream| assembly.wanted_after(stream).unwrap_or(i64::MAX))
         .collect();
     let rows = sqlx::query(
         "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_id, e.event_type, e.event_version, e.payload \
@@ -72,62 +163,33 @@ async fn load_chunk(
     .fetch_all(pool)
     .await?;
     for row in rows {
-        let id = StreamId {
-            aggregate_type: row.try_get::<&str, _>("aggregate_type")?.into(),
-            aggregate_id: row.try_get::<&str, _>("aggregate_id")?.into(),
+        let event = StreamEvent {
+            sequence: row.try_get("sequence")?,
+            event_id: row.try_get("event_id")?,
+            event_type: row.try_get("event_type")?,
+            event_version: row.try_get("event_version")?,
+            payload: row.try_get("payload")?,
         };
-        let Some(entry) = states.get_mut(&id) else {
-            continue;
-        };
-        let sequence = row.try_get("sequence")?;
-        if sequence <= entry.sequence {
-            continue;
-        }
-        entry.sequence = sequence;
-        entry.event_id = row.try_get("event_id")?;
-        let applied = entry.state.apply_stored(
-            row.try_get("event_type")?,
-            row.try_get("event_version")?,
-            row.try_get("payload")?,
-        );
-        if let Err(error) = applied {
-            entry.unreadable.get_or_insert(error);
-        }
+        assembly.apply(&stream_of(&row)?, &event);
     }
-    // weighed only now that they are whole
-    Ok(states
-        .into_iter()
-        .map(|(id, entry)| {
-            let mut fresh = CachedStream::new(
-                entry.sequence,
-                entry.event_id,
-                entry.state,
-                entry.snapshot_at,
-            );
-            fresh.unreadable = entry.unreadable;
-            (id, fresh)
-        })
-        .collect())
+    Ok(assembly.finish())
 }
 
-async fn restore_snapshots(
-    pool: &PgPool,
-    streams: &[StreamRef],
-    states: &mut HashMap<StreamId, CachedStream>,
-) -> Result<(), sqlx::Error> {
-    let kept: Vec<&StreamRef> = streams
-        .iter()
-        .filter(|s| {
-            states
-                .get(&s.id)
-                .is_some_and(|state| state.state.is_typed())
-        })
-        .collect();
-    if kept.is_empty() {
+fn stream_of(row: &sqlx::postgres::PgRow) -> Result<StreamId, sqlx::Error> {
+    Ok(StreamId {
+        aggregate_type: row.try_get::<&str, _>("aggregate_type")?.into(),
+        aggregate_id: row.try_get::<&str, _>("aggregate_id")?.into(),
+    })
+}
+
+async fn restore_snapshots(pool: &PgPool, assembly: &mut Assembly<'_>) -> Result<(), sqlx::Error> {
+    let (types, ids): (Vec<&str>, Vec<&str>) = assembly
+        .typed()
+        .map(|s| (&*s.id.aggregate_type, &*s.id.aggregate_id))
+        .unzip();
+    if types.is_empty() {
         return Ok(());
     }
-    let types: Vec<&str> = kept.iter().map(|s| &*s.id.aggregate_type).collect();
-    let ids: Vec<&str> = kept.iter().map(|s| &*s.id.aggregate_id).collect();
     let rows = sqlx::query(
         // of an event that the log holds: after a failover a server may still have written one of an event that is lost
         "select s.aggregate_type, s.aggregate_id, p.sequence, p.event_id, p.state_version, p.state::text as state \
@@ -141,26 +203,13 @@ async fn restore_snapshots(
     .fetch_all(pool)
     .await?;
     for row in rows {
-        let (aggregate_type, aggregate_id): (&str, &str) =
-            (row.try_get("aggregate_type")?, row.try_get("aggregate_id")?);
-        let version: i32 = row.try_get("state_version")?;
-        let Some(stream) = kept
-            .iter()
-            .find(|s| {
-                &*s.id.aggregate_type == aggregate_type && &*s.id.aggregate_id == aggregate_id
-            })
-            .filter(|s| s.kind.state_version == version)
-        else {
-            continue;
+        let snapshot = StoredSnapshot {
+            sequence: row.try_get("sequence")?,
+            event_id: row.try_get("event_id")?,
+            state_version: row.try_get("state_version")?,
+            state: row.try_get("state")?,
         };
-        // a snapshot that does not read is as good as none: the events are the truth
-        if let Some(state) = (stream.kind.restore)(row.try_get("state")?) {
-            let sequence = row.try_get("sequence")?;
-            states.insert(
-                stream.id.clone(),
-                CachedStream::new(sequence, row.try_get("event_id")?, state, sequence),
-            );
-        }
+        assembly.restore(&stream_of(&row)?, &snapshot);
     }
     Ok(())
 }

@@ -14,13 +14,12 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    append::read_head,
     event::{EVENT_COLUMNS, RecordedEvent},
     feed::Feed,
-    load::load,
     position::{Head, Position},
     sequencer::Sequencer,
     snapshots,
+    store::{Store, postgres::PgStore},
     stream::{StreamRef, typed},
     unit::{AnyUnit, Committed, ExecuteError, Pending, Unit},
     wake,
@@ -79,6 +78,7 @@ pub struct EventLog {
 }
 
 struct Shared {
+    store: Arc<dyn Store>,
     pool: PgPool,
     background: PgPool,
     feed: Arc<Feed>,
@@ -117,17 +117,27 @@ impl EventLog {
                         ("idle_in_transaction_session_timeout", "3s"),
                     ]),
             );
-        let head = read_head(&mut *pool.acquire().await?).await?;
-        let feed = Arc::new(Feed::new(pool.clone(), head.position));
+        let store = Arc::new(PgStore::new(pool.clone(), settings.database));
+        Self::on(store, pool, background, settings.cache_bytes).await
+    }
+
+    /// Starts the tasks of the log on a store; the pools are for those who keep tables beside it.
+    pub(crate) async fn on(
+        store: Arc<dyn Store>,
+        pool: PgPool,
+        background: PgPool,
+        cache_bytes: usize,
+    ) -> Result<Self, sqlx::Error> {
+        let head = store.head().await?;
+        let feed = Arc::new(Feed::new(store.clone(), head.position));
         let (queue, units) = mpsc::channel(QUEUE_LENGTH);
         let (snapshot_queue, due_snapshots) = mpsc::channel(snapshots::QUEUE_LENGTH);
         let sequencer = Sequencer::new(
-            pool.clone(),
-            settings.database,
+            store.clone(),
             units,
             feed.clone(),
             snapshot_queue,
-            settings.cache_bytes,
+            cache_bytes,
             head,
         );
         let mut tasks = Tasks {
@@ -137,14 +147,15 @@ impl EventLog {
         tasks.draining.spawn(sequencer.run());
         tasks
             .draining
-            .spawn(snapshots::write_snapshots(pool.clone(), due_snapshots));
+            .spawn(snapshots::write_snapshots(store.clone(), due_snapshots));
         tasks
             .watching
-            .spawn(wake::notify(pool.clone(), feed.subscribe_committed()));
+            .spawn(wake::notify(store.clone(), feed.subscribe_committed()));
         tasks
             .watching
-            .spawn(wake::listen(pool.clone(), feed.clone()));
+            .spawn(wake::listen(store.clone(), feed.clone()));
         let shared = Shared {
+            store,
             pool,
             background,
             feed,
@@ -257,7 +268,11 @@ impl EventLog {
         id: impl std::fmt::Display,
     ) -> Result<(A, i64), LoadError> {
         let stream = StreamRef::of::<A>(id);
-        let loaded = load(&self.shared.pool, std::slice::from_ref(&stream)).await?;
+        let loaded = self
+            .shared
+            .store
+            .load(std::slice::from_ref(&stream))
+            .await?;
         let Some((_, cached)) = loaded.into_iter().next() else {
             return Ok((A::default(), 0));
         };
@@ -315,7 +330,7 @@ impl EventLog {
 
     /// The head as committed now.
     pub async fn head(&self) -> Result<Head, sqlx::Error> {
-        read_head(&mut *self.shared.pool.acquire().await?).await
+        self.shared.store.head().await
     }
 
     /// The feed of committed events.

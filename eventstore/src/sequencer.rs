@@ -15,21 +15,20 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use sqlx::{PgPool, postgres::PgConnectOptions};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 use self::{outcome::fail_units, rules::WithinBatch};
 use crate::{
-    append::{AppendError, Batch, Writer, bounded},
+    append::{AppendError, Batch, bounded},
     cache::{CachedStream, StreamCache},
     feed::Feed,
-    load::load,
     position::Head,
     snapshots::Snapshot,
+    store::{LoadedStreams, Session, Store},
     stream::{StreamId, StreamRef},
     unit::{AnyUnit, Decision, Drafted, Failure, Settlement},
 };
@@ -57,7 +56,7 @@ type Unit = Box<dyn AnyUnit>;
 /// What a finished load brings.
 struct Loaded {
     wanted: Vec<StreamId>,
-    result: Result<Vec<(StreamId, CachedStream)>, sqlx::Error>,
+    result: Result<LoadedStreams, sqlx::Error>,
 }
 
 /// A batch as decided: what to append, whom to answer, which cached streams run ahead of what is stored.
@@ -96,14 +95,13 @@ struct Member {
 
 /// See the module.
 pub(crate) struct Sequencer {
-    pool: PgPool,
-    options: PgConnectOptions,
+    store: Arc<dyn Store>,
     queue: mpsc::Receiver<Unit>,
     feed: Arc<Feed>,
     snapshots: mpsc::Sender<Snapshot>,
     cache: StreamCache,
     head: Head,
-    writer: Option<Writer>,
+    writer: Option<Box<dyn Session>>,
     ready: VecDeque<Unit>,
     /// Units that wait for streams being loaded.
     waiting: Vec<Unit>,
@@ -120,8 +118,7 @@ pub(crate) struct Sequencer {
 
 impl Sequencer {
     pub(crate) fn new(
-        pool: PgPool,
-        options: PgConnectOptions,
+        store: Arc<dyn Store>,
         queue: mpsc::Receiver<Unit>,
         feed: Arc<Feed>,
         snapshots: mpsc::Sender<Snapshot>,
@@ -129,8 +126,7 @@ impl Sequencer {
         head: Head,
     ) -> Self {
         Self {
-            pool,
-            options,
+            store,
             queue,
             feed,
             snapshots,
@@ -161,6 +157,8 @@ impl Sequencer {
     async fn gather(&mut self) -> bool {
         if self.ready.is_empty() {
             tokio::select! {
+                // loads first: whoever waits for them came before who is still in the queue
+                biased;
                 loaded = self.loads.1.recv(), if !self.loading.is_empty() => {
                     if let Some(loaded) = loaded { self.accept_load(loaded); }
                 }
@@ -191,7 +189,7 @@ impl Sequencer {
     fn take_loaded(&mut self) -> Vec<Unit> {
         let mut units = Vec::new();
         let mut missing: HashMap<StreamId, StreamRef> = HashMap::new();
-        let now = Instant::now();
+        let now = Instant::now().into_std();
         while units.len() < MAX_UNITS_PER_BATCH {
             let Some(unit) = self.ready.pop_front() else {
                 break;
@@ -243,9 +241,9 @@ impl Sequencer {
         let wanted: Vec<StreamId> = streams.iter().map(|stream| stream.id.clone()).collect();
         self.loading
             .extend(wanted.iter().cloned().map(|id| (id, false)));
-        let (pool, done) = (self.pool.clone(), self.loads.0.clone());
+        let (store, done) = (self.store.clone(), self.loads.0.clone());
         tokio::spawn(async move {
-            let result = bounded(load(&pool, &streams)).await;
+            let result = bounded(store.load(&streams)).await;
             // the receiver lives as long as the sequencer; at its end nobody waits for the load
             let _ = done.send(Loaded { wanted, result });
         });
@@ -292,15 +290,12 @@ impl Sequencer {
             Ok(writer) => writer,
             Err(reason) => return self.fail(plan, &Failure::Unavailable(reason)),
         };
-        let appended = plan
-            .batch
-            .append_or_verify(self.head, &mut writer.connection)
-            .await;
-        let backend = writer.backend;
+        let appended = plan.batch.append_or_verify(self.head, &mut *writer).await;
+        let session = writer.number();
         if matches!(appended, Ok(_) | Err(AppendError::BadBatch(_))) {
             self.writer = Some(writer);
         }
-        self.conclude(plan, appended, backend).await;
+        self.conclude(plan, appended, session).await;
     }
 
     /// Decides the units in turn, each on the state that the one before has left in the cache.

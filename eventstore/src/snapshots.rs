@@ -1,10 +1,12 @@
 //! Snapshots of aggregate states: written after the commit, from committed state, by a task of their own.
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{cache::CachedStream, stream::StreamId};
+use crate::{cache::CachedStream, store::Store, stream::StreamId};
 
 /// A stream gets a snapshot after this many events …
 const EVENTS_BETWEEN_SNAPSHOTS: i64 = 500;
@@ -15,11 +17,11 @@ pub(crate) const QUEUE_LENGTH: usize = 64;
 
 /// A state as of a committed event.
 pub(crate) struct Snapshot {
-    stream: StreamId,
-    sequence: i64,
-    event_id: Uuid,
-    state_version: i32,
-    state: String,
+    pub(crate) stream: StreamId,
+    pub(crate) sequence: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) state_version: i32,
+    pub(crate) state: String,
 }
 
 /// Whether enough has happened since the last one.
@@ -45,7 +47,7 @@ impl Snapshot {
         })
     }
 
-    async fn write(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn write(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         sqlx::query(
             "insert into aggregate_snapshots as s \
                 (aggregate_type, aggregate_id, sequence, event_id, state_version, state) \
@@ -69,9 +71,12 @@ impl Snapshot {
 }
 
 /// Writes snapshots until the sequencer is gone. One that fails is skipped: it only saves time.
-pub(crate) async fn write_snapshots(pool: PgPool, mut snapshots: mpsc::Receiver<Snapshot>) {
+pub(crate) async fn write_snapshots(
+    store: Arc<dyn Store>,
+    mut snapshots: mpsc::Receiver<Snapshot>,
+) {
     while let Some(snapshot) = snapshots.recv().await {
-        if let Err(error) = snapshot.write(&pool).await {
+        if let Err(error) = store.keep_snapshot(&snapshot).await {
             tracing::warn!(stream = %snapshot.stream, %error, "snapshot not written");
         }
     }

@@ -1,36 +1,21 @@
 //! Waking readers in other processes: NOTIFY after the commit, LISTEN here, and a poll in case either is lost.
-//!
-//! The notification is sent from another connection than the one that appends, because a transaction with a NOTIFY in
-//! it takes a lock that all such transactions share.
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::watch;
 
-use crate::{
-    append::{bounded, read_head},
-    feed::Feed,
-    position::Position,
-};
+use crate::{append::bounded, feed::Feed, position::Position, store::Store};
 
-/// Channel of the notifications; the payload is a position.
-const CHANNEL: &str = "souk_log";
 /// At most one notification in this time: under load one wakes the readers for many batches.
 const NOTIFY_SPACING: Duration = Duration::from_millis(5);
 /// How often the head is read when no notification comes.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells other processes how far the log reaches. Ends when `committed` closes.
-pub(crate) async fn notify(pool: PgPool, mut committed: watch::Receiver<Position>) {
+pub(crate) async fn notify(store: Arc<dyn Store>, mut committed: watch::Receiver<Position>) {
     while committed.changed().await.is_ok() {
         let position = *committed.borrow_and_update();
-        let sent = sqlx::query("select pg_notify($1, $2)")
-            .bind(CHANNEL)
-            .bind(position.to_string())
-            .execute(&pool)
-            .await;
-        if let Err(error) = sent {
+        if let Err(error) = store.notify(position).await {
             tracing::debug!(%error, "notification not sent; readers poll");
         }
         tokio::time::sleep(NOTIFY_SPACING).await;
@@ -38,38 +23,32 @@ pub(crate) async fn notify(pool: PgPool, mut committed: watch::Receiver<Position
 }
 
 /// Hears of commits of other processes and tells the feed, for as long as it is polled.
-pub(crate) async fn listen(pool: PgPool, feed: Arc<Feed>) {
+pub(crate) async fn listen(store: Arc<dyn Store>, feed: Arc<Feed>) {
     loop {
-        if let Err(error) = listen_on(&pool, &feed).await {
+        if let Err(error) = listen_on(&*store, &feed).await {
             tracing::debug!(%error, "not listening; polling");
         }
-        poll(&pool, &feed).await;
+        poll(&*store, &feed).await;
         tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn listen_on(pool: &PgPool, feed: &Feed) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
+async fn listen_on(store: &dyn Store, feed: &Feed) -> Result<(), sqlx::Error> {
+    let mut listener = store.listen().await?;
     loop {
-        match tokio::time::timeout(POLL_INTERVAL, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => {
-                if let Ok(position) = notification.payload().parse() {
-                    feed.observe(Position(position));
-                }
-            }
+        match tokio::time::timeout(POLL_INTERVAL, listener.next()).await {
+            Ok(Ok(Some(position))) => feed.observe(position),
             Ok(Err(error)) => return Err(error),
             // the connection was lost and is made again at the next call, or nothing came for a while
-            Ok(Ok(None)) | Err(_) => poll(pool, feed).await,
+            Ok(Ok(None)) | Err(_) => poll(store, feed).await,
         }
     }
 }
 
-async fn poll(pool: &PgPool, feed: &Feed) {
+async fn poll(store: &dyn Store, feed: &Feed) {
     // taken before the read: what is known by now must be there
     let known = feed.known();
-    let head = async { read_head(&mut *pool.acquire().await?).await };
-    match bounded(head).await {
+    match bounded(store.head()).await {
         Ok(head) if head.position < known || feed.contradicts(head) => {
             tracing::warn!(position = %head.position, %known, "the log is another one: restored, or a standby took over");
             feed.reset();

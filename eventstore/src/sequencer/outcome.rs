@@ -1,21 +1,21 @@
 //! The second half of a round: acting on what the database said of a batch.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use tokio::time::Instant;
 
 use super::{CONTENDED_FOR, Member, Plan, Sequencer, Unit};
 use crate::{
-    append::{AppendError, Appended, Batch, Writer, bounded, read_head},
-    feed::{FeedError, read_committed},
-    load::load,
+    append::{AppendError, Appended, Batch, bounded, connect},
+    feed::FeedError,
     snapshots::{Snapshot, snapshot_due},
+    store::Session,
     unit::{Failure, Settlement},
 };
 
 /// Most events that are read to catch up with another process; behind by more, the cache is dropped.
-const MAX_GAP: i64 = 5_000;
+const MAX_GAP: usize = 5_000;
 /// How long callers wait while the outcome of a lost commit is being found out.
 const RESOLVE_FOR: Duration = Duration::from_secs(8);
 /// Pause between two attempts to find it out.
@@ -26,7 +26,7 @@ impl Sequencer {
         &mut self,
         plan: Plan,
         appended: Result<Appended, AppendError>,
-        backend: i32,
+        session: i32,
     ) {
         match appended {
             Ok(Appended::Written { recorded_at }) => self.committed(plan, recorded_at),
@@ -41,7 +41,7 @@ impl Sequencer {
             Err(AppendError::Unavailable(reason)) => self.fail(plan, &Failure::Unavailable(reason)),
             Err(AppendError::OutcomeUnknown(reason)) => {
                 tracing::warn!(%reason, "connection lost in a commit; finding out its outcome");
-                self.resolve(plan, backend).await;
+                self.resolve(plan, session).await;
             }
         }
     }
@@ -177,7 +177,7 @@ impl Sequencer {
                     .cloned(),
             );
         }
-        match bounded(load(&self.pool, &absent)).await {
+        match bounded(self.store.load(&absent)).await {
             Ok(streams) => {
                 for (id, stream) in streams {
                     self.cache.insert(id, stream);
@@ -193,10 +193,10 @@ impl Sequencer {
 
     /// The connection broke in the commit. Nothing is decided or answered before it is known whether it took place;
     /// callers are told so when that takes too long.
-    async fn resolve(&mut self, plan: Plan, backend: i32) {
+    async fn resolve(&mut self, plan: Plan, session: i32) {
         let give_up = Instant::now() + RESOLVE_FOR;
         loop {
-            match bounded(self.look_for(&plan.batch, backend)).await {
+            match bounded(self.look_for(&plan.batch, session)).await {
                 Ok(Some(recorded_at)) => return self.committed(plan, Some(recorded_at)),
                 Ok(None) => {
                     self.decide_again(plan);
@@ -217,21 +217,19 @@ impl Sequencer {
     async fn look_for(
         &mut self,
         batch: &Batch,
-        backend: i32,
+        session: i32,
     ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-        let mut writer = Writer::connect(&self.options).await?;
-        let found = batch
-            .find_committed(self.head, Some(backend), &mut writer.connection)
-            .await?;
+        let mut writer = connect(&*self.store).await?;
+        let found = writer.find_committed(batch, self.head, session).await?;
         self.writer = Some(writer);
         Ok(found)
     }
 
     /// The writing session, connected if need be.
-    pub(super) async fn take_writer(&mut self) -> Result<Writer, String> {
+    pub(super) async fn take_writer(&mut self) -> Result<Box<dyn Session>, String> {
         match self.writer.take() {
             Some(writer) => Ok(writer),
-            None => Writer::connect(&self.options)
+            None => connect(&*self.store)
                 .await
                 .map_err(|error| error.to_string()),
         }
@@ -241,7 +239,7 @@ impl Sequencer {
     async fn catch_up_or_fail(&mut self) {
         let caught_up = match self.take_writer().await {
             Ok(mut writer) => {
-                let caught_up = bounded(self.catch_up(&mut writer.connection)).await;
+                let caught_up = bounded(self.catch_up(&mut *writer)).await;
                 let result = caught_up.map_err(|error| error.to_string());
                 if result.is_ok() {
                     self.writer = Some(writer);
@@ -256,9 +254,9 @@ impl Sequencer {
     }
 
     /// Brings the cached streams to the head that there is.
-    async fn catch_up(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        match read_committed(connection, self.head, MAX_GAP + 1).await {
-            Ok(gap) if gap.len() as i64 <= MAX_GAP => {
+    async fn catch_up(&mut self, session: &mut dyn Session) -> Result<(), sqlx::Error> {
+        match session.read_after(self.head, MAX_GAP + 1).await {
+            Ok(gap) if gap.len() <= MAX_GAP => {
                 for event in &gap {
                     self.cache.apply_recorded(event);
                     if let Some(stale) = self.loading.get_mut(&event.stream()) {
@@ -281,7 +279,7 @@ impl Sequencer {
         }
         self.cache.clear();
         self.loading.values_mut().for_each(|stale| *stale = true);
-        self.head = read_head(connection).await?;
+        self.head = session.head().await?;
         self.feed.observe(self.head.position);
         Ok(())
     }
@@ -293,40 +291,35 @@ impl Sequencer {
             Ok(writer) => writer,
             Err(reason) => return fail_units(units, &Failure::Unavailable(reason)),
         };
-        let backend = writer.backend;
-        let mut tx = match bounded(self.lock_and_catch_up(&mut writer.connection)).await {
-            Ok(tx) => tx,
-            Err(error) => return fail_units(units, &Failure::Unavailable(error.to_string())),
-        };
+        let session = writer.number();
+        if let Err(error) = bounded(self.lock_and_catch_up(&mut *writer)).await {
+            return fail_units(units, &Failure::Unavailable(error.to_string()));
+        }
         let units = self.load_now(units).await;
         let plan = self.decide(units);
-        let appended = match plan.batch.append_or_verify(self.head, &mut tx).await {
-            Ok(appended) => bounded(tx.commit())
+        let appended = plan.batch.append_or_verify(self.head, &mut *writer).await;
+        let appended = match appended {
+            Ok(appended) => bounded(writer.commit())
                 .await
                 .map(|()| appended)
                 .map_err(AppendError::of),
-            Err(error) => {
-                // dropping the transaction rolls it back; a broken session cannot say more than that it is broken
-                drop(tx);
-                Err(error)
-            }
+            Err(error) => Err(error),
         };
-        if matches!(appended, Ok(_) | Err(AppendError::BadBatch(_))) {
+        let usable = match &appended {
+            Ok(_) => true,
+            Err(AppendError::BadBatch(_)) => bounded(writer.roll_back()).await.is_ok(),
+            // dropped, the session ends and its transaction with it
+            Err(_) => false,
+        };
+        if usable {
             self.writer = Some(writer);
         }
-        self.conclude(plan, appended, backend).await;
+        self.conclude(plan, appended, session).await;
     }
 
-    async fn lock_and_catch_up<'c>(
-        &mut self,
-        connection: &'c mut PgConnection,
-    ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
-        let mut tx = connection.begin().await?;
-        sqlx::query("select pg_advisory_xact_lock(log_lock())")
-            .execute(&mut *tx)
-            .await?;
-        self.catch_up(&mut tx).await?;
-        Ok(tx)
+    async fn lock_and_catch_up(&mut self, session: &mut dyn Session) -> Result<(), sqlx::Error> {
+        session.lock().await?;
+        self.catch_up(session).await
     }
 }
 
