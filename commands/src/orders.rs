@@ -23,22 +23,21 @@ use crate::{
     request::Versioned,
 };
 
-/// Lets the order decide and writes what that means for stock beside it. Returns the order's new events.
-pub(crate) fn move_order(
+/// Lets the order decide and writes what that means for stock beside it. Returns what `see` makes of the order's new
+/// events.
+pub(crate) fn move_order<R>(
     work: &mut Work<'_, Failure>,
     order_id: OrderId,
     command: OrderCommand,
-) -> Result<Vec<OrderEvent>, Halt<Failure>> {
-    let order = work.state::<Order>(order_id)?;
-    let events = order.decide(command.clone()).map_err(refuse)?;
-    let effects = stock_effects(order, &events);
-    if !events.is_empty() {
-        work.execute::<Order>(order_id, command)?;
-    }
+    see: impl FnOnce(&[OrderEvent]) -> R,
+) -> Result<R, Halt<Failure>> {
+    let (effects, seen) = work.execute_seeing::<Order, _>(order_id, command, |order, events| {
+        (stock_effects(order, events), see(events))
+    })?;
     for effect in &effects {
         move_stock(work, order_id, effect)?;
     }
-    Ok(events)
+    Ok(seen)
 }
 
 /// Each event's effect depends on the state that it finds.

@@ -128,7 +128,7 @@ impl Commands {
                 payment_id: key.payment_id,
                 amount,
             };
-            let events = move_order(work, order_id, confirm)?;
+            let events = move_order(work, order_id, confirm, <[_]>::to_vec)?;
             for event in &events {
                 stop_payment(work, order_id, event)?;
             }
@@ -306,6 +306,7 @@ fn begin_attempt(
             payment_id,
             attempt: number,
         },
+        |_| (),
     )?;
     Ok(NextCall::Charge(attempt))
 }
@@ -327,7 +328,7 @@ fn end_or_wait(
     order_id: OrderId,
     command: OrderCommand,
 ) -> Result<(), Halt<Failure>> {
-    for event in &move_order(work, order_id, command)? {
+    for event in &move_order(work, order_id, command, <[_]>::to_vec)? {
         stop_payment(work, order_id, event)?;
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::aggregate::Decider;
 use serde::Serialize;
+use smol_str::SmolStr;
 use sqlx::{Row, postgres::PgRow};
 use uuid::Uuid;
 
@@ -23,15 +24,15 @@ pub struct RecordedEvent {
     /// When the batch was committed, by the database's clock; never smaller than the one before.
     pub recorded_at: DateTime<Utc>,
     /// Kind of the aggregate, for instance `order`.
-    pub aggregate_type: Arc<str>,
+    pub aggregate_type: SmolStr,
     /// Which aggregate.
     pub aggregate_id: Arc<str>,
     /// Place in the aggregate's own stream, from 1.
     pub sequence: i64,
     /// Name of the event, for instance `OrderPlaced`.
-    pub event_type: Arc<str>,
+    pub event_type: SmolStr,
     /// Version of the event's shape, for instance `1.0`.
-    pub event_version: Arc<str>,
+    pub event_version: SmolStr,
     /// The event as JSON, with its own tag.
     pub payload: Arc<str>,
     /// A JSON object of string to string.

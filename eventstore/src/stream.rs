@@ -4,6 +4,7 @@
 use std::{any::Any, fmt, hash::Hash, sync::Arc};
 
 use domain::aggregate::Decider;
+use smol_str::SmolStr;
 
 use crate::event::{Unreadable, decode};
 
@@ -11,7 +12,7 @@ use crate::event::{Unreadable, decode};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId {
     /// Kind of the aggregate, for instance `order`.
-    pub aggregate_type: Arc<str>,
+    pub aggregate_type: SmolStr,
     /// Which aggregate.
     pub aggregate_id: Arc<str>,
 }
@@ -20,7 +21,7 @@ impl StreamId {
     /// The stream of the aggregate `A` with this id.
     pub fn of<A: Decider>(id: impl fmt::Display) -> Self {
         Self {
-            aggregate_type: A::TYPE.into(),
+            aggregate_type: SmolStr::new_static(A::TYPE),
             aggregate_id: id.to_string().into(),
         }
     }

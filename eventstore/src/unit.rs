@@ -164,7 +164,11 @@ pub struct Work<'a, E> {
 impl<E> Work<'_, E> {
     /// The state of an aggregate as the commands of this unit have left it; the empty state where it has no events.
     pub fn state<A: Decider>(&mut self, id: impl std::fmt::Display) -> Result<&A, Halt<E>> {
-        let id = StreamId::of::<A>(id);
+        let id = self.draft.stream::<A>(&id.to_string());
+        self.state_of(id)
+    }
+
+    fn state_of<A: Decider>(&mut self, id: StreamId) -> Result<&A, Halt<E>> {
         self.draft
             .overlay_if_drafted(&id)
             .map_err(Halt::Unacceptable)?;
@@ -180,9 +184,9 @@ impl<E> Work<'_, E> {
 
     /// How many events the stream has, those drafted here included.
     pub fn sequence<A: Decider>(&mut self, id: impl std::fmt::Display) -> Result<i64, Halt<E>> {
-        let id = id.to_string();
-        self.state::<A>(&id)?;
-        Ok(self.draft.next_sequence(&StreamId::of::<A>(&id)) - 1)
+        let id = self.draft.stream::<A>(&id.to_string());
+        self.state_of::<A>(id.clone())?;
+        Ok(self.draft.next_sequence(&id) - 1)
     }
 
     /// Lets the aggregate decide on the command and drafts what it yields. Returns the number of events.
@@ -194,19 +198,31 @@ impl<E> Work<'_, E> {
     where
         E: From<A::Error>,
     {
-        let id = id.to_string();
-        let events = self
-            .state::<A>(&id)?
+        self.execute_seeing::<A, _>(id, command, |_, events| events.len())
+    }
+
+    /// The same; returns what `see` makes of the state that the command met and of the events that it yields.
+    pub fn execute_seeing<A: Decider, R>(
+        &mut self,
+        id: impl std::fmt::Display,
+        command: A::Command,
+        see: impl FnOnce(&A, &[A::Event]) -> R,
+    ) -> Result<R, Halt<E>>
+    where
+        E: From<A::Error>,
+    {
+        let stream = self.draft.stream::<A>(&id.to_string());
+        let state = self.state_of::<A>(stream.clone())?;
+        let events = state
             .decide(command)
             .map_err(|error| Halt::Refused(error.into()))?;
-        let count = events.len();
-        let stream = StreamId::of::<A>(&id);
+        let seen = see(state, &events);
         for event in events {
             self.draft
                 .push::<A>(&stream, event)
                 .map_err(Halt::Unacceptable)?;
         }
-        Ok(count)
+        Ok(seen)
     }
 
     /// Makes `value` in `scope` belong to `owner`; refused at the commit where it belongs to another.

@@ -86,6 +86,7 @@ impl Commands {
                     reason,
                     requested_by,
                 },
+                <[_]>::to_vec,
             )?;
             for event in &events {
                 stop_payment(work, order_id, event)?;

@@ -90,7 +90,8 @@ impl Commands {
                 payment_delay_ms: milliseconds(settings.payment_delay),
                 payment_window_ms: milliseconds(settings.payment_window),
             };
-            move_order(work, order.order_id, OrderCommand::PlaceOrder(placing))?;
+            let place = OrderCommand::PlaceOrder(placing);
+            move_order(work, order.order_id, place, |_| ())?;
             let placed = order_now(work, order.order_id)?;
             if placed.state.total == 0 {
                 let payment_id = PaymentId::of(order.order_id);
@@ -99,6 +100,7 @@ impl Commands {
                     work,
                     order.order_id,
                     OrderCommand::ConfirmPayment { payment_id, amount },
+                    |_| (),
                 )?;
                 return order_now(work, order.order_id);
             }

@@ -57,6 +57,8 @@ impl DraftEvent {
 /// What the decision of one unit has drafted so far.
 pub(crate) struct Draft<'a> {
     cache: &'a StreamCache,
+    /// The streams that the unit names.
+    named: &'a [StreamRef],
     events: Vec<DraftEvent>,
     /// States of streams that this unit has written and then looked at again.
     overlays: Vec<(StreamId, Box<dyn StreamState>)>,
@@ -67,9 +69,10 @@ pub(crate) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// Nothing drafted yet, on the states in `cache`.
-    pub(super) fn new(cache: &'a StreamCache) -> Self {
+    pub(super) fn new(cache: &'a StreamCache, named: &'a [StreamRef]) -> Self {
         Self {
             cache,
+            named,
             events: Vec::new(),
             overlays: Vec::new(),
             claims: Vec::new(),
@@ -86,6 +89,18 @@ impl<'a> Draft<'a> {
             releases: self.releases,
         };
         (drafted, self.missing)
+    }
+
+    /// The stream of the aggregate `A` with this id: mostly one that the unit names, whose id is there to be shared.
+    pub(super) fn stream<A: Decider>(&self, id: &str) -> StreamId {
+        let named = self.named.iter().map(|stream| &stream.id);
+        let same =
+            |named: &&StreamId| &*named.aggregate_id == id && named.aggregate_type == A::TYPE;
+        named
+            .into_iter()
+            .find(same)
+            .cloned()
+            .unwrap_or_else(|| StreamId::of::<A>(id))
     }
 
     /// Whether the state of the stream is at hand.

@@ -50,7 +50,7 @@ pub(super) struct Topic {
 pub(super) struct Topics {
     settings: Arc<PublisherSettings>,
     all: Vec<Topic>,
-    by_type: HashMap<Arc<str>, usize>,
+    by_type: HashMap<String, usize>,
 }
 
 impl Topics {
@@ -71,7 +71,7 @@ impl Topics {
     pub(super) fn number_of<C: ClientContext>(
         &mut self,
         client: &Client<C>,
-        aggregate_type: &Arc<str>,
+        aggregate_type: &str,
     ) -> Result<usize, HandleError> {
         if let Some(number) = self.by_type.get(aggregate_type) {
             return Ok(*number);
@@ -86,7 +86,7 @@ impl Topics {
             self.all.push(Topic { name, ends });
             self.all.len() - 1
         };
-        self.by_type.insert(aggregate_type.clone(), number);
+        self.by_type.insert(aggregate_type.to_owned(), number);
         Ok(number)
     }
 
