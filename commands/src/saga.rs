@@ -16,17 +16,18 @@ mod react;
 mod runner;
 mod steps;
 mod subscriber;
-mod timers;
+pub(crate) mod timers;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
+use self::timers::{PgTimers, Timers};
 pub use self::{
     react::{Fact, Reaction, TimerId, react},
     runner::{RunningTimers, TimerRunner},
     subscriber::PaymentSaga,
-    timers::CLAIM_DUE,
+    timers::{ArmedTimer, ArmsTimers, CLAIM_DUE},
 };
 use crate::{gateway::PaymentGateway, request::Commands};
 
@@ -78,9 +79,21 @@ pub fn payment_saga(
     gateway: Arc<dyn PaymentGateway>,
     settings: SagaSettings,
 ) -> (PaymentSaga, TimerRunner) {
+    let timers = Arc::new(PgTimers::open(commands.log().pool()));
+    payment_saga_on(timers, commands, gateway, settings)
+}
+
+/// The same, with the timers kept there.
+pub(crate) fn payment_saga_on(
+    timers: Arc<dyn Timers>,
+    commands: Commands,
+    gateway: Arc<dyn PaymentGateway>,
+    settings: SagaSettings,
+) -> (PaymentSaga, TimerRunner) {
     let armed = Arc::new(Notify::new());
     let saga = PaymentSaga::new(settings, armed.clone());
-    (saga, TimerRunner::new(commands, gateway, settings, armed))
+    let runner = TimerRunner::new(commands, gateway, settings, timers, armed);
+    (saga, runner)
 }
 
 #[cfg(test)]

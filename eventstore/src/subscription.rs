@@ -26,12 +26,14 @@ use crate::{
 
 mod checkpointed;
 mod lease;
+pub(crate) mod ledger;
 mod parking;
+mod postgres;
 mod runner;
 mod status;
 
-/// Handles events in the transaction that moves its checkpoint.
-pub trait Subscriber: Send + 'static {
+/// Handles events in the transaction that moves its checkpoint. `Tx` is what it writes to.
+pub trait Subscriber<Tx = PgConnection>: Send + 'static {
     /// Name of the subscription, for instance `orders_v1`: it and its checkpoint are one.
     fn name(&self) -> &str;
 
@@ -46,7 +48,7 @@ pub trait Subscriber: Send + 'static {
     fn handle(
         &mut self,
         events: &[Arc<RecordedEvent>],
-        tx: &mut PgConnection,
+        tx: &mut Tx,
     ) -> impl Future<Output = Result<(), HandleError>> + Send;
 }
 

@@ -35,7 +35,7 @@ const CLOSING_GRACE: Duration = Duration::from_secs(5);
 /// See [`crate::saga`].
 pub struct TimerRunner {
     steps: Steps,
-    timers: Timers,
+    timers: Arc<dyn Timers>,
     armed: Arc<Notify>,
 }
 
@@ -60,9 +60,9 @@ impl TimerRunner {
         commands: Commands,
         gateway: Arc<dyn PaymentGateway>,
         settings: SagaSettings,
+        timers: Arc<dyn Timers>,
         armed: Arc<Notify>,
     ) -> Self {
-        let timers = Timers::open(commands.log().pool());
         Self {
             steps: Steps {
                 commands,
@@ -97,7 +97,9 @@ impl TimerRunner {
                     FAILED_IDLE
                 }
             };
+            // in order: what is next is decided by the table, whichever of these it was
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => {}
                 () = self.armed.notified() => idle = SHORTEST_IDLE,
                 () = work.one_ended() => {}

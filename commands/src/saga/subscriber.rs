@@ -12,13 +12,12 @@ use eventstore::{
     event::RecordedEvent,
     subscription::{HandleError, Subscriber},
 };
-use sqlx::PgConnection;
 use tokio::sync::Notify;
 
 use super::{
     NAME, SagaSettings,
     react::{Fact, Reaction, TimerId, react},
-    timers::{ArmedTimer, arm, disarm},
+    timers::{ArmedTimer, ArmsTimers},
 };
 
 /// A timer that is due this soon after its event wakes the runner of this process.
@@ -53,7 +52,7 @@ impl PaymentSaga {
     }
 }
 
-impl Subscriber for PaymentSaga {
+impl<Tx: ArmsTimers> Subscriber<Tx> for PaymentSaga {
     fn name(&self) -> &str {
         NAME
     }
@@ -70,7 +69,7 @@ impl Subscriber for PaymentSaga {
     async fn handle(
         &mut self,
         events: &[Arc<RecordedEvent>],
-        tx: &mut PgConnection,
+        tx: &mut Tx,
     ) -> Result<(), HandleError> {
         // of each timer only the last reaction of the batch counts
         let mut last: BTreeMap<TimerId, (Reaction, &RecordedEvent)> = BTreeMap::new();
@@ -90,8 +89,8 @@ impl Subscriber for PaymentSaga {
                 Reaction::Disarm(timer) => disarmed.push(timer),
             }
         }
-        disarm(tx, &disarmed).await?;
-        arm(tx, &armed).await?;
+        tx.disarm(&disarmed).await?;
+        tx.arm(&armed).await?;
         if soon {
             // the commit follows at once; the runner looks a few times in short order
             self.armed.notify_one();

@@ -3,7 +3,7 @@
 //! What is done with a timer is tied to the event that armed it: a runner that has finished removes or puts off only
 //! what it was armed for, so that what the saga armed since is not lost.
 
-use std::time::Duration;
+use std::{future::Future, pin::Pin, time::Duration};
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool, Row, postgres::PgPoolOptions};
@@ -24,40 +24,74 @@ pub const CLAIM_DUE: &str = "with due as materialized ( \
         extract(epoch from clock_timestamp() - t.unanswered_since)::float8 as unanswered";
 
 /// A timer to be armed.
-pub(super) struct ArmedTimer {
-    pub(super) timer: TimerId,
-    pub(super) due_at: DateTime<Utc>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArmedTimer {
+    /// Which.
+    pub timer: TimerId,
+    /// When it is to fire.
+    pub due_at: DateTime<Utc>,
     /// Id of the event that arms it.
-    pub(super) cause: Uuid,
-    pub(super) correlation: String,
+    pub cause: Uuid,
+    /// Goes on into what the timer leads to.
+    pub correlation: String,
 }
 
 /// A timer that is due and that this runner has to itself for a while.
 #[derive(Clone, Debug)]
-pub(super) struct ClaimedTimer {
-    pub(super) timer: TimerId,
+pub(crate) struct ClaimedTimer {
+    pub(crate) timer: TimerId,
     /// How often it was put off.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
     /// How long the gateway has not given an answer.
-    pub(super) unanswered: Option<Duration>,
-    pub(super) cause: Uuid,
-    pub(super) correlation: String,
+    pub(crate) unanswered: Option<Duration>,
+    pub(crate) cause: Uuid,
+    pub(crate) correlation: String,
 }
 
 /// A claimed timer that is to fire again.
-pub(super) struct PutOff {
-    pub(super) claimed: ClaimedTimer,
-    pub(super) pause: Duration,
+pub(crate) struct PutOff {
+    pub(crate) claimed: ClaimedTimer,
+    pub(crate) pause: Duration,
     /// Whether it is because the gateway gave no answer.
-    pub(super) unanswered: bool,
+    pub(crate) unanswered: bool,
 }
 
-/// Arms timers, or moves them where they are armed already. The same event again changes nothing.
-pub(super) async fn arm(tx: &mut PgConnection, timers: &[ArmedTimer]) -> Result<(), sqlx::Error> {
-    if timers.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
+/// A transaction in which timers can be armed and disarmed: they change together with the checkpoint of the saga.
+pub trait ArmsTimers: Send {
+    /// Arms timers, or moves them where they are armed already. The same event again changes nothing.
+    fn arm(
+        &mut self,
+        timers: &[ArmedTimer],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Removes timers, whatever armed them.
+    fn disarm(
+        &mut self,
+        timers: &[TimerId],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// The timers as a runner sees them.
+pub(crate) trait Timers: Send + Sync + 'static {
+    /// Claims up to `limit` due timers, the earliest first, for as long as `claim`.
+    fn claim(&self, limit: usize, claim: Duration) -> Reply<'_, Vec<ClaimedTimer>>;
+
+    /// Removes timers whose work is committed. One that the saga is changing at this moment is left to it.
+    fn finish<'a>(&'a self, done: &'a [ClaimedTimer]) -> Reply<'a, ()>;
+
+    /// Has timers fire again after a pause.
+    fn put_off<'a>(&'a self, later: &'a [PutOff]) -> Reply<'a, ()>;
+}
+
+/// An answer that is on its way.
+pub(crate) type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'a>>;
+
+impl ArmsTimers for PgConnection {
+    async fn arm(&mut self, timers: &[ArmedTimer]) -> Result<(), sqlx::Error> {
+        if timers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
         "insert into timers (saga, key, kind, due_at, cause, correlation) \
          select $1, t.* from unnest($2::text[], $3::text[], $4::timestamptz[], $5::uuid[], $6::text[]) t \
          on conflict (saga, key, kind) do update set due_at = excluded.due_at, attempts = 0, unanswered_since = null, \
@@ -70,35 +104,34 @@ pub(super) async fn arm(tx: &mut PgConnection, timers: &[ArmedTimer]) -> Result<
     .bind(timers.iter().map(|armed| armed.due_at).collect::<Vec<_>>())
     .bind(timers.iter().map(|armed| armed.cause).collect::<Vec<_>>())
     .bind(timers.iter().map(|armed| armed.correlation.as_str()).collect::<Vec<_>>())
-    .execute(tx)
+    .execute(self)
     .await?;
-    Ok(())
-}
-
-/// Removes timers, whatever armed them.
-pub(super) async fn disarm(tx: &mut PgConnection, timers: &[TimerId]) -> Result<(), sqlx::Error> {
-    if timers.is_empty() {
-        return Ok(());
+        Ok(())
     }
-    sqlx::query(
-        "delete from timers t using unnest($2::text[], $3::text[]) d (key, kind) \
+
+    async fn disarm(&mut self, timers: &[TimerId]) -> Result<(), sqlx::Error> {
+        if timers.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "delete from timers t using unnest($2::text[], $3::text[]) d (key, kind) \
          where t.saga = $1 and t.key = d.key and t.kind = d.kind",
-    )
-    .bind(NAME)
-    .bind(timers.iter().map(|timer| timer.key()).collect::<Vec<_>>())
-    .bind(timers.iter().map(|timer| timer.kind()).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(())
+        )
+        .bind(NAME)
+        .bind(timers.iter().map(|timer| timer.key()).collect::<Vec<_>>())
+        .bind(timers.iter().map(|timer| timer.kind()).collect::<Vec<_>>())
+        .execute(self)
+        .await?;
+        Ok(())
+    }
 }
 
-/// The timers as a runner sees them, on connections of its own: claiming never waits behind read models.
-#[derive(Clone)]
-pub(super) struct Timers {
+/// The table, on connections of its own: claiming never waits behind read models.
+pub(super) struct PgTimers {
     pool: PgPool,
 }
 
-impl Timers {
+impl PgTimers {
     pub(super) fn open(database: &PgPool) -> Self {
         let options = database
             .connect_options()
@@ -118,8 +151,7 @@ impl Timers {
         Self { pool }
     }
 
-    /// Claims up to `limit` due timers, the earliest first, for as long as `claim`.
-    pub(super) async fn claim(
+    async fn claim_due(
         &self,
         limit: usize,
         claim: Duration,
@@ -151,8 +183,7 @@ impl Timers {
         Ok(claimed)
     }
 
-    /// Removes timers whose work is committed. One that the saga is changing at this moment is left to it.
-    pub(super) async fn finish(&self, done: &[ClaimedTimer]) -> Result<(), sqlx::Error> {
+    async fn remove(&self, done: &[ClaimedTimer]) -> Result<(), sqlx::Error> {
         if done.is_empty() {
             return Ok(());
         }
@@ -173,8 +204,7 @@ impl Timers {
         Ok(())
     }
 
-    /// Has timers fire again after a pause.
-    pub(super) async fn put_off(&self, later: &[PutOff]) -> Result<(), sqlx::Error> {
+    async fn delay(&self, later: &[PutOff]) -> Result<(), sqlx::Error> {
         if later.is_empty() {
             return Ok(());
         }
@@ -200,5 +230,19 @@ impl Timers {
         .execute(&self.pool)
         .await?;
         Ok(())
+    }
+}
+
+impl Timers for PgTimers {
+    fn claim(&self, limit: usize, claim: Duration) -> Reply<'_, Vec<ClaimedTimer>> {
+        Box::pin(self.claim_due(limit, claim))
+    }
+
+    fn finish<'a>(&'a self, done: &'a [ClaimedTimer]) -> Reply<'a, ()> {
+        Box::pin(self.remove(done))
+    }
+
+    fn put_off<'a>(&'a self, later: &'a [PutOff]) -> Reply<'a, ()> {
+        Box::pin(self.delay(later))
     }
 }

@@ -143,7 +143,7 @@ async fn history_read_again_from_the_start_charges_nothing() {
                 payment_saga(shop.commands.clone(), shop.gateway.clone(), saga_settings());
             let mut connection = shop.log.pool().acquire().await.unwrap();
             let events = [std::sync::Arc::new(order_event)];
-            eventstore::subscription::Subscriber::handle(&mut saga, &events, &mut connection)
+            eventstore::subscription::Subscriber::handle(&mut saga, &events, &mut *connection)
                 .await
                 .unwrap();
         }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use sqlx::{Acquire, PgConnection, PgPool};
-
-use super::{HandleError, Lease, Subscriber, Worker, parking};
+use super::{
+    HandleError, Lease, Subscriber, Worker,
+    ledger::{Leases, Ledger},
+    parking,
+};
 use crate::{
     EventLog,
     event::RecordedEvent,
@@ -12,18 +14,20 @@ use crate::{
 };
 
 /// A [`Subscriber`] as a [`Worker`].
-pub(super) struct Checkpointed<S> {
+pub(super) struct Checkpointed<S, L> {
     subscriber: S,
-    pool: PgPool,
+    leases: Arc<dyn Leases>,
+    ledger: L,
     /// False as long as it is certain that no key is parked, which is the rule.
     may_have_parked: bool,
 }
 
-impl<S: Subscriber> Checkpointed<S> {
-    pub(super) fn new(subscriber: S, pool: PgPool) -> Self {
+impl<L: Ledger, S: Subscriber<L::Tx>> Checkpointed<S, L> {
+    pub(super) fn new(subscriber: S, leases: Arc<dyn Leases>, ledger: L) -> Self {
         Self {
             subscriber,
-            pool,
+            leases,
+            ledger,
             may_have_parked: true,
         }
     }
@@ -38,12 +42,12 @@ impl<S: Subscriber> Checkpointed<S> {
         let Some(done) = events.last().map(|event| event.head()) else {
             return Ok(());
         };
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.ledger.begin().await?;
         let read = self.without_parked(events, &mut tx).await?;
         if !read.is_empty() {
             self.subscriber.handle(&read, &mut tx).await?;
         }
-        commit(lease, tx, after, done).await
+        commit::<L>(lease, tx, after, done).await
     }
 
     /// The same, one event at a time, so that the one at fault is found and its key parked.
@@ -56,7 +60,7 @@ impl<S: Subscriber> Checkpointed<S> {
         let Some(done) = events.last().map(|event| event.head()) else {
             return Ok(());
         };
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.ledger.begin().await?;
         for event in events {
             // events behind one that was just parked must wait, so this is asked anew for each
             let read = self
@@ -65,24 +69,24 @@ impl<S: Subscriber> Checkpointed<S> {
             if read.is_empty() {
                 continue;
             }
-            let mut savepoint = tx.begin().await?;
-            match self.subscriber.handle(&read, &mut savepoint).await {
-                Ok(()) => savepoint.commit().await?,
+            L::savepoint(&mut tx).await?;
+            match self.subscriber.handle(&read, &mut tx).await {
+                Ok(()) => L::keep(&mut tx).await?,
                 Err(HandleError::Poison(reason)) => {
-                    savepoint.rollback().await?;
+                    L::undo(&mut tx).await?;
                     self.park(event, &reason, &mut tx).await?;
                 }
                 Err(other) => return Err(other),
             }
         }
-        commit(lease, tx, after, done).await
+        commit::<L>(lease, tx, after, done).await
     }
 
     async fn park(
         &mut self,
         event: &RecordedEvent,
         reason: &str,
-        tx: &mut PgConnection,
+        tx: &mut L::Tx,
     ) -> Result<(), HandleError> {
         let name = self.subscriber.name();
         let Some(key) = self.subscriber.key(event) else {
@@ -91,14 +95,15 @@ impl<S: Subscriber> Checkpointed<S> {
                 event.position
             )));
         };
-        if parking::count(tx, name).await? >= parking::MAX_PARKED_KEYS {
+        let parked = L::parked_keys(tx, name).await?;
+        if parked.len() as i64 >= parking::MAX_PARKED_KEYS {
             return Err(HandleError::Stopped(format!(
                 "{} keys are parked; the next would be {key:?}: {reason}",
                 parking::MAX_PARKED_KEYS
             )));
         }
         tracing::error!(subscription = name, key, position = %event.position, reason, "poison event: key parked");
-        parking::park(tx, name, &key, event.position, Some(reason)).await?;
+        L::park(tx, name, &key, event.position, Some(reason)).await?;
         self.may_have_parked = true;
         Ok(())
     }
@@ -107,7 +112,7 @@ impl<S: Subscriber> Checkpointed<S> {
     async fn without_parked(
         &mut self,
         events: &[Arc<RecordedEvent>],
-        tx: &mut PgConnection,
+        tx: &mut L::Tx,
     ) -> Result<Vec<Arc<RecordedEvent>>, HandleError> {
         let types = self.subscriber.reads();
         let mut read: Vec<Arc<RecordedEvent>> = events
@@ -119,7 +124,7 @@ impl<S: Subscriber> Checkpointed<S> {
             return Ok(read);
         }
         let name = self.subscriber.name();
-        let parked = parking::keys(tx, name).await?;
+        let parked = L::parked_keys(tx, name).await?;
         self.may_have_parked = !parked.is_empty();
         let mut waiting = Vec::new();
         read.retain(|event| match self.subscriber.key(event) {
@@ -130,22 +135,22 @@ impl<S: Subscriber> Checkpointed<S> {
             _ => true,
         });
         for (key, position) in waiting {
-            parking::park(tx, name, &key, position, None).await?;
+            L::park(tx, name, &key, position, None).await?;
         }
         Ok(read)
     }
 }
 
-async fn commit(
+async fn commit<L: Ledger>(
     lease: &Lease,
-    mut tx: sqlx::PgTransaction<'_>,
+    mut tx: L::Open,
     after: Head,
     done: Head,
 ) -> Result<(), HandleError> {
-    if !lease.advance(&mut tx, after, done).await? {
+    if !L::advance(&mut tx, lease, after, done).await? {
         return Err(HandleError::Fenced);
     }
-    tx.commit().await?;
+    L::commit(tx).await?;
     Ok(())
 }
 
@@ -168,14 +173,15 @@ pub async fn retry<S: Subscriber>(
     Ok(positions.len())
 }
 
-impl<S: Subscriber> Worker for Checkpointed<S> {
+impl<L: Ledger, S: Subscriber<L::Tx>> Worker for Checkpointed<S, L> {
     fn name(&self) -> &str {
         self.subscriber.name()
     }
 
     async fn start(&mut self, lease: &Lease) -> Result<Head, HandleError> {
         self.may_have_parked = true;
-        Ok(lease.checkpoint(&self.pool).await?)
+        let head = self.leases.checkpoint(&lease.name).await?;
+        Ok(head.ok_or(sqlx::Error::RowNotFound)?)
     }
 
     async fn process(

@@ -91,16 +91,6 @@ pub(super) async fn keys(
     Ok(keys.into_iter().collect())
 }
 
-pub(super) async fn count(
-    connection: &mut PgConnection,
-    subscription: &str,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("select count(distinct key) from parked_events where subscription = $1")
-        .bind(subscription)
-        .fetch_one(connection)
-        .await
-}
-
 pub(super) async fn park(
     connection: &mut PgConnection,
     subscription: &str,

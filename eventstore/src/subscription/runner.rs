@@ -1,9 +1,8 @@
 //! The loop that every subscription runs in: take the lease, read, handle, repeat; give way, retry or stop as the
 //! handler says.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -12,6 +11,8 @@ use super::{
     HandleError, Lease, State, Status, Subscriber, WaitError, Worker,
     checkpointed::Checkpointed,
     lease::{LEASE_DURATION, RENEW_INTERVAL},
+    ledger::{Leases, Ledger},
+    postgres::{PgLeases, PgLedger},
     status::Statuses,
 };
 use crate::{
@@ -39,28 +40,43 @@ const STOPPED_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Subscriptions {
     log: EventLog,
+    leases: Arc<dyn Leases>,
     holder: Uuid,
     statuses: Statuses,
     cancel: CancellationToken,
-    tasks: std::sync::Arc<Mutex<JoinSet<()>>>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Subscriptions {
     /// None at first.
     pub fn new(log: EventLog) -> Self {
+        let leases = Arc::new(PgLeases(log.pool().clone()));
+        Self::on(log, leases)
+    }
+
+    /// None at first, with leases and checkpoints kept there.
+    pub(crate) fn on(log: EventLog, leases: Arc<dyn Leases>) -> Self {
         Self {
             log,
+            leases,
             holder: Uuid::new_v4(),
             statuses: Statuses::default(),
             cancel: CancellationToken::new(),
-            tasks: std::sync::Arc::default(),
+            tasks: Arc::default(),
         }
     }
 
     /// Runs a subscriber until [`Self::close`].
     pub async fn spawn(&self, subscriber: impl Subscriber) {
-        let pool = self.log.background_pool().clone();
-        self.spawn_worker(Checkpointed::new(subscriber, pool)).await;
+        let ledger = PgLedger(self.log.background_pool().clone());
+        self.spawn_on(ledger, subscriber).await;
+    }
+
+    /// The same, with what it writes kept there.
+    pub(crate) async fn spawn_on<L: Ledger>(&self, ledger: L, subscriber: impl Subscriber<L::Tx>) {
+        let leases = self.leases.clone();
+        self.spawn_worker(Checkpointed::new(subscriber, leases, ledger))
+            .await;
     }
 
     /// Runs a worker until [`Self::close`].
@@ -86,7 +102,7 @@ impl Subscriptions {
         patience: Duration,
     ) -> Result<(), WaitError> {
         self.statuses
-            .wait_for(self.pool(), name, position, patience)
+            .wait_for(&*self.leases, name, position, patience)
             .await
     }
 
@@ -97,14 +113,10 @@ impl Subscriptions {
         while tasks.join_next().await.is_some() {}
     }
 
-    fn pool(&self) -> &PgPool {
-        self.log.pool()
-    }
-
     async fn run(self, mut worker: impl Worker) {
         let name = worker.name().to_owned();
         while !self.cancel.is_cancelled() {
-            let lease = match Lease::take(self.pool(), &name, self.holder).await {
+            let lease = match Lease::take(&*self.leases, &name, self.holder).await {
                 Ok(Some(lease)) => lease,
                 Ok(None) => {
                     self.statuses.set_standby(&name);
@@ -122,7 +134,7 @@ impl Subscriptions {
             let ended = self.lead(&lease, &mut worker).await;
             worker.stop().await;
             // left to run out by itself where the database does not answer
-            let _ = lease.release(self.pool()).await;
+            let _ = lease.release(&*self.leases).await;
             self.after(&name, ended).await;
         }
     }
@@ -180,7 +192,7 @@ impl Subscriptions {
         let mut failing_since = None;
         loop {
             tokio::time::sleep(RENEW_INTERVAL).await;
-            match lease.renew(self.pool()).await {
+            match lease.renew(&*self.leases).await {
                 Ok(true) => failing_since = None,
                 Ok(false) => return HandleError::Fenced,
                 Err(error) => {
@@ -238,6 +250,7 @@ impl Subscriptions {
 
     async fn pause(&self, duration: Duration) {
         tokio::select! {
+            biased;
             () = self.cancel.cancelled() => {}
             () = tokio::time::sleep(duration) => {}
         }

@@ -11,6 +11,7 @@ use sqlx::{FromRow, PgPool};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
+use super::ledger::Leases;
 use crate::position::{Head, Position};
 
 /// What a subscription of this process is doing.
@@ -98,7 +99,7 @@ impl Statuses {
     /// Waits until the subscription has handled everything up to `position`.
     pub(super) async fn wait_for(
         &self,
-        pool: &PgPool,
+        leases: &dyn Leases,
         name: &str,
         position: Position,
         patience: Duration,
@@ -112,9 +113,10 @@ impl Statuses {
                 return Ok(());
             }
             // another process may lead, or this one only just started
-            if checkpoint_position(pool, name)
+            if leases
+                .checkpoint(name)
                 .await?
-                .is_some_and(|at| at >= position)
+                .is_some_and(|at| at.position >= position)
             {
                 return Ok(());
             }
@@ -144,15 +146,6 @@ pub enum WaitError {
     /// The database cannot serve now.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-}
-
-async fn checkpoint_position(pool: &PgPool, name: &str) -> Result<Option<Position>, sqlx::Error> {
-    let position: Option<i64> =
-        sqlx::query_scalar("select position from subscriptions where name = $1")
-            .bind(name)
-            .fetch_optional(pool)
-            .await?;
-    Ok(position.map(Position))
 }
 
 /// A subscription as the database knows it, whichever process leads.
