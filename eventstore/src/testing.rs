@@ -20,7 +20,7 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// Creates and migrates it.
+    /// Creates and migrates it on the server of `DATABASE_URL`.
     ///
     /// # Panics
     /// When `DATABASE_URL` is not set or the server does not answer: a test without its database must not pass.
@@ -28,7 +28,13 @@ impl TestDatabase {
     pub async fn create() -> Self {
         let url = std::env::var("DATABASE_URL")
             .expect("DATABASE_URL names the server for tests; `make test` sets it");
-        let server = PgConnectOptions::from_str(&url).expect("DATABASE_URL is a Postgres URL");
+        Self::create_on(PgConnectOptions::from_str(&url).expect("DATABASE_URL is a Postgres URL"))
+            .await
+    }
+
+    /// The same on another server, for a test that breaks its server.
+    #[allow(clippy::expect_used, clippy::missing_panics_doc)]
+    pub async fn create_on(server: PgConnectOptions) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let mut connection = server.connect().await.expect("the test server answers");
         sqlx::query(&format!("create database {name}"))

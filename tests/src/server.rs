@@ -88,6 +88,11 @@ impl Server {
         server
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// All that it has printed so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.output).unwrap_or_default()).into_owned()
@@ -141,15 +146,19 @@ impl Server {
     }
 
     async fn signal(&self, name: &str) {
-        let pid = self.pid.to_string();
         // not waited for yet, so the id is still this process's
-        let sent = Command::new("sh")
-            .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid])
-            .status()
-            .await
-            .expect("sh runs");
-        assert!(sent.success(), "SIG{name} was not sent");
+        signal(self.pid, name).await;
     }
+}
+
+/// Sends a signal, such as `TERM`, to a process that is there.
+pub async fn signal(pid: u32, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()])
+        .status()
+        .await
+        .expect("sh runs");
+    assert!(sent.success(), "SIG{name} was not sent to {pid}");
 }
 
 impl Drop for Server {

@@ -8,7 +8,10 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use eventstore::testing::{TestDatabase, eventually};
-use sqlx::{PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -28,7 +31,8 @@ const PARTITIONS: &str = "2";
 #[derive(Default)]
 pub struct Opening {
     settings: BTreeMap<String, String>,
-    kafka: bool,
+    kafka: Option<String>,
+    postgres: Option<PgConnectOptions>,
 }
 
 impl Opening {
@@ -41,14 +45,30 @@ impl Opening {
 
     /// Publishes to the Kafka of `KAFKA_BROKERS`.
     #[must_use]
-    pub fn with_kafka(mut self) -> Self {
-        self.kafka = true;
+    pub fn with_kafka(self) -> Self {
+        self.with_kafka_at(&brokers())
+    }
+
+    /// Publishes to these brokers.
+    #[must_use]
+    pub fn with_kafka_at(mut self, brokers: &str) -> Self {
+        self.kafka = Some(brokers.to_owned());
+        self
+    }
+
+    /// Has its database on another server than that of `DATABASE_URL`.
+    #[must_use]
+    pub fn on_postgres(mut self, server: PgConnectOptions) -> Self {
+        self.postgres = Some(server);
         self
     }
 
     /// Makes the database, migrates and seeds it by the server's own commands.
     pub async fn open(self) -> Shop {
-        let database = TestDatabase::create().await;
+        let database = match self.postgres {
+            Some(server) => TestDatabase::create_on(server).await,
+            None => TestDatabase::create().await,
+        };
         let pool = PgPoolOptions::new()
             .max_connections(2)
             .connect_with(database.options())
@@ -70,8 +90,8 @@ impl Opening {
             format!("{}{}", Uuid::new_v4(), Uuid::new_v4()),
         );
         settings.insert("SOUK_KAFKA_PREFIX".into(), prefix.clone());
-        if self.kafka {
-            settings.insert("KAFKA_BROKERS".into(), brokers());
+        if let Some(brokers) = self.kafka {
+            settings.insert("KAFKA_BROKERS".into(), brokers);
         }
         settings.extend(self.settings);
         let shop = Shop {
@@ -231,7 +251,11 @@ impl Shop {
     /// Its topics.
     pub fn topics(&self) -> Topics {
         self.has_topics.store(true, Ordering::Relaxed);
-        Topics::new(&brokers(), &self.prefix)
+        let brokers = self
+            .settings
+            .get("KAFKA_BROKERS")
+            .map_or_else(brokers, Clone::clone);
+        Topics::new(&brokers, &self.prefix)
     }
 
     /// Where its processes put their output.
@@ -256,6 +280,11 @@ impl Shop {
         history::assert_log_is_sound(&events);
         history::assert_stock_adds_up(&events);
         history::assert_orders_are_paid_at_most_once(&events);
+        self.discard().await;
+    }
+
+    /// Removes the shop's data, whatever they are.
+    pub async fn discard(self) {
         if self.has_topics.load(Ordering::Relaxed) {
             self.topics().remove().await;
         }

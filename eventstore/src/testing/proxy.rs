@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -22,7 +22,7 @@ pub struct Proxy {
 }
 
 struct State {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     swallow_answers: AtomicBool,
     refuse: AtomicBool,
     /// Connections made before the last cut are gone.
@@ -40,7 +40,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let state = Arc::new(State {
-            target,
+            target: Mutex::new(target),
             swallow_answers: AtomicBool::new(false),
             refuse: AtomicBool::new(false),
             generation: watch::Sender::new(0),
@@ -93,6 +93,15 @@ impl Proxy {
         self.state.refuse.store(refuse, Ordering::SeqCst);
     }
 
+    /// New connections go to another server from now on, as when an address is taken over.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self
+            .state
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
     /// Cuts all connections that there are.
     pub fn cut(&self) {
         self.state
@@ -111,7 +120,8 @@ impl Drop for Proxy {
 async fn forward(client: TcpStream, state: Arc<State>) {
     let number = state.made.fetch_add(1, Ordering::SeqCst);
     let mut cut = state.generation.subscribe();
-    let Ok(server) = TcpStream::connect(state.target).await else {
+    let target = *state.target.lock().unwrap_or_else(PoisonError::into_inner);
+    let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
     let (mut from_client, mut to_client) = client.into_split();
