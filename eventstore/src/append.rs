@@ -1,8 +1,9 @@
 //! One batch in the shape of the database function `append_events`, and what became of appending it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::{
@@ -31,13 +32,13 @@ pub(crate) async fn bounded<T>(
 /// The columns of a batch.
 #[derive(Default)]
 pub(crate) struct Batch {
-    pub(crate) aggregate_types: Vec<String>,
-    pub(crate) aggregate_ids: Vec<String>,
+    pub(crate) aggregate_types: Vec<SmolStr>,
+    pub(crate) aggregate_ids: Vec<Arc<str>>,
     pub(crate) sequences: Vec<i64>,
-    pub(crate) event_types: Vec<String>,
-    pub(crate) event_versions: Vec<String>,
-    pub(crate) payloads: Vec<String>,
-    pub(crate) metadatas: Vec<String>,
+    pub(crate) event_types: Vec<SmolStr>,
+    pub(crate) event_versions: Vec<SmolStr>,
+    pub(crate) payloads: Vec<Arc<str>>,
+    pub(crate) metadatas: Vec<Arc<str>>,
     pub(crate) event_ids: Vec<Uuid>,
     pub(crate) key_ids: Vec<Uuid>,
     pub(crate) key_fingerprints: Vec<Vec<u8>>,
@@ -54,18 +55,16 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Adds an event; its position will be the head's plus its place here.
-    pub(crate) fn push_event(&mut self, event_id: Uuid, event: DraftEvent, metadata: &str) {
+    pub(crate) fn push_event(&mut self, event_id: Uuid, event: DraftEvent, metadata: &Arc<str>) {
+        let metadata = event.stored.metadata.unwrap_or_else(|| metadata.clone());
         self.bytes += event.stored.payload.len() + metadata.len();
-        self.aggregate_types
-            .push(event.stream.aggregate_type.to_string());
-        self.aggregate_ids
-            .push(event.stream.aggregate_id.to_string());
+        self.aggregate_types.push(event.stream.aggregate_type);
+        self.aggregate_ids.push(event.stream.aggregate_id);
         self.sequences.push(event.sequence);
         self.event_types.push(event.stored.event_type);
         self.event_versions.push(event.stored.event_version);
         self.payloads.push(event.stored.payload);
-        self.metadatas
-            .push(event.stored.metadata.unwrap_or_else(|| metadata.to_owned()));
+        self.metadatas.push(metadata);
         self.event_ids.push(event_id);
     }
 
@@ -133,45 +132,22 @@ impl Batch {
         }
     }
 
-    /// The events as committed after `before`.
-    pub(crate) fn into_recorded(
-        self,
-        before: Head,
-        recorded_at: DateTime<Utc>,
-    ) -> Vec<RecordedEvent> {
-        let mut recorded = Vec::with_capacity(self.event_ids.len());
-        let columns = self
-            .aggregate_types
-            .into_iter()
-            .zip(self.aggregate_ids)
-            .zip(self.sequences)
-            .zip(self.event_types)
-            .zip(self.event_versions)
-            .zip(self.payloads)
-            .zip(self.metadatas)
-            .zip(self.event_ids);
-        for (index, column) in columns.enumerate() {
-            let (
-                (
-                    (((((aggregate_type, aggregate_id), sequence), event_type), version), payload),
-                    metadata,
-                ),
-                event_id,
-            ) = column;
-            recorded.push(RecordedEvent {
+    /// The events as committed after `before`; their texts are shared with the batch.
+    pub(crate) fn recorded(&self, before: Head, recorded_at: DateTime<Utc>) -> Vec<RecordedEvent> {
+        (0..self.len())
+            .map(|index| RecordedEvent {
                 position: before.position.plus(index + 1),
-                event_id,
+                event_id: self.event_ids[index],
                 recorded_at,
-                aggregate_type: aggregate_type.into(),
-                aggregate_id: aggregate_id.into(),
-                sequence,
-                event_type: event_type.into(),
-                event_version: version.into(),
-                payload: payload.into(),
-                metadata: metadata.into(),
-            });
-        }
-        recorded
+                aggregate_type: self.aggregate_types[index].clone(),
+                aggregate_id: self.aggregate_ids[index].clone(),
+                sequence: self.sequences[index],
+                event_type: self.event_types[index].clone(),
+                event_version: self.event_versions[index].clone(),
+                payload: self.payloads[index].clone(),
+                metadata: self.metadatas[index].clone(),
+            })
+            .collect()
     }
 
     /// Appends the batch; where there is nothing to write, reads the head, because refusals and no-ops, too, must rest

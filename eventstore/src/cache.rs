@@ -20,6 +20,8 @@ pub(crate) struct CachedStream {
     pub(crate) unreadable: Option<Unreadable>,
     /// Sequence of the last snapshot that was written or loaded.
     pub(crate) snapshot_at: i64,
+    /// Number of the last batch of this process that wrote it, 0 for none.
+    pub(crate) batch: u64,
     weight: usize,
 }
 
@@ -42,6 +44,7 @@ impl CachedStream {
             state,
             unreadable: None,
             snapshot_at,
+            batch: 0,
             weight,
         }
     }
@@ -56,6 +59,7 @@ impl CachedStream {
             state: self.state.duplicate(),
             unreadable: self.unreadable.clone(),
             snapshot_at: self.snapshot_at,
+            batch: self.batch,
             weight: self.weight,
         }
     }
@@ -128,12 +132,16 @@ impl StreamCache {
         }
     }
 
-    /// Evicts down to the bound. Called between batches, so that no stream of the batch at hand can vanish.
-    pub(crate) fn shrink(&mut self) {
+    /// Evicts down to the bound, but nothing that a batch after `committed` wrote: loaded again it would be as it was
+    /// before. Called between batches, so that no stream of the batch at hand can vanish.
+    pub(crate) fn shrink(&mut self, committed: u64) {
         while self.weight > self.capacity_bytes || self.entries.len() > MAX_ENTRIES.get() {
-            match self.entries.pop_lru() {
-                Some((_, old)) => self.weight -= old.weight + ENTRY_OVERHEAD_BYTES,
-                None => return,
+            match self.entries.peek_lru() {
+                Some((_, oldest)) if oldest.batch <= committed => {}
+                _ => return,
+            }
+            if let Some((_, old)) = self.entries.pop_lru() {
+                self.weight -= old.weight + ENTRY_OVERHEAD_BYTES;
             }
         }
     }
@@ -188,7 +196,7 @@ mod tests {
             cache.insert(id(n), CachedStream::empty(Box::new(SequenceOnly)));
         }
         assert!(cache.touch(&id(0)));
-        cache.shrink();
+        cache.shrink(0);
         assert_eq!(cache.len(), 2);
         assert!(
             cache.peek(&id(1)).is_none(),
@@ -198,5 +206,20 @@ mod tests {
         cache.remove(&id(0));
         cache.remove(&id(0));
         assert_eq!(cache.weight, ENTRY_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn what_is_not_committed_yet_is_not_evicted() {
+        let mut cache = StreamCache::new(0);
+        for (n, batch) in [(0, 6), (1, 7)] {
+            let mut stream = CachedStream::empty(Box::new(SequenceOnly));
+            stream.batch = batch;
+            cache.insert(id(n), stream);
+        }
+        cache.shrink(6);
+        assert!(cache.peek(&id(0)).is_none());
+        assert!(cache.peek(&id(1)).is_some(), "batch 7 is on its way");
+        cache.shrink(7);
+        assert_eq!(cache.len(), 0);
     }
 }

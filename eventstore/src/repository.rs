@@ -88,10 +88,10 @@ impl PersistedEventRepository for LogRepository {
         let unit = Unit::new(cause, vec![stream], move |work: &mut Work<'_, Conflict>| {
             for event in &events {
                 let stored = StoredEvent {
-                    event_type: event.event_type.clone(),
-                    event_version: event.event_version.clone(),
-                    payload: event.payload.to_string(),
-                    metadata: Some(event.metadata.to_string()),
+                    event_type: (&event.event_type).into(),
+                    event_version: (&event.event_version).into(),
+                    payload: event.payload.to_string().into(),
+                    metadata: Some(event.metadata.to_string().into()),
                 };
                 if !work.append_stored(&decide_stream, event.sequence as i64, stored)? {
                     return Err(Halt::Refused(Conflict));

@@ -5,11 +5,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{CONTENDED_FOR, Member, Plan, Sequencer, Unit};
+use super::{
+    CONTENDED_FOR, Sequencer, Unit,
+    batch::{Member, Plan},
+};
 use crate::{
     append::{AppendError, Appended, Batch, bounded, connect},
     feed::FeedError,
-    snapshots::{Snapshot, snapshot_due},
     store::Session,
     unit::{Failure, Settlement},
 };
@@ -47,8 +49,9 @@ impl Sequencer {
     }
 
     /// The batch is stored: answers everybody, wakes the readers, hands over snapshots.
-    fn committed(&mut self, plan: Plan, recorded_at: Option<DateTime<Utc>>) {
+    pub(super) fn committed(&mut self, plan: Plan, recorded_at: Option<DateTime<Utc>>) {
         self.misses = 0;
+        self.committed_batch = plan.number;
         let before = self.head;
         self.head = plan.batch.head_after(before, plan.batch.len());
         for member in plan.members {
@@ -72,24 +75,23 @@ impl Sequencer {
             if let Some(stale) = self.loading.get_mut(stream) {
                 *stale = true;
             }
-            let Some(cached) = self.cache.peek_mut(stream) else {
-                continue;
-            };
-            if snapshot_due(cached)
-                && let Some(snapshot) = Snapshot::of(stream, cached)
-                && self.snapshots.try_send(snapshot).is_ok()
+        }
+        for snapshot in plan.snapshots {
+            let (stream, sequence) = (snapshot.stream.clone(), snapshot.sequence);
+            if self.snapshots.try_send(snapshot).is_ok()
+                && let Some(cached) = self.cache.peek_mut(&stream)
             {
-                cached.snapshot_at = cached.sequence;
+                cached.snapshot_at = sequence;
             }
         }
         if let Some(recorded_at) = recorded_at {
             self.feed
-                .publish_committed(plan.batch.into_recorded(before, recorded_at));
+                .publish_committed(plan.batch.recorded(before, recorded_at));
         }
     }
 
     /// Takes states that ran ahead back to what is stored and puts the units back to the front, in their order.
-    fn decide_again(&mut self, plan: Plan) {
+    pub(super) fn decide_again(&mut self, plan: Plan) {
         let members = self.forget(plan);
         self.put_back(members.into_iter().map(|member| member.unit).collect());
     }
@@ -162,31 +164,8 @@ impl Sequencer {
         let second = units.split_off(units.len() / 2);
         for half in [units, second] {
             let half = self.load_now(half).await;
-            Box::pin(self.round(half)).await;
-        }
-    }
-
-    /// Loads what the units need and has been forgotten, and waits for it. Units whose load fails are answered.
-    async fn load_now(&mut self, units: Vec<Unit>) -> Vec<Unit> {
-        let mut absent = Vec::new();
-        for unit in &units {
-            absent.extend(
-                unit.streams()
-                    .iter()
-                    .filter(|stream| !self.present(stream))
-                    .cloned(),
-            );
-        }
-        match bounded(self.store.load(&absent)).await {
-            Ok(streams) => {
-                for (id, stream) in streams {
-                    self.cache.insert(id, stream);
-                }
-                units
-            }
-            Err(error) => {
-                fail_units(units, &Failure::Unavailable(error.to_string()));
-                Vec::new()
+            if let Some(plan) = self.decide_alone(half) {
+                Box::pin(self.append_alone(plan)).await;
             }
         }
     }
@@ -287,6 +266,9 @@ impl Sequencer {
     /// A round under the lock, so that a process that keeps losing gets its turn. The timeouts of the writer bound how
     /// long a paused process can hold it.
     pub(super) async fn locked_round(&mut self, units: Vec<Unit>) {
+        if units.is_empty() {
+            return;
+        }
         let mut writer = match self.take_writer().await {
             Ok(writer) => writer,
             Err(reason) => return fail_units(units, &Failure::Unavailable(reason)),
@@ -296,7 +278,12 @@ impl Sequencer {
             return fail_units(units, &Failure::Unavailable(error.to_string()));
         }
         let units = self.load_now(units).await;
-        let plan = self.decide(units);
+        let Some(plan) = self.decide_alone(units) else {
+            if bounded(writer.roll_back()).await.is_ok() {
+                self.writer = Some(writer);
+            }
+            return;
+        };
         let appended = plan.batch.append_or_verify(self.head, &mut *writer).await;
         let appended = match appended {
             Ok(appended) => bounded(writer.commit())

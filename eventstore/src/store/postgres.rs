@@ -150,13 +150,13 @@ impl PgSession {
         )
         .bind(expected.position.0)
         .bind(expected.event_id)
-        .bind(&batch.aggregate_types)
-        .bind(&batch.aggregate_ids)
+        .bind(texts(&batch.aggregate_types))
+        .bind(texts(&batch.aggregate_ids))
         .bind(&batch.sequences)
-        .bind(&batch.event_types)
-        .bind(&batch.event_versions)
-        .bind(&batch.payloads)
-        .bind(&batch.metadatas)
+        .bind(texts(&batch.event_types))
+        .bind(texts(&batch.event_versions))
+        .bind(texts(&batch.payloads))
+        .bind(texts(&batch.metadatas))
         .bind(&batch.event_ids)
         .bind(&batch.key_ids)
         .bind(&batch.key_fingerprints)
@@ -258,6 +258,11 @@ impl Session for PgSession {
     ) -> Reply<'a, Option<DateTime<Utc>>> {
         Box::pin(self.find(batch, expected, lost))
     }
+}
+
+/// A column of texts as it is bound.
+fn texts(column: &[impl AsRef<str>]) -> Vec<&str> {
+    column.iter().map(AsRef::as_ref).collect()
 }
 
 fn appended_from_row(row: &PgRow) -> Result<Appended, sqlx::Error> {

@@ -1,7 +1,10 @@
 //! What one decision drafts, before it is known whether it is accepted.
 
+use std::sync::Arc;
+
 use cqrs_es::DomainEvent;
 use domain::aggregate::Decider;
+use smol_str::SmolStr;
 
 use super::{MAX_EVENT_BYTES, MAX_EVENTS_PER_UNIT};
 use crate::{
@@ -12,11 +15,11 @@ use crate::{
 
 /// An event in its stored form, for programs that bring their own serialisation.
 pub(crate) struct StoredEvent {
-    pub(crate) event_type: String,
-    pub(crate) event_version: String,
-    pub(crate) payload: String,
+    pub(crate) event_type: SmolStr,
+    pub(crate) event_version: SmolStr,
+    pub(crate) payload: Arc<str>,
     /// Metadata of its own instead of the unit's cause.
-    pub(crate) metadata: Option<String>,
+    pub(crate) metadata: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,9 +155,11 @@ impl<'a> Draft<'a> {
         event: A::Event,
     ) -> Result<(), String> {
         let stored = StoredEvent {
-            event_type: event.event_type(),
-            event_version: event.event_version(),
-            payload: serde_json::to_string(&event).map_err(|error| error.to_string())?,
+            event_type: event.event_type().into(),
+            event_version: event.event_version().into(),
+            payload: serde_json::to_string(&event)
+                .map_err(|error| error.to_string())?
+                .into(),
             metadata: None,
         };
         let apply = Box::new(move |state: &mut dyn StreamState| {
