@@ -1,6 +1,6 @@
 -- Orders: what never changes. Written once.
 create table {schema}.orders (
-    order_id           uuid primary key,
+    order_id           uuid not null,
     customer_id        uuid not null,
     customer_name      text not null, -- sealed
     shipping_address   text not null, -- sealed
@@ -16,19 +16,11 @@ create table {schema}.orders (
     payment_due_at     timestamptz not null,
     created_at         timestamptz not null
 );
--- A customer's own orders, newest first.
-create index on {schema}.orders (customer_id, created_at, order_id);
--- All orders by age, and a span of time.
-create index on {schema}.orders (created_at, order_id);
--- All orders by amount, and a span of amounts.
-create index on {schema}.orders (total, order_id);
--- The orders of one market.
-create index on {schema}.orders (region_id, created_at, order_id);
 
 -- How far each order is, apart from the above: rows that every step rewrites are narrow, have room on their page, and
 -- few indexes to be entered in again.
 create table {schema}.order_states (
-    order_id               uuid primary key,
+    order_id               uuid not null,
     created_at             timestamptz not null, -- of the order, for the indexes below
     status                 text not null,
     payment_status         text not null,
@@ -41,11 +33,8 @@ create table {schema}.order_states (
     sequence               bigint not null,
     updated_at             timestamptz not null
 ) with (fillfactor = 50);
--- What is pending, what is to be shipped; what was not paid.
-create index on {schema}.order_states (status, created_at, order_id);
-create index on {schema}.order_states (payment_status, created_at, order_id);
 
--- What was bought, frozen when the order was placed. Always read by order.
+-- What was bought, frozen when the order was placed.
 create table {schema}.order_lines (
     order_id   uuid not null,
     line       integer not null,
@@ -57,8 +46,7 @@ create table {schema}.order_lines (
     discount   bigint not null,
     net        bigint not null,
     tax        bigint not null,
-    gross      bigint not null,
-    primary key (order_id, line)
+    gross      bigint not null
 );
 
 -- What was handed to carriers: pieces per shipment, so that the pieces shipped of a line are a sum and never counted up.
@@ -67,6 +55,26 @@ create table {schema}.shipped_lines (
     line        integer not null,
     shipment_id uuid not null,
     quantity    bigint not null,
-    shipped_at  timestamptz not null,
-    primary key (order_id, line, shipment_id)
+    shipped_at  timestamptz not null
 );
+
+-- # Keys and indexes: a rebuild makes them last
+
+alter table {schema}.orders add primary key (order_id);
+-- A customer's own orders, newest first.
+create index on {schema}.orders (customer_id, created_at, order_id);
+-- All orders by age, and a span of time.
+create index on {schema}.orders (created_at, order_id);
+-- All orders by amount, and a span of amounts.
+create index on {schema}.orders (total, order_id);
+-- The orders of one market.
+create index on {schema}.orders (region_id, created_at, order_id);
+
+alter table {schema}.order_states add primary key (order_id);
+-- What is pending, what is to be shipped; what was not paid.
+create index on {schema}.order_states (status, created_at, order_id);
+create index on {schema}.order_states (payment_status, created_at, order_id);
+
+-- Always read by order.
+alter table {schema}.order_lines add primary key (order_id, line);
+alter table {schema}.shipped_lines add primary key (order_id, line, shipment_id);

@@ -1,6 +1,6 @@
 -- Payments: the state of each, derived from what the gateway said.
 create table {schema}.payments (
-    payment_id     uuid primary key,
+    payment_id     uuid not null,
     order_id       uuid not null,
     customer_id    uuid not null,
     amount         bigint not null, -- this and all amounts: minor units of the currency
@@ -21,6 +21,32 @@ create table {schema}.payments (
     created_at     timestamptz not null,
     updated_at     timestamptz not null
 ) with (fillfactor = 80);
+
+-- What the gateway said, in order; one row per event that named a reference.
+create table {schema}.payment_ledger (
+    payment_id  uuid not null,
+    sequence    bigint not null, -- of the event
+    reference   text not null,
+    kind        text not null,
+    amount      bigint, -- nothing moved by a decline or a void
+    recorded_at timestamptz not null
+);
+
+-- What is to be or was given back.
+create table {schema}.payment_refunds (
+    payment_id   uuid not null,
+    refund_id    uuid not null,
+    amount       bigint not null,
+    reason       text not null,
+    outcome      text not null,
+    failure      text, -- what the gateway said when it refused
+    requested_at timestamptz not null,
+    updated_at   timestamptz not null
+);
+
+-- # Keys and indexes: a rebuild makes them last
+
+alter table {schema}.payments add primary key (payment_id);
 -- The payment of an order.
 create index on {schema}.payments (order_id);
 -- A customer's own payments, newest first.
@@ -30,26 +56,6 @@ create index on {schema}.payments (status, created_at, payment_id);
 -- All payments by age, and a span of time.
 create index on {schema}.payments (created_at, payment_id);
 
--- What the gateway said, in order; one row per event that named a reference. Always read by payment.
-create table {schema}.payment_ledger (
-    payment_id  uuid not null,
-    sequence    bigint not null, -- of the event
-    reference   text not null,
-    kind        text not null,
-    amount      bigint, -- nothing moved by a decline or a void
-    recorded_at timestamptz not null,
-    primary key (payment_id, sequence)
-);
-
--- What is to be or was given back. Always read by payment.
-create table {schema}.payment_refunds (
-    payment_id   uuid not null,
-    refund_id    uuid not null,
-    amount       bigint not null,
-    reason       text not null,
-    outcome      text not null,
-    failure      text, -- what the gateway said when it refused
-    requested_at timestamptz not null,
-    updated_at   timestamptz not null,
-    primary key (payment_id, refund_id)
-);
+-- Always read by payment.
+alter table {schema}.payment_ledger add primary key (payment_id, sequence);
+alter table {schema}.payment_refunds add primary key (payment_id, refund_id);

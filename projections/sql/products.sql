@@ -1,6 +1,6 @@
 -- The catalogue. Changes rarely and is read a lot: an index for each filter and sort.
 create table {schema}.products (
-    product_id  uuid primary key,
+    product_id  uuid not null,
     region_id   uuid not null,
     sku         text not null,
     title       text not null,
@@ -13,6 +13,22 @@ create table {schema}.products (
     created_at  timestamptz not null,
     updated_at  timestamptz not null
 );
+
+-- The stock of each product, apart from the catalogue: narrow rows that every order rewrites. Room on the page and no
+-- index on what changes each time keep those updates in place.
+create table {schema}.stock (
+    product_id uuid not null,
+    available  bigint not null, -- below zero: more is promised than is there
+    reserved   bigint not null,
+    sold       bigint not null,
+    in_stock   boolean generated always as (available > 0) stored,
+    sequence   bigint not null, -- of the inventory's stream; 0 before its first event
+    updated_at timestamptz
+) with (fillfactor = 50);
+
+-- # Keys and indexes: a rebuild makes them last
+
+alter table {schema}.products add primary key (product_id);
 -- A storefront shows one region; each sort is read off its index, page by page.
 create index on {schema}.products (region_id, created_at, product_id);
 create index on {schema}.products (region_id, price, product_id);
@@ -25,16 +41,6 @@ create index on {schema}.products (currency, price, product_id);
 -- A seller looks a number up; it is unique in its region only, and free again when the product is deleted.
 create index on {schema}.products (sku);
 
--- The stock of each product, apart from the catalogue: narrow rows that every order rewrites. Room on the page and no
--- index on what changes each time keep those updates in place.
-create table {schema}.stock (
-    product_id uuid primary key,
-    available  bigint not null, -- below zero: more is promised than is there
-    reserved   bigint not null,
-    sold       bigint not null,
-    in_stock   boolean generated always as (available > 0) stored,
-    sequence   bigint not null, -- of the inventory's stream; 0 before its first event
-    updated_at timestamptz
-) with (fillfactor = 50);
+alter table {schema}.stock add primary key (product_id);
 -- "What is sold out?" names few of many products. The opposite names most, and is a check on the way.
 create index on {schema}.stock (product_id) where not in_stock;

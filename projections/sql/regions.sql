@@ -1,6 +1,6 @@
 -- Regions: a few rows, read whole.
 create table {schema}.regions (
-    region_id            uuid primary key,
+    region_id            uuid not null,
     title                text not null,
     country              text not null,
     currency             text not null,
@@ -12,3 +12,7 @@ create table {schema}.regions (
     created_at           timestamptz not null,
     updated_at           timestamptz not null
 );
+
+-- # Keys and indexes: a rebuild makes them last
+
+alter table {schema}.regions add primary key (region_id);

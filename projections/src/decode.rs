@@ -2,8 +2,41 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::aggregate::Decider;
-use eventstore::{event::RecordedEvent, subscription::HandleError};
+use eventstore::{
+    event::{self, RecordedEvent},
+    position::Position,
+    subscription::HandleError,
+};
 use uuid::Uuid;
+
+/// An event as the log holds it, borrowed from wherever it was read to: from the feed, or from the rows that a rebuild
+/// reads. What an event means to a view is said over this, so that it is said once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventRef<'e> {
+    pub(crate) position: Position,
+    pub(crate) recorded_at: DateTime<Utc>,
+    pub(crate) aggregate_type: &'e str,
+    pub(crate) aggregate_id: &'e str,
+    pub(crate) sequence: i64,
+    pub(crate) event_type: &'e str,
+    pub(crate) event_version: &'e str,
+    pub(crate) payload: &'e str,
+}
+
+impl<'e> From<&'e RecordedEvent> for EventRef<'e> {
+    fn from(event: &'e RecordedEvent) -> Self {
+        Self {
+            position: event.position,
+            recorded_at: event.recorded_at,
+            aggregate_type: &event.aggregate_type,
+            aggregate_id: &event.aggregate_id,
+            sequence: event.sequence,
+            event_type: &event.event_type,
+            event_version: &event.event_version,
+            payload: &event.payload,
+        }
+    }
+}
 
 /// A typed event with what the log says of it.
 pub(crate) struct Decoded<E> {
@@ -36,21 +69,29 @@ const LAST_MOMENT: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_79
 
 /// Decodes an event of aggregate `A`. The id comes from the stream, never from the payload: the stream is what keys
 /// are parked by.
-pub(crate) fn decode<A: Decider>(record: &RecordedEvent) -> Result<Decoded<A::Event>, HandleError> {
+pub(crate) fn decode<A: Decider>(event: &EventRef<'_>) -> Result<Decoded<A::Event>, HandleError> {
     Ok(Decoded {
-        event: record.decode::<A>()?,
-        id: stream_id(record)?,
-        sequence: record.sequence,
-        at: record.recorded_at,
+        event: event::decode::<A>(event.event_type, event.event_version, event.payload)?,
+        id: stream_id(event)?,
+        sequence: event.sequence,
+        at: event.recorded_at,
     })
 }
 
+/// Decodes a batch of events of aggregate `A`.
+pub(crate) fn decode_all<'e, A: Decider>(
+    events: impl IntoIterator<Item = &'e RecordedEvent>,
+) -> Result<Vec<Decoded<A::Event>>, HandleError> {
+    let events = events.into_iter();
+    events.map(|event| decode::<A>(&event.into())).collect()
+}
+
 /// The id of the event's stream. All of ours are uuids; a program beside us may have written something else.
-pub(crate) fn stream_id(record: &RecordedEvent) -> Result<Uuid, HandleError> {
-    record.aggregate_id.parse().map_err(|_| {
+pub(crate) fn stream_id(event: &EventRef<'_>) -> Result<Uuid, HandleError> {
+    event.aggregate_id.parse().map_err(|_| {
         HandleError::Poison(format!(
             "{}/{} is not a uuid",
-            record.aggregate_type, record.aggregate_id
+            event.aggregate_type, event.aggregate_id
         ))
     })
 }

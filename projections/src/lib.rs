@@ -3,6 +3,7 @@
 //! - One module per read model: its projector (a `Subscriber`) and its queries. [`regions`], [`products`], [`orders`],
 //!   [`payments`], [`timeline`].
 //! - [`views`] lists them, makes their schemas and runs them; [`read_models`] is the handle that queries go through.
+//! - [`rebuild`] builds a view from the log again, beside the live one, and compares two of them.
 //! - [`page`] is how lists are paged.
 //! - [`publisher`] is no read model: it carries the events to Kafka.
 //!
@@ -19,6 +20,7 @@ mod plans;
 pub mod products;
 pub mod publisher;
 pub mod read_models;
+pub mod rebuild;
 pub mod regions;
 pub mod timeline;
 pub mod views;

@@ -3,14 +3,15 @@
 //! The projector folds a batch over the rows it touches and writes them back: one statement per table and batch. An
 //! event that a row has taken (by its sequence) changes nothing, so handling events again is harmless. Keyed by order.
 
-mod columns;
+mod fold;
 mod queries;
+mod rows;
 mod state;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::order::{self, Order, OrderEvent};
+use domain::order::{Order, OrderEvent};
 use eventstore::{
     event::RecordedEvent,
     subscription::{HandleError, Subscriber},
@@ -18,15 +19,17 @@ use eventstore::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(crate) use self::fold::OrdersFold;
 #[cfg(test)]
 pub(crate) use self::queries::list;
 pub use self::queries::{OrderFilter, OrderLineView, OrderSort, OrderView};
 use self::{
+    rows::{OrderRow, ShippedLines},
     state::OrderState,
-    write::{NewOrder, ShippedLines, Statements},
+    write::Statements,
 };
 use crate::{
-    decode::{Decoded, decode},
+    decode::{Decoded, decode_all},
     views::{Schema, View},
 };
 
@@ -39,7 +42,11 @@ pub struct OrdersProjector {
 impl OrdersProjector {
     /// Into the schema of this version.
     pub fn new() -> Self {
-        let schema = View::Orders.schema();
+        Self::within(View::Orders.schema())
+    }
+
+    /// Into this schema.
+    pub(crate) fn within(schema: Schema) -> Self {
         Self {
             statements: Statements::new(&schema),
             schema,
@@ -59,7 +66,7 @@ impl Subscriber for OrdersProjector {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[order::TYPE]
+        View::Orders.reads()
     }
 
     fn key(&self, event: &RecordedEvent) -> Option<String> {
@@ -71,23 +78,30 @@ impl Subscriber for OrdersProjector {
         events: &[Arc<RecordedEvent>],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let decoded = events
-            .iter()
-            .map(|event| decode::<Order>(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let decoded = decode_all::<Order>(events.iter().map(|event| &**event))?;
+        let ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
         let mut batch = Batch {
-            known: self.statements.load(&decoded, tx).await?,
+            known: self.statements.load(&ids, tx).await?,
             ..Batch::default()
         };
         for event in &decoded {
             batch.take(event);
         }
-        self.statements.insert(batch.placed.values(), tx).await?;
-        self.statements
-            .update(batch.known.iter().filter(|(_, order)| order.changed), tx)
-            .await?;
+        let placed: Vec<_> = batch
+            .placed
+            .into_values()
+            .map(|new| (new.row, new.state))
+            .collect();
+        self.statements.insert(&placed, tx).await?;
+        self.statements.update(&batch.known, tx).await?;
         self.statements.ship(&batch.shipped, tx).await
     }
+}
+
+/// An order that the batch placed, as it is after the batch.
+struct NewOrder<'e> {
+    row: OrderRow<'e>,
+    state: OrderState,
 }
 
 /// The orders that a batch of events touches.
@@ -106,22 +120,14 @@ impl<'e> Batch<'e> {
         let placed = self.placed.get_mut(&decoded.id);
         let placed = placed.map(|order| &mut order.state);
         let Some(state) = self.known.get_mut(&decoded.id).or(placed) else {
-            if matches!(decoded.event, OrderEvent::OrderPlaced { .. }) {
+            if let Some(row) = OrderRow::placed(decoded) {
                 let state = OrderState::placed(decoded.sequence, decoded.at);
-                self.placed.insert(decoded.id, NewOrder { decoded, state });
+                self.placed.insert(decoded.id, NewOrder { row, state });
             }
             return;
         };
-        if !state.take(decoded) {
-            return;
-        }
-        if let OrderEvent::OrderItemsShipped {
-            shipment_id, lines, ..
-        } = &decoded.event
-        {
-            for line in lines {
-                self.shipped.add(decoded, *shipment_id, line);
-            }
+        if state.take(decoded) {
+            self.shipped.take(decoded);
         }
     }
 }

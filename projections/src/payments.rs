@@ -4,13 +4,14 @@
 //! An event that a row has taken (by its sequence) changes nothing. Keyed by payment; the payment of an order is
 //! `PaymentId::of` it.
 
+mod fold;
 mod queries;
 mod state;
 mod write;
 
 use std::{collections::HashMap, sync::Arc};
 
-use domain::payment::{self, Payment};
+use domain::payment::Payment;
 use eventstore::{
     event::RecordedEvent,
     subscription::{HandleError, Subscriber},
@@ -18,15 +19,16 @@ use eventstore::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(crate) use self::fold::PaymentsFold;
 #[cfg(test)]
 pub(crate) use self::queries::list;
 pub use self::queries::{LedgerEntryView, PaymentFilter, PaymentSort, PaymentView, RefundView};
 use self::{
     state::PaymentRow,
-    write::{Ledger, Refunds},
+    write::{LedgerEntry, Refunds},
 };
 use crate::{
-    decode::decode,
+    decode::decode_all,
     views::{Schema, View},
 };
 
@@ -38,9 +40,12 @@ pub struct PaymentsProjector {
 impl PaymentsProjector {
     /// Into the schema of this version.
     pub fn new() -> Self {
-        Self {
-            schema: View::Payments.schema(),
-        }
+        Self::within(View::Payments.schema())
+    }
+
+    /// Into this schema.
+    pub(crate) fn within(schema: Schema) -> Self {
+        Self { schema }
     }
 }
 
@@ -56,7 +61,7 @@ impl Subscriber for PaymentsProjector {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[payment::TYPE]
+        View::Payments.reads()
     }
 
     /// The payment and not its order, because a damaged event may not tell that.
@@ -69,13 +74,10 @@ impl Subscriber for PaymentsProjector {
         events: &[Arc<RecordedEvent>],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let decoded = events
-            .iter()
-            .map(|event| decode::<Payment>(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let decoded = decode_all::<Payment>(events.iter().map(|event| &**event))?;
         let ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
         let mut rows: HashMap<Uuid, PaymentRow> = write::load(&self.schema, &ids, tx).await?;
-        let (mut ledger, mut refunds) = (Ledger::default(), Refunds::default());
+        let (mut ledger, mut refunds) = (Vec::new(), Refunds::default());
         for event in &decoded {
             let taken = match rows.get_mut(&event.id) {
                 Some(row) => row.take(event),
@@ -84,12 +86,12 @@ impl Subscriber for PaymentsProjector {
                     .is_some_and(|row| rows.insert(event.id, row).is_none()),
             };
             if taken {
-                ledger.take(event);
+                ledger.extend(LedgerEntry::of(event));
                 refunds.take(event);
             }
         }
         write::store(&self.schema, &rows, tx).await?;
-        ledger.store(&self.schema, tx).await?;
+        write::store_ledger(&self.schema, &ledger, tx).await?;
         refunds.store(&self.schema, tx).await
     }
 }

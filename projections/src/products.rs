@@ -5,13 +5,14 @@
 //! product are one update. An event that a row has taken (by its sequence) changes nothing. Keyed by product.
 
 mod catalogue;
+mod fold;
 mod queries;
 mod stock;
 
 use std::{collections::HashMap, sync::Arc};
 
 use domain::{
-    inventory::{self, Inventory},
+    inventory::Inventory,
     product::{self, Product},
 };
 use eventstore::{
@@ -21,12 +22,13 @@ use eventstore::{
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(crate) use self::fold::ProductsFold;
 #[cfg(test)]
 pub(crate) use self::queries::list;
 pub use self::queries::{LOW_STOCK, PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
 use self::{catalogue::ProductRow, stock::StockRow};
 use crate::{
-    decode::decode,
+    decode::decode_all,
     views::{Schema, View},
 };
 
@@ -38,9 +40,12 @@ pub struct ProductsProjector {
 impl ProductsProjector {
     /// Into the schema of this version.
     pub fn new() -> Self {
-        Self {
-            schema: View::Products.schema(),
-        }
+        Self::within(View::Products.schema())
+    }
+
+    /// Into this schema.
+    pub(crate) fn within(schema: Schema) -> Self {
+        Self { schema }
     }
 
     async fn handle_products(
@@ -48,10 +53,7 @@ impl ProductsProjector {
         events: &[&RecordedEvent],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let decoded = events
-            .iter()
-            .map(|event| decode::<Product>(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let decoded = decode_all::<Product>(events.iter().copied())?;
         let ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
         let mut rows = catalogue::load(&self.schema, &ids, tx).await?;
         for event in &decoded {
@@ -74,10 +76,7 @@ impl ProductsProjector {
         events: &[&RecordedEvent],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let decoded = events
-            .iter()
-            .map(|event| decode::<Inventory>(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let decoded = decode_all::<Inventory>(events.iter().copied())?;
         let mut ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
         // each once, and in one order: updates of the hottest rows stay side by side
         ids.sort_unstable();
@@ -102,7 +101,7 @@ impl Subscriber for ProductsProjector {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[product::TYPE, inventory::TYPE]
+        View::Products.reads()
     }
 
     /// A product and its inventory have the same id, and one waits for the other.

@@ -1,12 +1,14 @@
 //! Regions as a read model: the markets, with their currency and tax. Few rows, so lists are whole.
 
+mod fold;
+
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use domain::{
     ids::RegionId,
     money::{Currency, TaxRate},
-    region::{self, Region, RegionDetails, RegionEvent},
+    region::{Region, RegionDetails, RegionEvent},
     text::{CountryCode, Title},
 };
 use eventstore::{
@@ -16,8 +18,9 @@ use eventstore::{
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
+pub(crate) use self::fold::RegionsFold;
 use crate::{
-    decode::{Decoded, decode},
+    decode::{Decoded, decode_all},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
 };
@@ -95,9 +98,12 @@ pub struct RegionsProjector {
 impl RegionsProjector {
     /// Into the schema of this version.
     pub fn new() -> Self {
-        Self {
-            schema: View::Regions.schema(),
-        }
+        Self::within(View::Regions.schema())
+    }
+
+    /// Into this schema.
+    pub(crate) fn within(schema: Schema) -> Self {
+        Self { schema }
     }
 
     async fn load(
@@ -157,7 +163,7 @@ impl Subscriber for RegionsProjector {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[region::TYPE]
+        View::Regions.reads()
     }
 
     fn key(&self, event: &RecordedEvent) -> Option<String> {
@@ -169,10 +175,7 @@ impl Subscriber for RegionsProjector {
         events: &[Arc<RecordedEvent>],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let decoded = events
-            .iter()
-            .map(|event| decode::<Region>(event))
-            .collect::<Result<Vec<_>, _>>()?;
+        let decoded = decode_all::<Region>(events.iter().map(|event| &**event))?;
         let ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
         let mut regions = self.load(&ids, tx).await?;
         for event in &decoded {
@@ -185,71 +188,71 @@ impl Subscriber for RegionsProjector {
     }
 }
 
-/// Takes an event into its row. One that was taken before changes nothing; one without a beginning (an operator gave
-/// up on it) has no row to change.
+/// Takes an event into its row. One without a beginning (an operator gave up on it) has no row to change.
 fn fold(regions: &mut HashMap<Uuid, RegionView>, decoded: &Decoded<RegionEvent>) {
-    let Some(region) = regions.get_mut(&decoded.id) else {
-        if let Some(details) = opened(decoded) {
-            let (sequence, at) = (decoded.sequence, decoded.at);
-            regions.insert(
-                decoded.id,
-                RegionView {
-                    details,
-                    sequence,
-                    created_at: at,
-                    updated_at: at,
-                },
-            );
-        }
-        return;
-    };
-    if decoded.sequence <= region.sequence {
-        return;
+    match regions.get_mut(&decoded.id) {
+        Some(region) => region.take(decoded),
+        None => regions.extend(RegionView::opened(decoded).map(|region| (decoded.id, region))),
     }
-    let details = &mut region.details;
-    match &decoded.event {
-        RegionEvent::RegionOpened { .. } => {}
-        RegionEvent::RegionChanged {
+}
+
+impl RegionView {
+    /// Takes the event that is next; one that was taken before changes nothing.
+    fn take(&mut self, decoded: &Decoded<RegionEvent>) {
+        if decoded.sequence <= self.sequence {
+            return;
+        }
+        let details = &mut self.details;
+        match &decoded.event {
+            RegionEvent::RegionOpened { .. } => {}
+            RegionEvent::RegionChanged {
+                title,
+                country,
+                tax_rate,
+                prices_include_tax,
+                default_for_currency,
+            } => {
+                details.title = title.clone();
+                details.country = country.clone();
+                details.tax_rate = *tax_rate;
+                details.prices_include_tax = *prices_include_tax;
+                details.default_for_currency = *default_for_currency;
+            }
+            RegionEvent::RegionDisabled {} => details.enabled = false,
+            RegionEvent::RegionEnabled {} => details.enabled = true,
+        }
+        self.sequence = decoded.sequence;
+        self.updated_at = decoded.at;
+    }
+
+    /// The row that `RegionOpened` makes; nothing from any other event.
+    fn opened(decoded: &Decoded<RegionEvent>) -> Option<Self> {
+        let RegionEvent::RegionOpened {
+            region_id: _,
             title,
             country,
+            currency,
             tax_rate,
             prices_include_tax,
             default_for_currency,
-        } => {
-            details.title = title.clone();
-            details.country = country.clone();
-            details.tax_rate = *tax_rate;
-            details.prices_include_tax = *prices_include_tax;
-            details.default_for_currency = *default_for_currency;
-        }
-        RegionEvent::RegionDisabled {} => details.enabled = false,
-        RegionEvent::RegionEnabled {} => details.enabled = true,
+        } = &decoded.event
+        else {
+            return None;
+        };
+        Some(Self {
+            details: RegionDetails {
+                region_id: RegionId(decoded.id),
+                title: title.clone(),
+                country: country.clone(),
+                currency: *currency,
+                tax_rate: *tax_rate,
+                prices_include_tax: *prices_include_tax,
+                default_for_currency: *default_for_currency,
+                enabled: true,
+            },
+            sequence: decoded.sequence,
+            created_at: decoded.at,
+            updated_at: decoded.at,
+        })
     }
-    region.sequence = decoded.sequence;
-    region.updated_at = decoded.at;
-}
-
-fn opened(decoded: &Decoded<RegionEvent>) -> Option<RegionDetails> {
-    let RegionEvent::RegionOpened {
-        region_id: _,
-        title,
-        country,
-        currency,
-        tax_rate,
-        prices_include_tax,
-        default_for_currency,
-    } = &decoded.event
-    else {
-        return None;
-    };
-    Some(RegionDetails {
-        region_id: RegionId(decoded.id),
-        title: title.clone(),
-        country: country.clone(),
-        currency: *currency,
-        tax_rate: *tax_rate,
-        prices_include_tax: *prices_include_tax,
-        default_for_currency: *default_for_currency,
-        enabled: true,
-    })
 }

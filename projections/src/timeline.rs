@@ -3,13 +3,15 @@
 //! The view only notes which positions belong to which order; the events are read from the log itself, so nothing is
 //! copied and sealed fields stay as sealed as they are there.
 
+mod fold;
+
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use domain::{
     aggregate::Decider,
     ids::OrderId,
-    inventory::{self, Inventory},
+    inventory::Inventory,
     order::{self, Order},
     payment::{self, Payment},
 };
@@ -23,8 +25,9 @@ use serde_json::value::RawValue;
 use sqlx::{PgConnection, Postgres, QueryBuilder, postgres::PgRow};
 use uuid::Uuid;
 
+pub(crate) use self::fold::TimelineFold;
 use crate::{
-    decode::stream_id,
+    decode::{EventRef, stream_id},
     page::{Page, PageRequest, SortKey, SortKind, SortValue},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
@@ -154,9 +157,12 @@ pub struct TimelineProjector {
 impl TimelineProjector {
     /// Into the schema of this version.
     pub fn new() -> Self {
-        Self {
-            schema: View::Timeline.schema(),
-        }
+        Self::within(View::Timeline.schema())
+    }
+
+    /// Into this schema.
+    pub(crate) fn within(schema: Schema) -> Self {
+        Self { schema }
     }
 }
 
@@ -172,15 +178,12 @@ impl Subscriber for TimelineProjector {
     }
 
     fn reads(&self) -> &'static [&'static str] {
-        &[order::TYPE, payment::TYPE, inventory::TYPE]
+        View::Timeline.reads()
     }
 
     /// The order; of an event whose order cannot be made out, its stream.
     fn key(&self, event: &RecordedEvent) -> Option<String> {
-        Some(match order_of(event) {
-            Ok(Some(order_id)) => order_id.to_string(),
-            Ok(None) | Err(_) => format!("{}/{}", event.aggregate_type, event.aggregate_id),
-        })
+        Some(key_of(&event.into()))
     }
 
     async fn handle(
@@ -191,8 +194,7 @@ impl Subscriber for TimelineProjector {
         let mut order_ids = Vec::with_capacity(events.len());
         let mut positions = Vec::with_capacity(events.len());
         for event in events {
-            check_known(event)?;
-            if let Some(order_id) = order_of(event)? {
+            if let Some(order_id) = order_of(&(&**event).into())? {
                 order_ids.push(order_id);
                 positions.push(event.position.0);
             }
@@ -214,15 +216,15 @@ impl Subscriber for TimelineProjector {
 }
 
 /// Events of a newer binary may name their order in another way: they are left to one.
-fn check_known(event: &RecordedEvent) -> Result<(), Unreadable> {
-    let catalogue = match &*event.aggregate_type {
+fn check_known(event: &EventRef<'_>) -> Result<(), Unreadable> {
+    let catalogue = match event.aggregate_type {
         order::TYPE => Order::EVENTS,
         payment::TYPE => Payment::EVENTS,
         _ => Inventory::EVENTS,
     };
     if catalogue
         .iter()
-        .any(|(name, version)| *name == &*event.event_type && *version == &*event.event_version)
+        .any(|(name, version)| *name == event.event_type && *version == event.event_version)
     {
         return Ok(());
     }
@@ -232,17 +234,30 @@ fn check_known(event: &RecordedEvent) -> Result<(), Unreadable> {
     })
 }
 
-/// The order that an event belongs to, if any. Nothing else of the payload is read, so that an event which no other
-/// view can make sense of still shows up here.
-fn order_of(event: &RecordedEvent) -> Result<Option<Uuid>, HandleError> {
+/// The order; of an event whose order cannot be made out, its stream.
+fn key_of(event: &EventRef<'_>) -> String {
+    match named_order(event) {
+        Ok(Some(order_id)) => order_id.to_string(),
+        Ok(None) | Err(_) => format!("{}/{}", event.aggregate_type, event.aggregate_id),
+    }
+}
+
+/// The order that an event belongs to, if any; of events that this binary knows.
+fn order_of(event: &EventRef<'_>) -> Result<Option<Uuid>, HandleError> {
+    check_known(event)?;
+    named_order(event)
+}
+
+/// Nothing else of the payload is read, so that an event which no other view can make sense of still shows up here.
+fn named_order(event: &EventRef<'_>) -> Result<Option<Uuid>, HandleError> {
     #[derive(Deserialize)]
     struct Named {
         order_id: Option<Uuid>,
     }
-    if &*event.aggregate_type == order::TYPE {
+    if event.aggregate_type == order::TYPE {
         return stream_id(event).map(Some);
     }
-    let named: Named = serde_json::from_str(&event.payload).map_err(|error| {
+    let named: Named = serde_json::from_str(event.payload).map_err(|error| {
         HandleError::Poison(format!("{} names no order: {error}", event.event_type))
     })?;
     Ok(named.order_id)

@@ -7,6 +7,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use domain::{inventory, order, payment, product, region};
 use eventstore::{
     EventLog,
     subscription::{self, HandleError, Subscriptions},
@@ -65,7 +66,7 @@ impl View {
     }
 
     /// The tables, with `{schema}` where the schema's name goes.
-    const fn definition(self) -> &'static str {
+    pub(crate) const fn definition(self) -> &'static str {
         match self {
             Self::Regions => include_str!("../sql/regions.sql"),
             Self::Products => include_str!("../sql/products.sql"),
@@ -73,6 +74,28 @@ impl View {
             Self::Payments => include_str!("../sql/payments.sql"),
             Self::Timeline => include_str!("../sql/timeline.sql"),
         }
+    }
+
+    /// The names of the tables.
+    pub(crate) fn tables(self) -> impl Iterator<Item = &'static str> {
+        let made = self.definition().split("create table {schema}.").skip(1);
+        made.filter_map(|rest| rest.split(' ').next())
+    }
+
+    /// The aggregate types whose events it is made of.
+    pub(crate) const fn reads(self) -> &'static [&'static str] {
+        match self {
+            Self::Regions => &[region::TYPE],
+            Self::Products => &[product::TYPE, inventory::TYPE],
+            Self::Orders => &[order::TYPE],
+            Self::Payments => &[payment::TYPE],
+            Self::Timeline => &[order::TYPE, payment::TYPE, inventory::TYPE],
+        }
+    }
+
+    /// A schema of this version beside the live one, to be rebuilt into: `orders_v1_r7`.
+    pub fn beside(self, number: u32) -> Schema {
+        Schema(format!("{}_r{number}", self.schema()).into())
     }
 
     /// The schema that this binary's projector writes, and the name of its subscription.
@@ -114,7 +137,7 @@ impl Schema {
     const MAX_BYTES: usize = 63;
 
     /// Takes names of small letters, digits and underscores only.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
+    pub fn parse(name: &str) -> Option<Self> {
         let fits = (1..=Self::MAX_BYTES).contains(&name.len());
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         (fits && name.bytes().all(plain)).then(|| Self(name.into()))

@@ -22,6 +22,7 @@ pub(super) struct OrderState {
     pub(super) cancellation_reason: Option<String>,
     /// Of the last event that it has taken.
     pub(super) sequence: i64,
+    pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     /// Whether it took an event since it was loaded.
     pub(super) changed: bool,
@@ -40,6 +41,7 @@ impl OrderState {
             cancellation_requested: false,
             cancellation_reason: None,
             sequence,
+            created_at: at,
             updated_at: at,
             changed: false,
         }

@@ -1,46 +1,16 @@
 //! What the projector reads and writes: one statement per table and batch, rows as arrays.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
-use domain::{
-    ids::ShipmentId,
-    order::{LineQuantity, OrderEvent},
-};
 use eventstore::subscription::HandleError;
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
-    columns::{FrozenColumns, LineColumns, MovingColumns},
+    rows::{LineRow, OrderRow, ShippedLines},
     state::{OrderState, parse_payment_status, parse_status},
 };
-use crate::{decode::Decoded, views::Schema};
-
-/// An order that the batch placed, as it is after the batch.
-pub(super) struct NewOrder<'e> {
-    pub(super) decoded: &'e Decoded<OrderEvent>,
-    pub(super) state: OrderState,
-}
-
-/// Pieces handed to carriers, by order, line and shipment.
-#[derive(Default)]
-pub(super) struct ShippedLines {
-    pieces: BTreeMap<(Uuid, i32, Uuid), (i64, DateTime<Utc>)>,
-}
-
-impl ShippedLines {
-    /// A line named twice in one shipment is one row.
-    pub(super) fn add(
-        &mut self,
-        decoded: &Decoded<OrderEvent>,
-        shipment_id: ShipmentId,
-        line: &LineQuantity,
-    ) {
-        let key = (decoded.id, line.line as i32, shipment_id.0);
-        self.pieces.entry(key).or_insert((0, decoded.at)).0 += i64::from(line.quantity);
-    }
-}
+use crate::views::Schema;
 
 /// The SQL, for one schema.
 pub(super) struct Statements {
@@ -57,7 +27,7 @@ impl Statements {
         Self {
             load: schema.sql(
                 "select order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
-                        cancellation_requested, cancellation_reason, sequence, updated_at \
+                        cancellation_requested, cancellation_reason, sequence, created_at, updated_at \
                  from {schema}.order_states where order_id = any($1)",
             ),
             insert: schema.sql(
@@ -69,11 +39,11 @@ impl Statements {
                         $13::bigint[], $14::timestamptz[], $15::timestamptz[])",
             ),
             insert_states: schema.sql(
-                "insert into {schema}.order_states (order_id, created_at, status, payment_status, payment_id, paid, \
-                        paid_at, refunded, cancellation_requested, cancellation_reason, sequence, updated_at) \
-                 select * from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::uuid[], \
-                        $6::bigint[], $7::timestamptz[], $8::bigint[], $9::bool[], $10::text[], $11::bigint[], \
-                        $12::timestamptz[])",
+                "insert into {schema}.order_states (order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
+                        cancellation_requested, cancellation_reason, sequence, updated_at, created_at) \
+                 select * from unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], \
+                        $6::timestamptz[], $7::bigint[], $8::bool[], $9::text[], $10::bigint[], \
+                        $11::timestamptz[], $12::timestamptz[])",
             ),
             insert_lines: schema.sql(
                 "insert into {schema}.order_lines (order_id, line, product_id, sku, title, quantity, unit_price, \
@@ -102,63 +72,83 @@ impl Statements {
         }
     }
 
-    /// The states of those orders of the batch that have a row.
+    /// The states of those of the orders that have a row.
     pub(super) async fn load(
         &self,
-        decoded: &[Decoded<OrderEvent>],
+        ids: &[Uuid],
         tx: &mut PgConnection,
     ) -> Result<HashMap<Uuid, OrderState>, HandleError> {
-        let ids: Vec<Uuid> = decoded.iter().map(|event| event.id).collect();
         let rows = sqlx::query(&self.load).bind(ids).fetch_all(tx).await?;
         Ok(rows.iter().map(state_of).collect::<Result<_, _>>()?)
     }
 
-    /// Writes the orders that the batch placed, with their lines.
-    pub(super) async fn insert<'o, 'e: 'o>(
+    /// Writes new orders, with their lines.
+    pub(super) async fn insert(
         &self,
-        orders: impl Iterator<Item = &'o NewOrder<'e>>,
+        orders: &[(OrderRow<'_>, OrderState)],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let mut frozen = FrozenColumns::default();
-        let mut moving = MovingColumns::default();
-        let mut lines = LineColumns::default();
-        for order in orders {
-            frozen.push(order.decoded, &mut lines);
-            moving.push(order.decoded.id, &order.state);
-        }
-        if moving.is_empty() {
+        if orders.is_empty() {
             return Ok(());
         }
-        let states = sqlx::query(&self.insert_states)
-            .bind(moving.take_ids())
-            .bind(frozen.created_at.clone());
-        moving.bind(states).execute(&mut *tx).await?;
-        frozen
-            .bind(sqlx::query(&self.insert))
+        let states: Vec<_> = orders
+            .iter()
+            .map(|(row, state)| (row.order_id, state))
+            .collect();
+        bind_states(sqlx::query(&self.insert_states), &states)
+            .bind(column(&states, |(_, state)| state.created_at))
             .execute(&mut *tx)
             .await?;
-        lines
-            .bind(sqlx::query(&self.insert_lines))
+        sqlx::query(&self.insert)
+            .bind(column(orders, |(row, _)| row.order_id))
+            .bind(column(orders, |(row, _)| row.customer_id))
+            .bind(column(orders, |(row, _)| row.customer_name))
+            .bind(column(orders, |(row, _)| row.shipping_address))
+            .bind(column(orders, |(row, _)| row.region_id))
+            .bind(column(orders, |(row, _)| row.currency))
+            .bind(column(orders, |(row, _)| row.tax_rate))
+            .bind(column(orders, |(row, _)| row.prices_include_tax))
+            .bind(column(orders, |(row, _)| row.payment_method))
+            .bind(column(orders, |(row, _)| row.subtotal))
+            .bind(column(orders, |(row, _)| row.discount))
+            .bind(column(orders, |(row, _)| row.tax))
+            .bind(column(orders, |(row, _)| row.total))
+            .bind(column(orders, |(row, _)| row.payment_due_at))
+            .bind(column(orders, |(row, _)| row.created_at))
+            .execute(&mut *tx)
+            .await?;
+        let lines: Vec<LineRow<'_>> = orders.iter().flat_map(|(row, _)| row.lines()).collect();
+        sqlx::query(&self.insert_lines)
+            .bind(column(&lines, |line| line.order_id))
+            .bind(column(&lines, |line| line.line))
+            .bind(column(&lines, |line| line.product_id))
+            .bind(column(&lines, |line| line.sku))
+            .bind(column(&lines, |line| line.title))
+            .bind(column(&lines, |line| line.quantity))
+            .bind(column(&lines, |line| line.unit_price))
+            .bind(column(&lines, |line| line.discount))
+            .bind(column(&lines, |line| line.net))
+            .bind(column(&lines, |line| line.tax))
+            .bind(column(&lines, |line| line.gross))
             .execute(tx)
             .await?;
         Ok(())
     }
 
-    /// Writes what moved of orders that have a row.
+    /// Writes those of the orders with a row that have moved.
     pub(super) async fn update(
         &self,
-        orders: impl Iterator<Item = (&Uuid, &OrderState)>,
+        states: &HashMap<Uuid, OrderState>,
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let mut moving = MovingColumns::default();
-        for (id, state) in orders {
-            moving.push(*id, state);
-        }
-        if moving.is_empty() {
+        let moved = states.iter().filter(|(_, state)| state.changed);
+        let moved: Vec<_> = moved.map(|(id, state)| (*id, state)).collect();
+        if moved.is_empty() {
             return Ok(());
         }
-        let update = sqlx::query(&self.update).bind(moving.take_ids());
-        moving.bind(update).execute(tx).await?;
+        bind_states(sqlx::query(&self.update), &moved)
+            .execute(tx)
+            .await?;
         Ok(())
     }
 
@@ -184,6 +174,31 @@ impl Statements {
     }
 }
 
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+/// One value of each row.
+fn column<'r, R, T>(rows: &'r [R], value: impl Fn(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
+}
+
+/// Binds the columns that both statements on states begin with.
+fn bind_states<'q>(query: Query<'q>, states: &[(Uuid, &'q OrderState)]) -> Query<'q> {
+    query
+        .bind(column(states, |(id, _)| *id))
+        .bind(column(states, |(_, state)| state.status.as_str()))
+        .bind(column(states, |(_, state)| state.payment_status.as_str()))
+        .bind(column(states, |(_, state)| state.payment_id))
+        .bind(column(states, |(_, state)| state.paid))
+        .bind(column(states, |(_, state)| state.paid_at))
+        .bind(column(states, |(_, state)| state.refunded))
+        .bind(column(states, |(_, state)| state.cancellation_requested))
+        .bind(column(states, |(_, state)| {
+            state.cancellation_reason.as_deref()
+        }))
+        .bind(column(states, |(_, state)| state.sequence))
+        .bind(column(states, |(_, state)| state.updated_at))
+}
+
 fn state_of(row: &PgRow) -> Result<(Uuid, OrderState), sqlx::Error> {
     let state = OrderState {
         status: parse_status(row.try_get("status")?)?,
@@ -195,6 +210,7 @@ fn state_of(row: &PgRow) -> Result<(Uuid, OrderState), sqlx::Error> {
         cancellation_requested: row.try_get("cancellation_requested")?,
         cancellation_reason: row.try_get("cancellation_reason")?,
         sequence: row.try_get("sequence")?,
+        created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         changed: false,
     };

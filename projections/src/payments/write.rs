@@ -89,20 +89,19 @@ pub(super) const fn outcome_name(outcome: RefundOutcome) -> &'static str {
     }
 }
 
-/// What the gateway said in this batch, column by column.
-#[derive(Default)]
-pub(super) struct Ledger<'e> {
-    payment_ids: Vec<Uuid>,
-    sequences: Vec<i64>,
-    references: Vec<&'e str>,
-    kinds: Vec<&'static str>,
-    amounts: Vec<Option<i64>>,
-    recorded_at: Vec<DateTime<Utc>>,
+/// A row of `payment_ledger`: what the gateway said.
+pub(super) struct LedgerEntry<'e> {
+    pub(super) payment_id: Uuid,
+    pub(super) sequence: i64,
+    pub(super) reference: &'e str,
+    pub(super) kind: &'static str,
+    pub(super) amount: Option<i64>,
+    pub(super) recorded_at: DateTime<Utc>,
 }
 
-impl<'e> Ledger<'e> {
-    /// Takes what names a reference; the rest is no entry.
-    pub(super) fn take(&mut self, decoded: &'e Decoded<PaymentEvent>) {
+impl<'e> LedgerEntry<'e> {
+    /// Of an event that names a reference; the rest is no entry.
+    pub(super) fn of(decoded: &'e Decoded<PaymentEvent>) -> Option<Self> {
         let (reference, kind, amount) = match &decoded.event {
             PaymentEvent::PaymentCaptured {
                 reference, amount, ..
@@ -118,59 +117,67 @@ impl<'e> Ledger<'e> {
                 reference: Some(reference),
                 ..
             } => (reference, FactKind::Voided, None),
-            _ => return,
+            _ => return None,
         };
-        self.payment_ids.push(decoded.id);
-        self.sequences.push(decoded.sequence);
-        self.references.push(reference.as_str());
-        self.kinds.push(kind_name(kind));
-        self.amounts.push(amount);
-        self.recorded_at.push(decoded.at);
-    }
-
-    pub(super) async fn store(
-        self,
-        schema: &Schema,
-        tx: &mut PgConnection,
-    ) -> Result<(), HandleError> {
-        if self.payment_ids.is_empty() {
-            return Ok(());
-        }
-        let sql = schema.sql(
-            "insert into {schema}.payment_ledger (payment_id, sequence, reference, kind, amount, recorded_at) \
-             select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[]) \
-             on conflict (payment_id, sequence) do nothing",
-        );
-        sqlx::query(&sql)
-            .bind(self.payment_ids)
-            .bind(self.sequences)
-            .bind(self.references)
-            .bind(self.kinds)
-            .bind(self.amounts)
-            .bind(self.recorded_at)
-            .execute(tx)
-            .await?;
-        Ok(())
+        Some(Self {
+            payment_id: decoded.id,
+            sequence: decoded.sequence,
+            reference: reference.as_str(),
+            kind: kind_name(kind),
+            amount,
+            recorded_at: decoded.at,
+        })
     }
 }
 
-/// What this batch says of a refund.
+/// Writes entries of the ledger.
+pub(super) async fn store_ledger(
+    schema: &Schema,
+    entries: &[LedgerEntry<'_>],
+    tx: &mut PgConnection,
+) -> Result<(), HandleError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let sql = schema.sql(
+        "insert into {schema}.payment_ledger (payment_id, sequence, reference, kind, amount, recorded_at) \
+         select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[]) \
+         on conflict (payment_id, sequence) do nothing",
+    );
+    let entries = || entries.iter();
+    sqlx::query(&sql)
+        .bind(entries().map(|entry| entry.payment_id).collect::<Vec<_>>())
+        .bind(entries().map(|entry| entry.sequence).collect::<Vec<_>>())
+        .bind(entries().map(|entry| entry.reference).collect::<Vec<_>>())
+        .bind(entries().map(|entry| entry.kind).collect::<Vec<_>>())
+        .bind(entries().map(|entry| entry.amount).collect::<Vec<_>>())
+        .bind(entries().map(|entry| entry.recorded_at).collect::<Vec<_>>())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// What a batch says of a refund.
 #[derive(Default)]
-struct RefundChange<'e> {
-    requested: Option<(i64, &'e str, DateTime<Utc>)>,
+struct RefundChange {
+    requested: Option<(i64, String, DateTime<Utc>)>,
     outcome: Option<RefundOutcome>,
-    failure: Option<&'e str>,
+    failure: Option<String>,
     at: DateTime<Utc>,
 }
 
-/// The refunds of this batch, by payment and refund.
+/// What a batch says of refunds, by payment and refund.
 #[derive(Default)]
-pub(super) struct Refunds<'e> {
-    changes: BTreeMap<(Uuid, Uuid), RefundChange<'e>>,
+pub(super) struct Refunds {
+    changes: BTreeMap<(Uuid, Uuid), RefundChange>,
 }
 
-impl<'e> Refunds<'e> {
-    pub(super) fn take(&mut self, decoded: &'e Decoded<PaymentEvent>) {
+impl Refunds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    pub(super) fn take(&mut self, decoded: &Decoded<PaymentEvent>) {
         let refund_id = match &decoded.event {
             PaymentEvent::RefundRequested { refund_id, .. }
             | PaymentEvent::RefundSucceeded { refund_id, .. }
@@ -182,12 +189,12 @@ impl<'e> Refunds<'e> {
         change.failure = None;
         match &decoded.event {
             PaymentEvent::RefundRequested { amount, reason, .. } => {
-                change.requested = Some((amount.amount, reason.as_str(), decoded.at));
+                change.requested = Some((amount.amount, reason.to_string(), decoded.at));
                 change.outcome = None;
             }
             PaymentEvent::RefundFailed { reason, .. } => {
                 change.outcome = Some(RefundOutcome::Failed);
-                change.failure = Some(reason.as_str());
+                change.failure = Some(reason.to_string());
             }
             _ => change.outcome = Some(RefundOutcome::Succeeded),
         }
@@ -223,7 +230,7 @@ impl<'e> Refunds<'e> {
         let requested: Vec<_> = self
             .changes
             .iter()
-            .filter_map(|(key, change)| change.requested.map(|requested| (key, requested)))
+            .filter_map(|(key, change)| Some((key, change.requested.as_ref()?)))
             .collect();
         if requested.is_empty() {
             return Ok(());
@@ -240,7 +247,7 @@ impl<'e> Refunds<'e> {
             .bind(
                 requested
                     .iter()
-                    .map(|(_, requested)| requested.1)
+                    .map(|(_, requested)| requested.1.as_str())
                     .collect::<Vec<_>>(),
             )
             .bind(
@@ -285,7 +292,7 @@ impl<'e> Refunds<'e> {
             .bind(
                 decided
                     .iter()
-                    .map(|(.., change)| change.failure)
+                    .map(|(.., change)| change.failure.as_deref())
                     .collect::<Vec<_>>(),
             )
             .bind(

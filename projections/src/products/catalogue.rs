@@ -13,18 +13,18 @@ use crate::{decode::Decoded, views::Schema};
 /// A row of `products`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub(super) struct ProductRow {
-    product_id: Uuid,
-    region_id: Uuid,
-    sku: String,
-    title: String,
-    description: String,
-    image_url: Option<String>,
-    price: i64,
-    currency: String,
-    deleted: bool,
-    sequence: i64,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+    pub(super) product_id: Uuid,
+    pub(super) region_id: Uuid,
+    pub(super) sku: String,
+    pub(super) title: String,
+    pub(super) description: String,
+    pub(super) image_url: Option<String>,
+    pub(super) price: i64,
+    pub(super) currency: String,
+    pub(super) deleted: bool,
+    pub(super) sequence: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
 }
 
 impl ProductRow {

@@ -13,11 +13,11 @@ use crate::{decode::Decoded, views::Schema};
 /// A row of `stock`; all zero before the first event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
 pub(super) struct StockRow {
-    available: i64,
-    reserved: i64,
-    sold: i64,
-    sequence: i64,
-    updated_at: Option<DateTime<Utc>>,
+    pub(super) available: i64,
+    pub(super) reserved: i64,
+    pub(super) sold: i64,
+    pub(super) sequence: i64,
+    pub(super) updated_at: Option<DateTime<Utc>>,
 }
 
 impl StockRow {

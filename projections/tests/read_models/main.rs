@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod catalogue;
+mod history;
 mod orders;
 mod pages;
 mod parked;
 mod payments;
+mod rebuild;
 mod running;
 mod shop;
 mod speed;

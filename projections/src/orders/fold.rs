@@ -1,0 +1,180 @@
+//! Rebuilds the orders: what never changes is copied as it comes, what moves is folded in memory first.
+
+use std::collections::HashMap;
+
+use domain::order::{Order, OrderEvent};
+use eventstore::subscription::HandleError;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    rows::{OrderRow, ShippedLines},
+    state::OrderState,
+    write::Statements,
+};
+use crate::{
+    decode::{Decoded, EventRef, decode},
+    rebuild::{Closed, CopyRows, Fold, Row, Rows, Writer},
+    views::Schema,
+};
+
+/// See the module.
+pub(crate) struct OrdersFold {
+    states: Rows<OrderState>,
+    orders: CopyRows,
+    lines: CopyRows,
+    shipped: CopyRows,
+}
+
+impl OrdersFold {
+    fn place(&mut self, row: &OrderRow<'_>) {
+        self.orders.push(&[
+            &row.order_id,
+            &row.customer_id,
+            &row.customer_name,
+            &row.shipping_address,
+            &row.region_id,
+            &row.currency,
+            &row.tax_rate,
+            &row.prices_include_tax,
+            &row.payment_method,
+            &row.subtotal,
+            &row.discount,
+            &row.tax,
+            &row.total,
+            &row.payment_due_at,
+            &row.created_at,
+        ]);
+        for line in row.lines() {
+            self.lines.push(&[
+                &line.order_id,
+                &line.line,
+                &line.product_id,
+                &line.sku,
+                &line.title,
+                &line.quantity,
+                &line.unit_price,
+                &line.discount,
+                &line.net,
+                &line.tax,
+                &line.gross,
+            ]);
+        }
+    }
+
+    fn ship(&mut self, decoded: &Decoded<OrderEvent>) {
+        let mut shipped = ShippedLines::default();
+        shipped.take(decoded);
+        for ((order_id, line, shipment_id), (quantity, at)) in &shipped.pieces {
+            self.shipped
+                .push(&[order_id, line, shipment_id, quantity, at]);
+        }
+    }
+}
+
+/// The beginning of an order that no row can be there of.
+fn is_new(decoded: &Decoded<OrderEvent>) -> bool {
+    decoded.sequence == 1 && matches!(decoded.event, OrderEvent::OrderPlaced { .. })
+}
+
+impl Fold for OrdersFold {
+    type Event = Decoded<OrderEvent>;
+
+    fn new(schema: &Schema, limit: usize) -> Self {
+        Self {
+            states: Rows::new(schema, limit),
+            orders: CopyRows::new(
+                schema,
+                "orders",
+                "order_id, customer_id, customer_name, shipping_address, region_id, currency, tax_rate, \
+                 prices_include_tax, payment_method, subtotal, discount, tax, total, payment_due_at, created_at",
+            ),
+            lines: CopyRows::new(
+                schema,
+                "order_lines",
+                "order_id, line, product_id, sku, title, quantity, unit_price, discount, net, tax, gross",
+            ),
+            shipped: CopyRows::new(
+                schema,
+                "shipped_lines",
+                "order_id, line, shipment_id, quantity, shipped_at",
+            ),
+        }
+    }
+
+    fn key(event: &EventRef<'_>) -> String {
+        event.aggregate_id.to_owned()
+    }
+
+    fn decode(event: &EventRef<'_>) -> Result<Self::Event, HandleError> {
+        decode::<Order>(event)
+    }
+
+    fn take(&mut self, events: Vec<Self::Event>, writer: &Writer) -> Result<(), Closed> {
+        let known = events.iter().filter(|event| !is_new(event));
+        self.states.fetch(known.map(|event| event.id), writer)?;
+        for event in &events {
+            let Some(state) = self.states.get_mut(event.id) else {
+                if let Some(row) = OrderRow::placed(event) {
+                    let state = OrderState::placed(event.sequence, event.at);
+                    self.states.insert(event.id, state);
+                    self.place(&row);
+                }
+                continue;
+            };
+            if state.take(event) {
+                self.ship(event);
+            }
+        }
+        for rows in [&mut self.orders, &mut self.lines, &mut self.shipped] {
+            rows.send_full(writer)?;
+        }
+        self.states.shrink(writer)
+    }
+
+    fn finish(&mut self, writer: &Writer) -> Result<(), Closed> {
+        for rows in [&mut self.orders, &mut self.lines, &mut self.shipped] {
+            rows.send(writer)?;
+        }
+        self.states.finish(writer)
+    }
+}
+
+impl Row for OrderState {
+    const TABLE: &'static str = "order_states";
+    const COLUMNS: &'static str = "order_id, created_at, status, payment_status, payment_id, paid, paid_at, refunded, \
+         cancellation_requested, cancellation_reason, sequence, updated_at";
+
+    fn push(&self, id: Uuid, rows: &mut CopyRows) {
+        rows.push(&[
+            &id,
+            &self.created_at,
+            &self.status.as_str(),
+            &self.payment_status.as_str(),
+            &self.payment_id,
+            &self.paid,
+            &self.paid_at,
+            &self.refunded,
+            &self.cancellation_requested,
+            &self.cancellation_reason,
+            &self.sequence,
+            &self.updated_at,
+        ]);
+    }
+
+    async fn load(
+        schema: &Schema,
+        ids: &[Uuid],
+        connection: &mut PgConnection,
+    ) -> Result<HashMap<Uuid, Self>, HandleError> {
+        Statements::new(schema).load(ids, connection).await
+    }
+
+    async fn update(
+        schema: &Schema,
+        rows: &HashMap<Uuid, Self>,
+        connection: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        Statements::new(schema).update(rows, connection).await
+    }
+}

@@ -1,0 +1,137 @@
+//! What an order's beginning says, as rows: the order itself and its lines. They never change.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    ids::ShipmentId,
+    order::{LineQuantity, OrderEvent, OrderLine},
+};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+use crate::decode::Decoded;
+
+/// A row of `orders`.
+pub(super) struct OrderRow<'e> {
+    pub(super) order_id: Uuid,
+    pub(super) customer_id: Uuid,
+    pub(super) customer_name: &'e str,
+    pub(super) shipping_address: &'e str,
+    pub(super) region_id: Uuid,
+    pub(super) currency: &'e str,
+    pub(super) tax_rate: i32,
+    pub(super) prices_include_tax: bool,
+    pub(super) payment_method: &'e str,
+    pub(super) subtotal: i64,
+    pub(super) discount: i64,
+    pub(super) tax: i64,
+    pub(super) total: i64,
+    pub(super) payment_due_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) lines: &'e [OrderLine],
+}
+
+impl<'e> OrderRow<'e> {
+    /// The row that `OrderPlaced` makes; there is no other event that makes one.
+    pub(super) fn placed(decoded: &'e Decoded<OrderEvent>) -> Option<Self> {
+        let OrderEvent::OrderPlaced {
+            order_id: _,
+            customer_id,
+            customer_name,
+            shipping_address,
+            region_id,
+            currency,
+            tax_rate,
+            prices_include_tax,
+            payment_method,
+            lines,
+            subtotal,
+            discount,
+            tax,
+            total,
+            payment_delay_ms,
+            payment_window_ms: _,
+        } = &decoded.event
+        else {
+            return None;
+        };
+        Some(Self {
+            order_id: decoded.id,
+            customer_id: customer_id.0,
+            customer_name: customer_name.as_str(),
+            shipping_address: shipping_address.as_str(),
+            region_id: region_id.0,
+            currency: currency.code(),
+            tax_rate: tax_rate.basis_points() as i32,
+            prices_include_tax: *prices_include_tax,
+            payment_method: payment_method.as_str(),
+            subtotal: *subtotal,
+            discount: *discount,
+            tax: *tax,
+            total: *total,
+            payment_due_at: decoded.later(*payment_delay_ms),
+            created_at: decoded.at,
+            lines,
+        })
+    }
+
+    pub(super) fn lines(&self) -> impl Iterator<Item = LineRow<'e>> + use<'e> {
+        let order_id = self.order_id;
+        self.lines.iter().map(move |line| LineRow {
+            order_id,
+            line: line.line as i32,
+            product_id: line.product_id.0,
+            sku: line.sku.as_str(),
+            title: line.title.as_str(),
+            quantity: line.quantity.into(),
+            unit_price: line.unit_price,
+            discount: line.discount,
+            net: line.net,
+            tax: line.tax,
+            gross: line.gross,
+        })
+    }
+}
+
+/// A row of `order_lines`.
+pub(super) struct LineRow<'e> {
+    pub(super) order_id: Uuid,
+    pub(super) line: i32,
+    pub(super) product_id: Uuid,
+    pub(super) sku: &'e str,
+    pub(super) title: &'e str,
+    pub(super) quantity: i64,
+    pub(super) unit_price: i64,
+    pub(super) discount: i64,
+    pub(super) net: i64,
+    pub(super) tax: i64,
+    pub(super) gross: i64,
+}
+
+/// Pieces handed to carriers, by order, line and shipment: rows of `shipped_lines`.
+#[derive(Default)]
+pub(super) struct ShippedLines {
+    pub(super) pieces: BTreeMap<(Uuid, i32, Uuid), (i64, DateTime<Utc>)>,
+}
+
+impl ShippedLines {
+    /// A line named twice in one shipment is one row. A shipment is one event; where a program beside us wrote two, the
+    /// later one counts, whether they are in one batch or not.
+    pub(super) fn take(&mut self, decoded: &Decoded<OrderEvent>) {
+        let OrderEvent::OrderItemsShipped {
+            shipment_id, lines, ..
+        } = &decoded.event
+        else {
+            return;
+        };
+        let key = |line: &LineQuantity, shipment_id: &ShipmentId| {
+            (decoded.id, line.line as i32, shipment_id.0)
+        };
+        for line in lines {
+            self.pieces.insert(key(line, shipment_id), (0, decoded.at));
+        }
+        for line in lines {
+            let row = self.pieces.entry(key(line, shipment_id)).or_default();
+            row.0 += i64::from(line.quantity);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Rebuilds the catalogue and the stock: both tables are folded in memory first.
+
+use std::collections::HashMap;
+
+use domain::{
+    inventory::{Inventory, InventoryEvent},
+    product::{self, Product, ProductEvent},
+};
+use eventstore::subscription::HandleError;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{
+    catalogue::{self, ProductRow},
+    stock::{self, StockRow},
+};
+use crate::{
+    decode::{Decoded, EventRef, decode},
+    rebuild::{Closed, CopyRows, Fold, Row, Rows, Writer},
+    views::Schema,
+};
+
+/// See the module.
+pub(crate) struct ProductsFold {
+    products: Rows<ProductRow>,
+    stock: Rows<StockRow>,
+}
+
+/// An event of either stream of a product.
+pub(crate) enum Event {
+    Product(Decoded<ProductEvent>),
+    Stock(Decoded<InventoryEvent>),
+}
+
+impl Event {
+    fn id(&self) -> Uuid {
+        match self {
+            Self::Product(decoded) => decoded.id,
+            Self::Stock(decoded) => decoded.id,
+        }
+    }
+}
+
+impl ProductsFold {
+    fn take_product(&mut self, decoded: &Decoded<ProductEvent>) {
+        if let Some(row) = self.products.get_mut(decoded.id) {
+            row.take(decoded);
+        } else if let Some(row) = ProductRow::created(decoded) {
+            self.products.insert(decoded.id, row);
+            // every product has a row of stock, to be filtered by
+            if self.stock.get_mut(decoded.id).is_none() {
+                self.stock.insert(decoded.id, StockRow::default());
+            }
+        }
+    }
+
+    fn take_stock(&mut self, decoded: &Decoded<InventoryEvent>) {
+        if let Some(row) = self.stock.get_mut(decoded.id) {
+            row.take(decoded);
+        } else {
+            let mut row = StockRow::default();
+            row.take(decoded);
+            self.stock.insert(decoded.id, row);
+        }
+    }
+}
+
+impl Fold for ProductsFold {
+    type Event = Event;
+
+    fn new(schema: &Schema, limit: usize) -> Self {
+        Self {
+            products: Rows::new(schema, limit),
+            stock: Rows::new(schema, limit),
+        }
+    }
+
+    fn key(event: &EventRef<'_>) -> String {
+        event.aggregate_id.to_owned()
+    }
+
+    fn decode(event: &EventRef<'_>) -> Result<Event, HandleError> {
+        if event.aggregate_type == product::TYPE {
+            decode::<Product>(event).map(Event::Product)
+        } else {
+            decode::<Inventory>(event).map(Event::Stock)
+        }
+    }
+
+    fn take(&mut self, events: Vec<Event>, writer: &Writer) -> Result<(), Closed> {
+        let of_products = events
+            .iter()
+            .filter(|event| matches!(event, Event::Product(_)));
+        self.products.fetch(of_products.map(Event::id), writer)?;
+        self.stock.fetch(events.iter().map(Event::id), writer)?;
+        for event in &events {
+            match event {
+                Event::Product(decoded) => self.take_product(decoded),
+                Event::Stock(decoded) => self.take_stock(decoded),
+            }
+        }
+        self.products.shrink(writer)?;
+        self.stock.shrink(writer)
+    }
+
+    fn finish(&mut self, writer: &Writer) -> Result<(), Closed> {
+        self.products.finish(writer)?;
+        self.stock.finish(writer)
+    }
+}
+
+impl Row for ProductRow {
+    const TABLE: &'static str = "products";
+    const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, deleted, \
+         sequence, created_at, updated_at";
+
+    fn push(&self, id: Uuid, rows: &mut CopyRows) {
+        rows.push(&[
+            &id,
+            &self.region_id,
+            &self.sku,
+            &self.title,
+            &self.description,
+            &self.image_url,
+            &self.price,
+            &self.currency,
+            &self.deleted,
+            &self.sequence,
+            &self.created_at,
+            &self.updated_at,
+        ]);
+    }
+
+    async fn load(
+        schema: &Schema,
+        ids: &[Uuid],
+        connection: &mut PgConnection,
+    ) -> Result<HashMap<Uuid, Self>, HandleError> {
+        catalogue::load(schema, ids, connection).await
+    }
+
+    async fn update(
+        schema: &Schema,
+        rows: &HashMap<Uuid, Self>,
+        connection: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        catalogue::store(schema, rows, connection).await
+    }
+}
+
+impl Row for StockRow {
+    const TABLE: &'static str = "stock";
+    const COLUMNS: &'static str = "product_id, available, reserved, sold, sequence, updated_at";
+
+    fn push(&self, id: Uuid, rows: &mut CopyRows) {
+        rows.push(&[
+            &id,
+            &self.available,
+            &self.reserved,
+            &self.sold,
+            &self.sequence,
+            &self.updated_at,
+        ]);
+    }
+
+    async fn load(
+        schema: &Schema,
+        ids: &[Uuid],
+        connection: &mut PgConnection,
+    ) -> Result<HashMap<Uuid, Self>, HandleError> {
+        stock::load(schema, ids, connection).await
+    }
+
+    async fn update(
+        schema: &Schema,
+        rows: &HashMap<Uuid, Self>,
+        connection: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        let ids: Vec<Uuid> = rows.keys().copied().collect();
+        stock::store(schema, &ids, rows, connection).await
+    }
+}

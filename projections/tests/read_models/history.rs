@@ -1,0 +1,275 @@
+//! A history in which everything happens that a view shows: what is rebuilt must be what was followed.
+
+use domain::{
+    ids::{OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    inventory::{Inventory, InventoryCommand},
+    order::{Order, OrderCommand, ShipLine},
+    payment::{Payment, PaymentCommand, StartPayment},
+    product::{Product, ProductCommand},
+    region::{Region, RegionCommand},
+    text::{PaymentMethod, Reason, Reference},
+};
+use uuid::Uuid;
+
+use crate::shop::{Shop, customer, quantity, usd};
+
+/// What an order of one piece costs, tax included.
+const TOTAL: i64 = 1_100;
+
+fn reason() -> Reason {
+    Reason::parse("changed my mind").unwrap()
+}
+
+fn reference(text: &str) -> Reference {
+    Reference::parse(text).unwrap()
+}
+
+/// What happens to an order after it was placed.
+#[derive(Clone, Copy, Debug)]
+enum Course {
+    Nothing,
+    Shipped,
+    PartlyShipped,
+    PaidAtLast,
+    Unpaid,
+    Cancelled,
+    CancelledWhilePaying,
+    Refunded,
+    RefundedInPart,
+}
+
+const COURSES: [Course; 9] = [
+    Course::Nothing,
+    Course::Shipped,
+    Course::PartlyShipped,
+    Course::PaidAtLast,
+    Course::Unpaid,
+    Course::Cancelled,
+    Course::CancelledWhilePaying,
+    Course::Refunded,
+    Course::RefundedInPart,
+];
+
+/// Two markets, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
+/// are placed before the first of them goes on, and then they go on in turns.
+pub(crate) async fn write(shop: &Shop, orders: usize) {
+    let region_id = shop.region("United States", "USD").await;
+    let other = shop.region("Elsewhere", "USD").await;
+    let products = products(shop, region_id, other).await;
+    let mut placed = vec![];
+    for n in 0..orders {
+        let product_id = products[n % 2];
+        let order_id = shop.order(customer(), region_id, &[(product_id, 1)]).await;
+        reserve(shop, product_id, order_id).await;
+        placed.push((order_id, product_id, COURSES[n % COURSES.len()]));
+    }
+    for (order_id, product_id, course) in &placed {
+        begin(shop, *order_id, *product_id, *course).await;
+    }
+    for (order_id, product_id, course) in &placed {
+        end(shop, *order_id, *product_id, *course).await;
+    }
+    shop.command::<Region>(other, RegionCommand::DisableRegion)
+        .await;
+}
+
+async fn products(shop: &Shop, region_id: RegionId, other: RegionId) -> [ProductId; 2] {
+    let first = shop.product(region_id, "A", usd(1_000)).await;
+    let second = shop.product(region_id, "B", usd(1_000)).await;
+    let deleted = shop.product(other, "C", usd(7)).await;
+    shop.product(other, "without-stock", usd(8)).await;
+    shop.receive(first, 100).await;
+    shop.receive(second, 3).await;
+    shop.receive(deleted, 3).await;
+    shop.adjust(deleted, -1).await;
+    shop.command::<Product>(deleted, ProductCommand::DeleteProduct)
+        .await;
+    [first, second]
+}
+
+async fn reserve(shop: &Shop, product_id: ProductId, order_id: OrderId) {
+    let reserve = InventoryCommand::ReserveStock {
+        product_id,
+        order_id,
+        quantity: quantity(1),
+    };
+    // the second product is sold out soon
+    shop.receive(product_id, 1).await;
+    shop.command::<Inventory>(product_id, reserve).await;
+}
+
+async fn start(shop: &Shop, order_id: OrderId, attempt: u32) {
+    let payment_id = PaymentId::of(order_id);
+    let start = StartPayment {
+        payment_id,
+        order_id,
+        customer_id: UserId(order_id.0),
+        amount: usd(TOTAL),
+        method: PaymentMethod::parse("test_succeeds").unwrap(),
+        attempt,
+        deadline_ms: 60_000,
+    };
+    shop.command::<Payment>(payment_id, PaymentCommand::StartPayment(start))
+        .await;
+    let start = OrderCommand::StartPayment {
+        payment_id,
+        attempt,
+    };
+    shop.command::<Order>(order_id, start).await;
+}
+
+async fn decline(shop: &Shop, order_id: OrderId, attempt: u32, last: bool) {
+    let payment_id = PaymentId::of(order_id);
+    let declined = PaymentCommand::RecordDecline {
+        attempt,
+        reference: Some(reference("ch_declined")),
+        reason: reason(),
+    };
+    shop.command::<Payment>(payment_id, declined).await;
+    let declined = OrderCommand::DeclinePayment {
+        payment_id,
+        attempt,
+        reason: reason(),
+        last,
+    };
+    shop.command::<Order>(order_id, declined).await;
+}
+
+async fn pay(shop: &Shop, order_id: OrderId, product_id: ProductId, attempt: u32) {
+    let payment_id = PaymentId::of(order_id);
+    let captured = PaymentCommand::RecordCapture {
+        attempt,
+        reference: reference("ch_1"),
+        amount: usd(TOTAL),
+    };
+    shop.command::<Payment>(payment_id, captured).await;
+    let paid = OrderCommand::ConfirmPayment {
+        payment_id,
+        amount: usd(TOTAL),
+    };
+    shop.command::<Order>(order_id, paid).await;
+    let sell = InventoryCommand::SellStock {
+        product_id,
+        order_id,
+    };
+    shop.command::<Inventory>(product_id, sell).await;
+}
+
+async fn cancel(shop: &Shop, order_id: OrderId) {
+    let cancel = OrderCommand::CancelOrder {
+        reason: reason(),
+        requested_by: None,
+    };
+    shop.command::<Order>(order_id, cancel).await;
+}
+
+async fn release(shop: &Shop, order_id: OrderId, product_id: ProductId) {
+    let release = InventoryCommand::ReleaseStock {
+        product_id,
+        order_id,
+    };
+    shop.command::<Inventory>(product_id, release).await;
+}
+
+async fn ship(shop: &Shop, order_id: OrderId) {
+    let hand_over = OrderCommand::ShipItems {
+        shipment_id: ShipmentId(Uuid::now_v7()),
+        lines: vec![ShipLine {
+            line: 1,
+            quantity: quantity(1),
+        }],
+    };
+    shop.command::<Order>(order_id, hand_over).await;
+}
+
+async fn refund(shop: &Shop, order_id: OrderId, cents: i64, fails_first: bool) {
+    let payment_id = PaymentId::of(order_id);
+    let refund_id = RefundId::of(order_id, "return");
+    let amount = usd(cents);
+    let request = PaymentCommand::RequestRefund {
+        refund_id,
+        amount,
+        reason: reason(),
+    };
+    shop.command::<Payment>(payment_id, request).await;
+    if fails_first {
+        let failed = PaymentCommand::RecordRefundFailure {
+            refund_id,
+            reason: reason(),
+        };
+        shop.command::<Payment>(payment_id, failed).await;
+    }
+    let done = PaymentCommand::RecordRefund {
+        refund_id,
+        reference: reference("re_1"),
+    };
+    shop.command::<Payment>(payment_id, done).await;
+    shop.command::<Order>(order_id, OrderCommand::RecordRefund { refund_id, amount })
+        .await;
+}
+
+async fn begin(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Course) {
+    match course {
+        Course::Nothing => {}
+        Course::Cancelled => {
+            cancel(shop, order_id).await;
+            release(shop, order_id, product_id).await;
+        }
+        Course::PaidAtLast | Course::Unpaid => {
+            start(shop, order_id, 1).await;
+            decline(shop, order_id, 1, false).await;
+        }
+        Course::CancelledWhilePaying => {
+            start(shop, order_id, 1).await;
+            cancel(shop, order_id).await;
+        }
+        _ => start(shop, order_id, 1).await,
+    }
+}
+
+async fn end(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Course) {
+    match course {
+        Course::Nothing | Course::Cancelled => {}
+        Course::Shipped => {
+            pay(shop, order_id, product_id, 1).await;
+            ship(shop, order_id).await;
+            shop.command::<Order>(order_id, OrderCommand::DeliverOrder)
+                .await;
+        }
+        Course::PartlyShipped => {
+            pay(shop, order_id, product_id, 1).await;
+            ship(shop, order_id).await;
+        }
+        Course::PaidAtLast => {
+            start(shop, order_id, 2).await;
+            pay(shop, order_id, product_id, 2).await;
+        }
+        Course::Unpaid => {
+            start(shop, order_id, 2).await;
+            decline(shop, order_id, 2, true).await;
+            release(shop, order_id, product_id).await;
+        }
+        Course::CancelledWhilePaying => {
+            let payment_id = PaymentId::of(order_id);
+            let void = PaymentCommand::RequestVoid { reason: reason() };
+            shop.command::<Payment>(payment_id, void).await;
+            let voided = PaymentCommand::RecordVoid {
+                reference: Some(reference("void_1")),
+            };
+            shop.command::<Payment>(payment_id, voided).await;
+            let over = OrderCommand::GiveUpPayment { reason: reason() };
+            shop.command::<Order>(order_id, over).await;
+            release(shop, order_id, product_id).await;
+        }
+        Course::Refunded => {
+            pay(shop, order_id, product_id, 1).await;
+            cancel(shop, order_id).await;
+            refund(shop, order_id, TOTAL, true).await;
+        }
+        Course::RefundedInPart => {
+            pay(shop, order_id, product_id, 1).await;
+            ship(shop, order_id).await;
+            refund(shop, order_id, 100, false).await;
+        }
+    }
+}
