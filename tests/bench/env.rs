@@ -82,7 +82,7 @@ impl Env {
             Some(plain) => plain,
             none => none.insert(Plain::open(1_000).await?),
         };
-        plain.pass(32, self.pass()).await
+        plain.pass_over_all(32, self.pass()).await
     }
 
     /// Removes what the rows shared.

@@ -1,6 +1,6 @@
 //! On what it was measured: machine, versions, settings; and the document that says so above the table.
 
-use std::process::Command;
+use std::{fmt::Write, process::Command};
 
 use sqlx::{Connection, PgConnection};
 
@@ -99,11 +99,11 @@ impl Machine {
 
     /// The whole document.
     pub(crate) fn document(&self, rows: &[Row]) -> String {
-        let settings: String = self
-            .lines
-            .iter()
-            .map(|(name, value)| format!("| {name} | {value} |\n"))
-            .collect();
+        let mut settings = String::new();
+        for (name, value) in &self.lines {
+            // writing into a string cannot fail
+            let _ = writeln!(settings, "| {name} | {value} |");
+        }
         format!(
             "{INTRODUCTION}\n{}\n## What the rows do\n\n{BASELINE}\n{}\n## Measured on\n\n| | |\n| --- | --- |\n{settings}",
             table(rows),

@@ -6,7 +6,8 @@
 //!
 //! - `report`: rows and their table. `env`: servers, sizes, passes in turn. `machine`: on what it was measured.
 //! - `plain`: the baseline, a program as the documentation of cqrs-es and postgres-es shows it.
-//! - `shop`: buyers at the store, through the production path. `store`: the rows measured there.
+//! - `shop`: buyers at the store, through the production path. `history`: a long log, written in bulk.
+//! - `store`, `bare`, `held`, `deep`, `cold`: the rows measured there.
 
 use std::process::ExitCode;
 
@@ -15,16 +16,30 @@ use self::{
     report::{Row, Verdict},
 };
 
+mod bare;
+mod cold;
+mod deep;
 mod env;
+mod held;
+mod history;
 mod machine;
 mod plain;
+mod process;
 mod report;
 mod shop;
 mod store;
 
+/// That of the server, for "plain" as well as for what is measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    measure()
+}
+
 /// Everything is measured by one multi-threaded runtime, as it is in the server.
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn measure() -> ExitCode {
     let mut quick = false;
     let mut wanted = Vec::new();
     for argument in std::env::args().skip(1) {
@@ -58,6 +73,10 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
         }
     };
     take("store", store::run(&env).await);
+    take("bare", bare::run(&env).await);
+    take("held", held::run(&env).await);
+    take("deep", deep::run(&env).await);
+    take("cold", cold::run(&env).await);
     let (whole, quick) = (env.wants_all(), env.quick);
     env.close().await;
     if rows.is_empty() {

@@ -31,7 +31,10 @@ use sqlx::{ConnectOptions, PgPool, postgres::PgPoolOptions};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::env::Outcome;
+use crate::{
+    env::Outcome,
+    shop::{ADDRESS, NAME, PLENTY, TITLE},
+};
 
 /// Connections in the pool.
 pub(crate) const POOL: u32 = 32;
@@ -54,13 +57,13 @@ pub(crate) struct Plain {
     database: TestDatabase,
     pool: PgPool,
     shop: Arc<Shop>,
+    products: Vec<ProductId>,
 }
 
 struct Shop {
     orders: PostgresCqrs<Order>,
     stock: PostgresCqrs<Inventory>,
     region_id: RegionId,
-    products: Vec<ProductId>,
 }
 
 impl Plain {
@@ -84,30 +87,46 @@ impl Plain {
             orders: postgres_cqrs(pool.clone(), vec![], ()),
             stock: postgres_cqrs(pool.clone(), vec![], ()),
             region_id: RegionId(Uuid::now_v7()),
-            products: (0..products).map(|_| ProductId(Uuid::now_v7())).collect(),
         });
-        for product_id in &shop.products {
-            shop.receive(*product_id).await?;
-        }
         Ok(Self {
+            products: shop.stock_up(products).await?,
             database,
             pool,
             shop,
         })
     }
 
+    /// Its products where that many are wanted, otherwise so many new ones.
+    pub(crate) async fn some(&self, count: usize) -> Outcome<Vec<ProductId>> {
+        if count == self.products.len() {
+            return Ok(self.products.clone());
+        }
+        self.shop.stock_up(count).await
+    }
+
+    /// Orders per second with so many in flight, spread over all its products.
+    pub(crate) async fn pass_over_all(&self, in_flight: usize, time: Duration) -> Outcome<f64> {
+        self.pass(&self.products, in_flight, time).await
+    }
+
     /// Orders per second with so many in flight. An order counts when its stock is reserved within the time.
-    pub(crate) async fn pass(&self, in_flight: usize, time: Duration) -> Outcome<f64> {
+    pub(crate) async fn pass(
+        &self,
+        products: &[ProductId],
+        in_flight: usize,
+        time: Duration,
+    ) -> Outcome<f64> {
         let begun = Instant::now();
+        let products: Arc<[ProductId]> = products.into();
         let placed = Arc::new(AtomicU64::new(0));
         let mut buyers = JoinSet::new();
         for buyer in 0..in_flight {
-            let (shop, placed) = (self.shop.clone(), placed.clone());
+            let (shop, products, placed) = (self.shop.clone(), products.clone(), placed.clone());
             buyers.spawn(async move {
                 let mut turn = buyer;
                 while begun.elapsed() < time {
                     turn += 7_919; // a prime: every buyer comes to every product
-                    let product_id = shop.products[turn % shop.products.len()];
+                    let product_id = products[turn % products.len()];
                     if shop.place(product_id, begun + time).await? {
                         placed.fetch_add(1, Ordering::Relaxed);
                     }
@@ -131,15 +150,18 @@ impl Plain {
 }
 
 impl Shop {
-    async fn receive(&self, product_id: ProductId) -> Outcome<()> {
-        let receive = InventoryCommand::ReceiveStock {
-            product_id,
-            operation_id: OperationId(Uuid::now_v7()),
-            quantity: Quantity::parse(900_000)?,
-            reason: None,
-        };
-        self.stock.execute(&product_id.to_string(), receive).await?;
-        Ok(())
+    async fn stock_up(&self, count: usize) -> Outcome<Vec<ProductId>> {
+        let products: Vec<_> = (0..count).map(|_| ProductId(Uuid::now_v7())).collect();
+        for product_id in &products {
+            let receive = InventoryCommand::ReceiveStock {
+                product_id: *product_id,
+                operation_id: OperationId(Uuid::now_v7()),
+                quantity: Quantity::parse(PLENTY)?,
+                reason: None,
+            };
+            self.stock.execute(&product_id.to_string(), receive).await?;
+        }
+        Ok(products)
     }
 
     /// Places an order of one piece and reserves its stock, again and again until it is the first. False where the
@@ -177,8 +199,8 @@ impl Shop {
         Ok(OrderCommand::PlaceOrder(PlaceOrder {
             order_id,
             customer_id,
-            customer_name: as_long_as_sealed(customer_id, crate::shop::NAME),
-            shipping_address: as_long_as_sealed(customer_id, crate::shop::ADDRESS),
+            customer_name: as_long_as_sealed(customer_id, NAME),
+            shipping_address: as_long_as_sealed(customer_id, ADDRESS),
             terms: RegionTerms {
                 region_id: self.region_id,
                 currency,
@@ -190,7 +212,7 @@ impl Shop {
                 product_id,
                 region_id: self.region_id,
                 sku: Sku::parse(&product_id.to_string())?,
-                title: Title::parse(crate::shop::TITLE)?,
+                title: Title::parse(TITLE)?,
                 quantity: Quantity::parse(1)?,
                 unit_price: Money::new(1_000, currency),
             }],

@@ -31,7 +31,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::env::Outcome;
+use crate::{env::Outcome, process::cpu_seconds};
 
 /// Who every order is for, where it goes and what it is: "plain" has the same, so that payloads are of one size.
 pub(crate) const NAME: &str = "Ada Lovelace";
@@ -49,6 +49,7 @@ const AT_ONCE: usize = 256;
 pub(crate) struct Shop {
     pub(crate) log: EventLog,
     pub(crate) commands: Commands,
+    master: MasterKey,
     region_id: RegionId,
     customers: Vec<UserId>,
     pub(crate) products: Vec<ProductId>,
@@ -63,6 +64,8 @@ pub(crate) struct Pass {
     pub(crate) sold_out: u64,
     /// From the first to the last answer.
     pub(crate) seconds: f64,
+    /// Processors that this process took on average: buyers and the product are both in it.
+    pub(crate) processors: f64,
 }
 
 impl Pass {
@@ -81,18 +84,11 @@ impl Shop {
         stock: u64,
     ) -> Outcome<Self> {
         let log = database.open_log().await;
-        let vault = Vault::new(
-            log.pool().clone(),
-            MasterKey::from_base64(&MasterKey::generate_base64()?)?,
-        );
-        let settings = CommandSettings {
-            payment_delay: Duration::from_mins(1),
-            payment_window: Duration::ZERO,
-            payment_methods: PaymentMethods::RealOnly,
-        };
+        let master = MasterKey::from_base64(&MasterKey::generate_base64()?)?;
         let mut this = Self {
-            commands: Commands::new(log.clone(), vault, settings),
+            commands: commands_on(&log, master.clone()),
             log,
+            master,
             region_id: RegionId(Uuid::now_v7()),
             customers: (0..CUSTOMERS).map(|_| UserId(Uuid::now_v7())).collect(),
             products: Vec::new(),
@@ -100,6 +96,17 @@ impl Shop {
         this.open_region().await?;
         this.products = this.stock_up(products, stock).await?;
         Ok(this)
+    }
+
+    /// The same shop after a restart: nothing of the log is in memory.
+    pub(crate) async fn restarted(self, database: &TestDatabase) -> Self {
+        self.log.close().await;
+        let log = database.open_log().await;
+        Self {
+            commands: commands_on(&log, self.master.clone()),
+            log,
+            ..self
+        }
     }
 
     async fn open_region(&self) -> Outcome<()> {
@@ -188,6 +195,7 @@ impl Shop {
         attempts: u64,
     ) -> Outcome<Pass> {
         let begun = Instant::now();
+        let cpu_before = cpu_seconds(std::process::id())?;
         let products: Arc<[ProductId]> = products.into();
         let tried = Arc::new(AtomicU64::new(0));
         let mut buyers = JoinSet::new();
@@ -212,12 +220,27 @@ impl Shop {
             sold_out += buyer.1;
         }
         let seconds = begun.elapsed().as_secs_f64();
+        let processors = (cpu_seconds(std::process::id())? - cpu_before) / seconds;
         Ok(Pass {
             placed,
             sold_out,
             seconds,
+            processors,
         })
     }
+}
+
+fn commands_on(log: &EventLog, master: MasterKey) -> Commands {
+    let settings = CommandSettings {
+        payment_delay: Duration::from_mins(1),
+        payment_window: Duration::ZERO,
+        payment_methods: PaymentMethods::RealOnly,
+    };
+    Commands::new(
+        log.clone(),
+        Vault::new(log.pool().clone(), master),
+        settings,
+    )
 }
 
 /// A request of somebody, without a key.

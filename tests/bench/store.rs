@@ -1,16 +1,20 @@
-//! The rows measured at the store, in this process: placing orders through the production path.
+//! Placing orders at the store, in this process, through the production path, against "plain" in the same arrangement.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use domain::inventory::Inventory;
 
 use crate::{
-    env::{Env, Outcome, in_turn},
+    env::{Env, Outcome, in_turn, median},
     plain::Plain,
-    report::{Bound, Figure, Row},
+    report::{Bound, Figure, Row, number},
     shop::{PLENTY, Shop},
 };
 
 /// How many products orders spread over.
-const PRODUCTS: usize = 1_000;
+pub(crate) const PRODUCTS: usize = 1_000;
+/// Orders in flight in the second line, which other rows go by.
+pub(crate) const IN_FLIGHT: usize = 256;
 
 /// An arrangement of the first three rows.
 struct Arrangement {
@@ -39,7 +43,7 @@ const ARRANGEMENTS: [Arrangement; 3] = [
         name: "store-256",
         what: "same, 256 in flight",
         explanation: "The same with 256 orders in flight, plain too (its pool has 32 connections).",
-        in_flight: 256,
+        in_flight: IN_FLIGHT,
         products: PRODUCTS,
         bound: Bound::AtLeast {
             floor: 6.0,
@@ -49,8 +53,9 @@ const ARRANGEMENTS: [Arrangement; 3] = [
     Arrangement {
         name: "store-hot",
         what: "same, all on one product, 256 in flight",
-        explanation: "All orders are for one product, a new one for each pass; plain the same.",
-        in_flight: 256,
+        explanation: "All orders are for one product, a new one for each pass; plain the same. The more of it is sold the \
+            slower plain gets, because it reads the whole stream for each order.",
+        in_flight: IN_FLIGHT,
         products: 1,
         bound: Bound::AtLeast {
             floor: 120.0,
@@ -72,19 +77,38 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
 
 async fn against_plain(env: &Env, arrangement: &Arrangement) -> Outcome<Row> {
     let database = env.fresh_database().await;
-    let shop = Arc::new(Shop::open(&database, arrangement.products, PLENTY).await?);
-    let plain = Plain::open(arrangement.products).await?;
+    let shop = Arc::new(Shop::open(&database, PRODUCTS, PLENTY).await?);
+    let plain = Plain::open(PRODUCTS).await?;
+    let mut processors = Vec::new();
     let (baseline, ours) = in_turn(
         env,
-        async || plain.pass(arrangement.in_flight, env.pass()).await,
         async || {
+            let products = plain.some(arrangement.products).await?;
+            plain
+                .pass(&products, arrangement.in_flight, env.pass())
+                .await
+        },
+        async || {
+            let products = if arrangement.products == PRODUCTS {
+                shop.products.clone()
+            } else {
+                shop.stock_up(arrangement.products, PLENTY).await?
+            };
             let pass = shop
-                .pass(&shop.products, arrangement.in_flight, env.pass(), u64::MAX)
+                .pass(&products, arrangement.in_flight, env.pass(), u64::MAX)
                 .await?;
+            processors.push(pass.processors);
             Ok(pass.rate())
         },
     )
     .await?;
+    let mut notes = vec![format!(
+        "The load runs in this process, with what is measured: together they took {} processors.",
+        number(median(&mut processors))
+    )];
+    if arrangement.products == 1 {
+        notes.push(sells_exactly_what_is_there(env, &shop).await?);
+    }
     plain.close().await;
     shop.log.close().await;
     database.drop_database().await;
@@ -95,6 +119,31 @@ async fn against_plain(env: &Env, arrangement: &Arrangement) -> Outcome<Row> {
         baseline: Some(Figure::new(baseline, "orders/s")),
         bound: arrangement.bound,
         explanation: arrangement.explanation,
-        notes: Vec::new(),
+        notes,
     })
+}
+
+/// A product with less stock than there is demand: exactly as many orders are accepted, and as many stand in the log.
+async fn sells_exactly_what_is_there(env: &Env, shop: &Arc<Shop>) -> Outcome<String> {
+    let stock = env.sized(20_000, 300) as u64;
+    let products = shop.stock_up(1, stock).await?;
+    let pass = shop
+        .pass(&products, IN_FLIGHT, Duration::MAX, stock * 5 / 4)
+        .await?;
+    let (inventory, _) = shop.log.load::<Inventory>(products[0]).await?;
+    let left = (inventory.available(), inventory.reserved());
+    if pass.placed != stock || left != (0, stock.cast_signed()) {
+        return Err(format!(
+            "of {stock} pieces {} were sold: {left:?} are available and reserved",
+            pass.placed
+        )
+        .into());
+    }
+    Ok(format!(
+        "Of a product with {stock} pieces exactly {} were sold to {} buyers at the same pace, {} were told that it is \
+         sold out.",
+        pass.placed,
+        pass.placed + pass.sold_out,
+        pass.sold_out
+    ))
 }
