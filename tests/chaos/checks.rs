@@ -1,0 +1,320 @@
+//! What must hold at the end of every scenario, whatever failed in it. One function per promise.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use sqlx::Row;
+use tests::{
+    client::{PATIENCE, stock_of},
+    eventually,
+    history::{
+        Event, assert_log_is_sound, assert_orders_are_paid_at_most_once, assert_stock_adds_up,
+        assert_topics_equal_log,
+    },
+};
+
+use crate::{
+    record::Record,
+    story::{Story, stories},
+    world::World,
+};
+
+/// How long what is under way may take until nothing follows by itself any more: payment windows, gateways that are
+/// given up, leases that run out.
+const SETTLING: Duration = Duration::from_mins(3);
+
+/// Starts what is down, waits until nothing follows any more, makes every check, and removes the world.
+pub(crate) async fn all(mut world: World, record: Record) {
+    world.start_all().await;
+    let begun = Instant::now();
+    let events = settled(&world).await;
+    eprintln!(
+        "chaos: {} events, settled after {:?}",
+        events.len(),
+        begun.elapsed()
+    );
+    assert_log_is_sound(&events);
+    acknowledged_orders_are_there_once(&events, &record);
+    stock_adds_up(&world, &events, &record).await;
+    orders_are_paid_or_unpaid_once_or_stuck(&events);
+    cancelled_orders_keep_no_money(&events, &record);
+    the_gateways_book_matches(&world, &events).await;
+    topics_equal_the_log(&world, &events).await;
+    read_models_are_at_the_end(&world).await;
+    world.close().await;
+}
+
+/// Waits until every order is settled and the log rests. Returns the log.
+async fn settled(world: &World) -> Vec<Event> {
+    let last = std::cell::Cell::new(-1);
+    eventually("every order is settled", SETTLING, || async {
+        // a look at the whole log is dear: only where it moved, and once more when it rests
+        let head = world.shop.head().await;
+        if last.replace(head) != head {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            return None;
+        }
+        let events = world.shop.events().await;
+        let open = stories(&events)
+            .values()
+            .filter(|story| !story.is_settled())
+            .count();
+        if open > 0 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        (open == 0 && events.len() as i64 == head).then_some(events)
+    })
+    .await
+}
+
+/// No acknowledged order is lost, none is there twice, none is there that nobody was told of, and each is what was
+/// wished for.
+fn acknowledged_orders_are_there_once(events: &[Event], record: &Record) {
+    assert!(
+        record.open.is_empty() && record.changing.is_empty(),
+        "all is decided"
+    );
+    let stories = stories(events);
+    let mut keys = BTreeMap::new();
+    for placed in &record.placed {
+        let story = stories.get(&placed.order);
+        let story = story.unwrap_or_else(|| panic!("acknowledged and lost: {placed:?}"));
+        assert_eq!(story.placed, 1, "{placed:?}");
+        let mut items = placed.wish.items.clone();
+        items.sort_unstable();
+        assert_eq!(
+            (&story.items, story.method.as_str()),
+            (&items, placed.wish.method),
+            "{placed:?}"
+        );
+        let before = keys.insert(placed.order.as_str(), placed.wish.key.as_str());
+        assert_eq!(before, None, "one order for two keys: {placed:?}");
+    }
+    let told: BTreeSet<&str> = keys.into_keys().collect();
+    let there: BTreeSet<&str> = stories.keys().map(String::as_str).collect();
+    assert_eq!(
+        there, told,
+        "the log holds the acknowledged orders and no others"
+    );
+}
+
+/// Stock adds up in the log, nothing was sold beyond it, each acknowledged change counts once, and the view tells the
+/// same.
+async fn stock_adds_up(world: &World, events: &[Event], record: &Record) {
+    assert_stock_adds_up(events);
+    let levels = levels(events);
+    for product in &world.products {
+        let level = &levels[product.as_str()];
+        let of_product = record
+            .changed
+            .iter()
+            .filter(|change| change.product == *product);
+        let (mut received, mut corrected) = (0, 0);
+        for change in of_product {
+            *(if change.correction {
+                &mut corrected
+            } else {
+                &mut received
+            }) += change.pieces;
+        }
+        assert_eq!(
+            level.received - level.first,
+            received,
+            "receipts of {product}"
+        );
+        assert_eq!(level.corrected, corrected, "corrections of {product}");
+        assert_eq!(
+            level.received + level.corrected,
+            level.available + level.reserved + level.sold,
+            "{product}: {level:?}"
+        );
+        let path = format!("/api/v1/products/{product}/stock");
+        let expected = [level.available, level.reserved, level.sold];
+        let admin = world.admin();
+        eventually(
+            &format!("the view tells {expected:?} of {product}"),
+            PATIENCE,
+            || async {
+                let answer = admin.get(&path).await;
+                (answer.status == 200 && stock_of(&answer.json()) == expected).then_some(())
+            },
+        )
+        .await;
+    }
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    /// What came in when the product was made.
+    first: i64,
+    received: i64,
+    corrected: i64,
+    available: i64,
+    reserved: i64,
+    sold: i64,
+}
+
+fn levels(events: &[Event]) -> BTreeMap<&str, Level> {
+    let mut levels: BTreeMap<&str, Level> = BTreeMap::new();
+    for event in events
+        .iter()
+        .filter(|event| event.aggregate_type == "inventory")
+    {
+        let level = levels.entry(&event.aggregate_id).or_default();
+        let content = event.content();
+        let number = |name: &str| content[name].as_i64().unwrap_or_default();
+        match event.event_type.as_str() {
+            "StockReceived" => {
+                level.received += number("quantity");
+                if event.sequence == 1 {
+                    level.first = number("quantity");
+                }
+            }
+            "StockAdjusted" => level.corrected += number("delta"),
+            "StockReserved" => level.reserved += number("quantity"),
+            "StockReleased" => level.reserved -= number("quantity"),
+            "StockSold" => {
+                level.reserved -= number("quantity");
+                level.sold += number("quantity");
+            }
+            "StockReturned" => level.sold -= number("quantity"),
+            _ => continue,
+        }
+        if event.event_type != "StockSold" {
+            level.available = number("available");
+        }
+    }
+    levels
+}
+
+/// Every order was paid once, or is unpaid once, or is visibly stuck because the gateway never answered.
+fn orders_are_paid_or_unpaid_once_or_stuck(events: &[Event]) {
+    assert_orders_are_paid_at_most_once(events);
+    for (order, story) in stories(events) {
+        let Story {
+            paid,
+            unpaid,
+            cancelled,
+            ..
+        } = story;
+        assert!(paid + unpaid <= 1 && cancelled <= 1, "{order}: {story:?}");
+        if story.payment.stuck {
+            assert_eq!(
+                story.method, "test_never_answers",
+                "the gateway answers {order}: {story:?}"
+            );
+            assert_eq!(
+                (paid, unpaid, cancelled),
+                (0, 0, 0),
+                "stuck, and yet: {story:?}"
+            );
+        } else {
+            assert!(paid + unpaid + cancelled > 0, "{order}: {story:?}");
+            assert_eq!(
+                story.payment.captures.len() as u32,
+                paid,
+                "{order}: {story:?}"
+            );
+        }
+        for (_, amount) in &story.payment.captures {
+            assert_eq!(*amount, story.total, "{order}: {story:?}");
+        }
+    }
+}
+
+/// A cancelled order was never charged, or its money went back, all of it and once.
+fn cancelled_orders_keep_no_money(events: &[Event], record: &Record) {
+    let stories = stories(events);
+    for (order, story) in &stories {
+        let taken: i64 = story
+            .payment
+            .captures
+            .iter()
+            .map(|(_, amount)| amount)
+            .sum();
+        let given: i64 = story.payment.refunds_given.values().sum();
+        let owed = if story.cancelled > 0 { taken } else { 0 };
+        assert_eq!((given, story.refunded), (owed, owed), "{order}: {story:?}");
+    }
+    for placed in record.placed.iter().filter(|placed| placed.cancelled) {
+        let story = &stories[&placed.order];
+        assert!(
+            story.cancelled > 0
+                || story.unpaid > 0
+                || (story.payment.stuck && story.cancellation_requested),
+            "a cancellation was acknowledged, and yet: {placed:?} {story:?}"
+        );
+    }
+}
+
+/// The gateway's own book shows no double charge, and took and gave what the log says it did.
+async fn the_gateways_book_matches(world: &World, events: &[Event]) {
+    let stories = stories(events);
+    let rows = sqlx::query(
+        "select key, reference, amount from fake_gateway_charges where status = 'captured'",
+    )
+    .fetch_all(&world.shop.pool)
+    .await
+    .expect("the book is readable");
+    let mut taken: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
+    for row in rows {
+        let key: String = row.get("key");
+        let (payment, _) = key.rsplit_once('-').expect("payment and attempt");
+        let charge = (row.get("reference"), row.get("amount"));
+        taken.entry(payment.to_owned()).or_default().push(charge);
+    }
+    for (payment, charges) in &taken {
+        assert_eq!(
+            charges.len(),
+            1,
+            "{payment} was charged more than once: {charges:?}"
+        );
+    }
+    let told: BTreeMap<String, Vec<(String, i64)>> = stories
+        .values()
+        .filter(|story| !story.payment.captures.is_empty())
+        .map(|story| (story.payment.id.clone(), story.payment.captures.clone()))
+        .collect();
+    assert_eq!(taken, told, "captures: the book, and the log");
+
+    let rows = sqlx::query("select key, amount from fake_gateway_refunds")
+        .fetch_all(&world.shop.pool)
+        .await
+        .expect("the book is readable");
+    let given: BTreeMap<String, i64> = rows
+        .iter()
+        .map(|row| (row.get("key"), row.get("amount")))
+        .collect();
+    let told: BTreeMap<String, i64> = stories
+        .into_values()
+        .flat_map(|story| story.payment.refunds_given)
+        .collect();
+    assert_eq!(given, told, "refunds: the book, and the log");
+}
+
+/// Every topic, read committed, holds the events of the log: none missing, none twice, in order per key.
+async fn topics_equal_the_log(world: &World, events: &[Event]) {
+    let records = world.topics().records(events.len()).await;
+    assert_topics_equal_log(&records, events, &world.shop.prefix);
+}
+
+/// Every subscription has handled the whole log, none has stopped or parked anything.
+async fn read_models_are_at_the_end(world: &World) {
+    let admin = world.admin();
+    let told = eventually(
+        "all subscriptions are at the end of the log",
+        SETTLING,
+        || async {
+            let answer = admin.get("/api/v1/subscriptions").await;
+            let told = (answer.status == 200).then(|| answer.json())?;
+            let all = told["items"].as_array()?.clone();
+            let done = all.iter().all(|it| it["lag"] == 0 && it["led"] == true);
+            (done && !all.is_empty()).then_some(told)
+        },
+    )
+    .await;
+    assert_eq!(told["parked"], serde_json::json!([]), "{told}");
+    let _ = admin.anonymous().get("/health/ready").await.expect(200);
+}
