@@ -93,11 +93,6 @@ impl Server {
         self.pid
     }
 
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// All that it has printed so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.output).unwrap_or_default()).into_owned()

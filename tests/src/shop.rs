@@ -285,11 +285,6 @@ impl Shop {
 
     /// Removes the shop's data, whatever they are.
     pub async fn discard(self) {
-        self.discard().await;
-    }
-
-    /// Removes the shop's data, whatever they are.
-    pub async fn discard(self) {
         if self.has_topics.load(Ordering::Relaxed) {
             self.topics().remove().await;
         }
