@@ -26,14 +26,17 @@ POSTGRES_VERSION=$(pom_property postgres.version)
 # shellcheck disable=SC2034
 KAFKA_VERSION=$(pom_property kafka.version)
 
-# Runs a command as the user that PostgreSQL runs as, in a folder that this user can enter.
-as_postgres() (
+# Becomes a command that runs as the user that PostgreSQL runs as, in a folder that this user can enter.
+become_postgres() {
     cd /
     if [ "$(id -u)" -eq 0 ]; then
         exec setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups -- env HOME=/nonexistent "$@"
     fi
     exec "$@"
-)
+}
+
+# Runs a command like that.
+as_postgres() (become_postgres "$@")
 
 make_local() {
     [ -d "$LOCAL" ] || mkdir "$LOCAL"

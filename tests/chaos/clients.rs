@@ -199,7 +199,7 @@ impl Actor {
     fn wish(&mut self) -> Wish {
         let mut items: Vec<(String, u64)> = Vec::new();
         for _ in 0..self.choices.between(1, 3) {
-            let product = self.choices.of(&self.products).clone();
+            let product = self.choices.of(&self.products);
             if items.iter().all(|(known, _)| *known != product) {
                 items.push((product, self.choices.between(1, 5)));
             }
@@ -207,7 +207,7 @@ impl Actor {
         Wish {
             key: self.choices.key(),
             items,
-            method: *self.choices.of(METHODS.as_slice()),
+            method: self.choices.of(&METHODS),
         }
     }
 
@@ -276,7 +276,7 @@ impl Actor {
         }
         let change = Change {
             key: self.choices.key(),
-            product: self.choices.of(&self.products).clone(),
+            product: self.choices.of(&self.products),
             pieces,
             correction,
         };
@@ -343,14 +343,14 @@ impl Actor {
 
     /// Queries without a position: answered, or refused honestly.
     async fn look_around(&mut self) {
-        let product = self.choices.of(&self.products).clone();
+        let product = self.choices.of(&self.products);
         let paths = [
             "/api/v1/orders?limit=20".to_owned(),
             "/api/v1/products".to_owned(),
             "/api/v1/payments?limit=20".to_owned(),
             format!("/api/v1/products/{product}/stock"),
         ];
-        let path = self.choices.of(&paths).clone();
+        let path = self.choices.of(&paths);
         let Some(answer) = self.hear(|actor| actor.admin.ask(Method::GET, &path)).await else {
             return;
         };
@@ -442,7 +442,7 @@ impl Actor {
             .flatten()
             .cloned()
             .collect();
-        let address = self.choices.of(&open);
+        let address = &self.choices.of(&open);
         (self.customer, self.admin) = (self.customer.at(address), self.admin.at(address));
     }
 

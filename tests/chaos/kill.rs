@@ -9,13 +9,12 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_are_killed_at_random_moments_lose_and_double_nothing() {
-    let mut world = World::open("kill", opening().with_kafka()).await;
-    world.add_server(&[]).await;
+    let mut world = World::open("kill", opening().with_kafka(), &[&[], &[]]).await;
     let mut choices = world.seed.choices("killer");
     let mut load = world.load(Rules::DEATHS);
     for _ in 0..rounds() {
         load.successes(choices.between(1, 60)).await;
-        let victims = choices.of(&[vec![0], vec![1], vec![0, 1]]).clone();
+        let victims = choices.of(&[vec![0], vec![1], vec![0, 1]]);
         for victim in &victims {
             world.kill(*victim).await;
         }

@@ -15,8 +15,13 @@
 
 mod checks;
 mod clients;
+mod disk;
 mod kill;
+mod network;
+mod pause;
+mod postgres;
 mod record;
 mod seed;
 mod story;
+mod takeover;
 mod world;

@@ -88,8 +88,8 @@ impl Choices {
     }
 
     /// One of these.
-    pub(crate) fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len() as u64) as usize]
+    pub(crate) fn of<T: Clone>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize].clone()
     }
 
     /// A key that nobody else has.

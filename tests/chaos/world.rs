@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use eventstore::testing::eventually;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::Value;
 use tests::{
     client::{Client, new_product},
     server::Server,
@@ -39,6 +38,9 @@ const SETTINGS: &[(&str, &str)] = &[
     ("SOUK_LOG", "info,sqlx=off"),
 ];
 
+/// Settings of one process.
+pub(crate) type Own<'a> = &'a [(&'a str, &'a str)];
+
 /// See the module.
 pub(crate) struct World {
     pub(crate) shop: Shop,
@@ -49,6 +51,8 @@ pub(crate) struct World {
     pub(crate) products: Vec<String>,
     customers: Vec<Client>,
     admin: Client,
+    /// Of the topics that are published now.
+    generation: u32,
     /// Dropped last, so that a failure ends with what repeats it.
     pub(crate) seed: Seed,
 }
@@ -62,46 +66,55 @@ pub(crate) fn opening() -> Opening {
         })
 }
 
+fn owned(own: Own<'_>) -> Vec<(String, String)> {
+    own.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
 impl World {
-    /// A world of one server process, with products and customers. `opening` says what its processes are told.
-    pub(crate) async fn open(scenario: &'static str, opening: Opening) -> Self {
+    /// A world of these server processes, each with settings of its own, with products and customers.
+    pub(crate) async fn open(
+        scenario: &'static str,
+        opening: Opening,
+        processes: &[Own<'_>],
+    ) -> Self {
         let seed = Seed::of(scenario);
         let shop = opening.open().await;
-        let server = shop.serve().await;
-        let admin = shop.admin(&server).await;
-        let region = admin.region("USD").await;
-        let mut products = Vec::new();
-        for (number, stock) in STOCK.into_iter().enumerate() {
-            let body = new_product(&region, &format!("chaos-{number}"), (1_000, "USD"), stock);
-            let made = admin.post("/api/v1/products", &body).await.expect(201);
-            products.push(made.id());
-        }
-        let mut customers = Vec::new();
-        for _ in 0..CUSTOMERS {
-            customers.push(shop.customer(&server).await);
-        }
-        let doors = watch::Sender::new(vec![Some(server.address.clone())]);
-        Self {
+        let mut this = Self {
             shop,
-            servers: vec![Some(server)],
-            doors,
-            own_settings: vec![Vec::new()],
-            products,
-            customers,
-            admin,
+            servers: Vec::new(),
+            doors: watch::Sender::new(vec![None; processes.len()]),
+            own_settings: processes.iter().map(|own| owned(own)).collect(),
+            products: Vec::new(),
+            customers: Vec::new(),
+            admin: Client::new(""),
+            generation: 1,
             seed,
-        }
+        };
+        this.servers.resize_with(processes.len(), || None);
+        this.start_all().await;
+        this.furnish().await;
+        this
     }
 
-    /// Starts one more server process with settings of its own, and returns its number.
-    pub(crate) async fn add_server(&mut self, own: &[(&str, &str)]) -> usize {
-        let number = self.servers.len();
-        self.servers.push(None);
-        self.doors.send_modify(|doors| doors.push(None));
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        self.own_settings.push(own.iter().map(owned).collect());
-        self.start(number).await;
-        number
+    /// Products on the shelf, and customers.
+    async fn furnish(&mut self) {
+        let server = self.server(0);
+        self.shop.caught_up(server).await;
+        self.admin = self.shop.admin(server).await;
+        let region = self.admin.region("USD").await;
+        for (number, stock) in STOCK.into_iter().enumerate() {
+            let body = new_product(&region, &format!("chaos-{number}"), (1_000, "USD"), stock);
+            let made = self.admin.post("/api/v1/products", &body).await.expect(201);
+            self.products.push(made.id());
+        }
+        for _ in 0..CUSTOMERS {
+            let customer = self.shop.customer(self.server(0)).await;
+            self.customers.push(customer);
+        }
+        // clients look at these products from the first moment on
+        self.shop.caught_up(self.server(0)).await;
     }
 
     /// Clients that go on until they are asked to stop.
@@ -129,20 +142,69 @@ impl World {
             .collect()
     }
 
-    /// Ends a process as a power cut would. Nobody is led to its door any more; who stands in it gets no answer.
+    /// Ends a process as a power cut would. Who stands in its door gets no answer; nobody is led there any more.
     pub(crate) async fn kill(&mut self, number: usize) {
         if let Some(server) = self.servers[number].take() {
-            self.doors.send_modify(|doors| doors[number] = None);
             server.kill_9().await;
+            self.close_door(number);
         }
     }
 
-    /// Starts the process of that number again.
+    /// Starts the process of that number (again).
     pub(crate) async fn start(&mut self, number: usize) {
         let server = self.shop.serve_with(&self.settings(number)).await;
-        self.doors
-            .send_modify(|doors| doors[number] = Some(server.address.clone()));
         self.servers[number] = Some(server);
+        self.open_door(number);
+    }
+
+    /// Starts one more process, with settings of its own.
+    pub(crate) async fn add(&mut self, own: Own<'_>) {
+        let number = self.servers.len();
+        self.servers.push(None);
+        self.own_settings.push(owned(own));
+        self.doors.send_modify(|doors| doors.push(None));
+        self.start(number).await;
+    }
+
+    /// Leads clients to a process, where it takes requests at all.
+    pub(crate) fn open_door(&self, number: usize) {
+        let roles = self.own_settings[number]
+            .iter()
+            .find(|(name, _)| name == "SOUK_ROLES");
+        if roles.is_none_or(|(_, roles)| roles.contains("api")) {
+            let address = self.server(number).address.clone();
+            self.doors
+                .send_modify(|doors| doors[number] = Some(address));
+        }
+    }
+
+    /// Leads nobody to a process any more.
+    pub(crate) fn close_door(&self, number: usize) {
+        self.doors.send_modify(|doors| doors[number] = None);
+    }
+
+    /// Tells all processes another setting, from their next start on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        for own in &mut self.own_settings {
+            own.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// Stops all processes in order, and starts them with a new generation of topics: what an operator does.
+    pub(crate) async fn start_new_generation(&mut self) {
+        self.stop_all().await;
+        self.generation += 1;
+        self.set("SOUK_KAFKA_GENERATION", &self.generation.to_string());
+        self.start_all().await;
+    }
+
+    /// Stops all processes in order.
+    pub(crate) async fn stop_all(&mut self) {
+        for number in self.running() {
+            self.close_door(number);
+            let server = self.servers[number].take().expect("it runs");
+            assert!(server.stop().await.success(), "it ends well");
+        }
     }
 
     /// Starts a process and kills it again somewhere in its start.
@@ -170,7 +232,7 @@ impl World {
 
     /// Its topics, of the generation that is published now.
     pub(crate) fn topics(&self) -> Topics {
-        self.shop.topics()
+        self.shop.topics().generation(self.generation)
     }
 
     /// Ends its processes and removes its data. A scenario that fails keeps them.
@@ -186,17 +248,22 @@ impl World {
         self.admin.at(&self.server(self.running()[0]).address)
     }
 
-    /// Waits until readiness of a process tells this of one of its subscriptions, such as that it is `leading`.
-    pub(crate) async fn wait_for_state(&self, number: usize, subscription: &str, state: &str) {
+    /// What a process tells of its readiness; null where it does not answer.
+    pub(crate) async fn readiness(&self, number: usize) -> Value {
         let client = self.admin.at(&self.server(number).address);
-        let what = format!("{subscription} is {state} in process {number}");
-        eventually(&what, PATIENCE, || async {
-            let told = client.ask(Method::GET, "/health/ready").send_or_say().await;
-            let told = (told.status != 0).then(|| told.json())?;
-            let all = told["subscriptions"].as_array()?;
-            let of_name = all.iter().find(|it| it["name"] == subscription)?;
-            (of_name["state"] == json!(state)).then_some(())
-        })
-        .await;
+        let told = client.ask(Method::GET, "/health/ready").send_or_say().await;
+        if told.status == 0 {
+            Value::Null
+        } else {
+            told.json()
+        }
+    }
+
+    /// The state of a subscription in a process, such as `leading`.
+    pub(crate) async fn state(&self, number: usize, subscription: &str) -> Option<String> {
+        let told = self.readiness(number).await;
+        let all = told["subscriptions"].as_array()?;
+        let named = all.iter().find(|it| it["name"] == subscription)?;
+        Some(named["state"].as_str()?.to_owned())
     }
 }

@@ -3,6 +3,7 @@
 //! - [`shop`]: a database, topics and secrets of its own per test; any number of server processes on them.
 //! - [`server`]: one such process: started, paused, stopped, killed.
 //! - [`client`] and [`answer`]: HTTP as any client would do it.
+//! - [`own`]: a PostgreSQL and a Kafka of its own for a test that breaks them.
 //! - [`topics`] and [`history`]: what Kafka and the log hold, and that both agree.
 //!
 //! Nothing waits for a fixed time: everything is waited for with a bound. The tests themselves are in `tests/system`,
@@ -13,6 +14,7 @@
 pub mod answer;
 pub mod client;
 pub mod history;
+pub mod own;
 pub mod server;
 pub mod shop;
 pub mod topics;

@@ -147,6 +147,30 @@ impl Topics {
             .expect("reading does not panic")
     }
 
+    /// Whether a transaction is open: something is there that a read-committed consumer does not get yet.
+    pub async fn in_transaction(&self) -> bool {
+        let this = self.clone();
+        let ends = move |isolation: &str| -> Vec<i64> {
+            let mut config = this.config();
+            config.set("isolation.level", isolation);
+            let consumer: BaseConsumer = config.create().expect("a consumer");
+            let mut ends = Vec::new();
+            for (name, count) in this.names(&consumer) {
+                for partition in 0..count {
+                    let (_, end) = consumer
+                        .fetch_watermarks(&name, partition, PATIENCE)
+                        .expect("the brokers answer");
+                    ends.push(end);
+                }
+            }
+            ends
+        };
+        let look = move || ends("read_committed") < ends("read_uncommitted");
+        tokio::task::spawn_blocking(look)
+            .await
+            .expect("looking does not panic")
+    }
+
     /// Names of the event topics that there are.
     fn names(&self, consumer: &BaseConsumer) -> Vec<(String, i32)> {
         let metadata = consumer

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Servers that one test has for itself, because it breaks them: made, served in the foreground, and removed. The same
+# binaries and settings as those of `make run` and `make test`. NAME is the test's; the data lie in chaos/NAME of .local
+# (of PostgreSQL's part of it, see paths.sh).
+#
+#   scripts/own-server.sh create NAME postgres                      makes the data, prints their folder
+#   scripts/own-server.sh create NAME kafka BROKER CONTROLLER       the same, listening on these two ports
+#   scripts/own-server.sh serve NAME postgres PORT [NAME=VALUE…]    becomes the server, with these settings
+#   scripts/own-server.sh serve NAME kafka
+#   scripts/own-server.sh remove NAME                               removes the data of a server that has ended
+#   scripts/own-server.sh toxiproxy                                 prints where toxiproxy is, fetching it first
+set -euo pipefail
+
+# shellcheck source=scripts/paths.sh
+. "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
+# shellcheck source=scripts/process.sh
+. "$ROOT/scripts/process.sh"
+# shellcheck source=scripts/binaries.sh
+. "$ROOT/scripts/binaries.sh"
+# shellcheck source=scripts/postgres.sh
+. "$ROOT/scripts/postgres.sh"
+# shellcheck source=scripts/kafka.sh
+. "$ROOT/scripts/kafka.sh"
+
+# The one that the tests were written with.
+TOXIPROXY_VERSION=2.12.0
+
+umask 022
+
+# shellcheck disable=SC2034 # for the servers' scripts
+MODE=
+POSTGRES_BASE=
+
+create() {
+    local libs
+    mkdir -p "$LOCAL/$MODE" "$POSTGRES_BASE/$MODE"
+    case $1 in
+        postgres)
+            postgres_create "$(postgres_binaries)/bin" "$(postgres_folder)"
+            postgres_folder
+            ;;
+        kafka)
+            libs=$(kafka_libs)
+            mkdir -p "$(kafka_folder)"
+            kafka_properties "$2" "$3" >"$(kafka_folder)/server.properties"
+            kafka_create "$libs" "$(kafka_folder)"
+            kafka_folder
+            ;;
+    esac
+}
+
+serve_postgres() {
+    local port=$1 settings=() setting
+    shift
+    for setting in "$@"; do settings+=(-c "$setting"); done
+    become_postgres "$(postgres_binaries)/bin/postgres" -D "$(postgres_folder)/data" -p "$port" "${settings[@]}"
+}
+
+serve_kafka() { exec "${KAFKA_JAVA[@]}" -cp "$(kafka_libs)/*" kafka.Kafka "$(kafka_folder)/server.properties"; }
+
+remove() { rm -rf "${LOCAL:?}/${MODE:?}" "${POSTGRES_BASE:?}/${MODE:?}"; }
+
+# By Go's own client, which checks what it fetches against Go's public list of checksums.
+toxiproxy() {
+    local into=$LOCAL/tools/toxiproxy-$TOXIPROXY_VERSION
+    if [ ! -x "$into/server" ]; then
+        command -v go >/dev/null || fail "missing: go, to build toxiproxy with. As root: apt-get install golang-go"
+        say "building toxiproxy $TOXIPROXY_VERSION into $into"
+        GOBIN=$into GOFLAGS=-modcacherw go install "github.com/Shopify/toxiproxy/v2/cmd/server@v$TOXIPROXY_VERSION" >&2
+    fi
+    echo "$into/server"
+}
+
+usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
+
+main() {
+    make_local
+    if [ "${1:-}" = toxiproxy ]; then
+        toxiproxy
+        return
+    fi
+    [[ ${2:-} =~ ^[a-z0-9-]+$ ]] || usage
+    MODE=chaos/$2
+    POSTGRES_BASE=$(find_postgres_base)
+    case $1:${3:-} in
+        create:postgres | create:kafka) create "${@:3}" ;;
+        serve:postgres | serve:kafka) "serve_$3" "${@:4}" ;;
+        remove:) remove ;;
+        *) usage ;;
+    esac
+}
+
+main "$@"
