@@ -18,6 +18,8 @@ use tokio::{
     process::{Child, Command},
 };
 
+use crate::env::Outcome;
+
 mod connection;
 mod generator;
 mod requests;
@@ -27,6 +29,9 @@ const ARGUMENT: &str = "generate-load";
 
 /// How long the generator may take beyond its plan until it must have reported.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Orders per second below which a load of so many orders is given up.
+const SLOWEST: u64 = 200;
 
 /// When orders are sent.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -94,6 +99,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Orders accepted per second.
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
     pub(crate) fn per_second(&self) -> f64 {
         self.measured as f64 / self.seconds
     }
@@ -110,15 +116,26 @@ impl Report {
     }
 
     /// Fails unless every order was accepted: a figure of refusals would mean nothing.
-    pub(crate) fn assert_all_placed(&self) {
-        assert_eq!(
-            self.faults(),
-            0,
-            "not every order was accepted: {:?}, the first: {:?}",
-            self.statuses,
-            self.first_fault
-        );
-        assert!(self.measured > 0, "no order was placed");
+    pub(crate) fn all_placed(self) -> Outcome<Self> {
+        if self.faults() > 0 || self.measured == 0 {
+            let (statuses, fault) = (&self.statuses, &self.first_fault);
+            return Err(format!(
+                "not every order was accepted: {statuses:?}, the first: {fault:?}"
+            )
+            .into());
+        }
+        Ok(self)
+    }
+
+    /// Latencies and the load's own share of the machine, for the notes of a row.
+    pub(crate) fn described(&self) -> String {
+        format!(
+            "Answers took {:.1} ms (p50), {:.1} ms (p99), {:.0} ms at worst; the load took {:.2} of the cores.",
+            self.p50_ms,
+            self.p99_ms,
+            self.worst_ms,
+            self.cores()
+        )
     }
 }
 
@@ -130,51 +147,63 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts the generator.
-    pub(crate) async fn start(plan: &Plan) -> Self {
-        let this = std::env::current_exe().expect("this executable is a file");
-        let mut child = Command::new(this)
+    pub(crate) async fn start(plan: &Plan) -> Outcome<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
             .arg(ARGUMENT)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()
-            .expect("the generator starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        let plan_text = serde_json::to_vec(plan).expect("a plan is JSON");
-        stdin.write_all(&plan_text).await.expect("it reads");
+            .spawn()?;
+        let mut stdin = child.stdin.take().ok_or("a pipe was asked for")?;
+        stdin.write_all(&serde_json::to_vec(plan)?).await?;
         drop(stdin);
         let bound = match plan.until {
             Until::Seconds(seconds) => Duration::from_secs_f64(plan.warm_up + seconds) + PATIENCE,
-            // at least 200 a second
-            Until::Orders(orders) => Duration::from_secs(orders / 200) + PATIENCE,
+            Until::Orders(orders) => Duration::from_secs(orders / SLOWEST) + PATIENCE,
         };
-        Self { child, bound }
+        Ok(Self { child, bound })
     }
 
-    /// Waits until it has ended, and returns what it saw.
-    pub(crate) async fn report(self) -> Report {
-        let output = tokio::time::timeout(self.bound, self.child.wait_with_output())
-            .await
-            .expect("the load ends in time")
-            .expect("our child");
-        assert!(output.status.success(), "the load ended with {}", output.status);
-        serde_json::from_slice(&output.stdout).expect("the generator reports JSON")
+    /// Waits until it has ended, and returns what it saw. Fails unless every order was accepted.
+    pub(crate) async fn report(self) -> Outcome<Report> {
+        let output = tokio::time::timeout(self.bound, self.child.wait_with_output()).await??;
+        if !output.status.success() {
+            return Err(format!("the load ended with {}", output.status).into());
+        }
+        serde_json::from_slice::<Report>(&output.stdout)?.all_placed()
     }
 
     /// Runs a load to its end.
-    pub(crate) async fn run(plan: &Plan) -> Report {
-        Self::start(plan).await.report().await
+    pub(crate) async fn run(plan: &Plan) -> Outcome<Report> {
+        Self::start(plan).await?.report().await
     }
 }
 
-/// The hidden part of `main`: when this process was started as the generator, runs it and returns how it ended.
-/// Called before anything else, outside of a runtime.
+/// The hidden part of `main`, called before anything else, outside of a runtime: where this process was started as the
+/// generator, runs it and returns how it ended.
 pub(crate) fn generate_if_asked() -> Option<ExitCode> {
     if std::env::args().nth(1).as_deref() != Some(ARGUMENT) {
         return None;
     }
-    let plan: Plan = serde_json::from_reader(std::io::stdin().lock()).expect("a plan");
-    let report = generator::run(plan);
-    println!("{}", serde_json::to_string(&report).expect("a report is JSON"));
-    Some(ExitCode::SUCCESS)
+    let generate = || -> Outcome<String> {
+        let plan: Plan = serde_json::from_reader(std::io::stdin().lock())?;
+        Ok(serde_json::to_string(&generator::run(plan)?)?)
+    };
+    Some(match generate() {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// The figure that this share of them does not exceed; none where there are none. They are in order.
+pub(crate) fn percentile<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
+    #[allow(clippy::cast_precision_loss)] // far below 2^52
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
 }

@@ -8,6 +8,8 @@
 //! - `plain`: the baseline, a program as the documentation of cqrs-es and postgres-es shows it.
 //! - `shop`: buyers at the store, through the production path. `history`: a long log, written in bulk.
 //! - `store`, `bare`, `held`, `deep`, `cold`: the rows measured there.
+//! - `market`: a shop as processes see it. `load`: orders over HTTP, from a process of its own. `process`: what one takes.
+//! - `http`, `saga`, `publish`, `latency`, `memory`: the rows measured at server processes and Kafka.
 
 use std::process::ExitCode;
 
@@ -18,14 +20,23 @@ use self::{
 
 mod bare;
 mod cold;
+mod consumer;
 mod deep;
 mod env;
 mod held;
 mod history;
+mod http;
+mod lag;
+mod latency;
+mod load;
 mod machine;
+mod market;
+mod memory;
 mod plain;
 mod process;
+mod publish;
 mod report;
+mod saga;
 mod shop;
 mod store;
 
@@ -34,7 +45,7 @@ mod store;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    measure()
+    load::generate_if_asked().unwrap_or_else(measure)
 }
 
 /// Everything is measured by one multi-threaded runtime, as it is in the server.
@@ -77,6 +88,11 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
     take("held", held::run(&env).await);
     take("deep", deep::run(&env).await);
     take("cold", cold::run(&env).await);
+    take("http", http::run(&env).await);
+    take("saga", saga::run(&env).await);
+    take("publish", publish::run(&env).await);
+    take("latency", latency::run(&env).await);
+    take("memory", memory::run(&env).await);
     let (whole, quick) = (env.wants_all(), env.quick);
     env.close().await;
     if rows.is_empty() {

@@ -10,7 +10,10 @@ use futures::{StreamExt, stream};
 use sqlx::PgPool;
 use tests::{client::Client, server::Server, shop::Shop};
 
-use crate::load::{Pace, Plan, Until};
+use crate::{
+    env::Outcome,
+    load::{Pace, Plan, Until},
+};
 
 /// As many as the rows at the store have.
 const PRODUCTS: usize = 1_000;
@@ -20,6 +23,8 @@ const DELIVERY: u64 = 1_000_000;
 const CUSTOMERS: usize = 200;
 /// Requests at once while it is made.
 const AT_ONCE: usize = 32;
+/// How long what follows by itself may take until the measurement has failed altogether.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 /// Connections of the load.
 pub(crate) const CONNECTIONS: usize = 64;
 
@@ -41,22 +46,31 @@ pub(crate) struct Market {
 
 impl Market {
     /// Opens one. `quick` makes it small.
-    pub(crate) async fn open(quick: bool) -> Self {
-        let opening = SETTINGS
-            .iter()
-            .fold(Shop::opening().with_kafka(), |opening, (variable, value)| opening.set(variable, value));
+    pub(crate) async fn open(quick: bool) -> Outcome<Self> {
+        let opening = SETTINGS.iter().fold(
+            Shop::opening().with_kafka(),
+            |opening, (variable, value)| opening.set(variable, value),
+        );
         let shop = opening.open().await;
         let server = shop.serve_with(&[("SOUK_ROLES", "api,projectors")]).await;
         shop.caught_up(&server).await;
-        let (products, customers) = if quick { (20, 4) } else { (PRODUCTS, CUSTOMERS) };
+        let (products, customers) = if quick {
+            (20, 4)
+        } else {
+            (PRODUCTS, CUSTOMERS)
+        };
         let products = make_products(&shop.admin(&server).await, products).await;
         let tokens = stream::iter(0..customers)
             .map(|_| async { shop.customer(&server).await.token().to_owned() })
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        stop(server).await;
-        Self { shop, tokens, products }
+        stop(server).await?;
+        Ok(Self {
+            shop,
+            tokens,
+            products,
+        })
     }
 
     /// A server of these parts, such as `api,saga`, that is ready.
@@ -85,56 +99,65 @@ impl Market {
     }
 
     /// Orders in the log.
-    pub(crate) async fn orders(&self) -> u64 {
-        self.count("select count(*) from events where aggregate_type = 'order' and event_type = 'OrderPlaced'")
-            .await
+    pub(crate) async fn orders(&self) -> Outcome<u64> {
+        self.events("OrderPlaced").await
     }
 
-    /// Orders that have been paid for, as the log tells it.
-    pub(crate) async fn paid(&self) -> u64 {
-        self.count("select count(*) from events where aggregate_type = 'order' and event_type = 'OrderPaid'")
-            .await
+    /// Orders that are paid, as the log tells it.
+    pub(crate) async fn paid(&self) -> Outcome<u64> {
+        self.events("OrderPaid").await
     }
 
-    /// A number that the database tells.
-    pub(crate) async fn count(&self, sql: &'static str) -> u64 {
-        let count: i64 = sqlx::query_scalar(sql)
+    async fn events(&self, event_type: &str) -> Outcome<u64> {
+        let count: i64 = sqlx::query_scalar("select count(*) from events where event_type = $1")
+            .bind(event_type)
             .fetch_one(self.pool())
-            .await
-            .expect("the database answers");
-        u64::try_from(count).expect("a count")
+            .await?;
+        Ok(u64::try_from(count)?)
     }
 
-    /// Waits until nothing is to be paid any more and every subscription of these has handled the whole log. Returns
-    /// how long that took.
-    pub(crate) async fn settled(&self, patience: Duration) -> Duration {
+    /// Waits until no timer is left and this subscription, or every one that ever ran, has handled the whole log.
+    /// Returns how long that took.
+    pub(crate) async fn settled(&self, only: Option<&str>) -> Outcome<Duration> {
         let begun = Instant::now();
-        loop {
-            let open: bool = sqlx::query_scalar(
-                "select exists (select from timers) or exists (select from subscriptions s \
-                    where s.position < (select max(position) from events))",
-            )
-            .fetch_one(self.pool())
-            .await
-            .expect("the database answers");
-            if !open {
-                return begun.elapsed();
+        while self.is_open(only).await? {
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("not settled within {PATIENCE:?}").into());
             }
-            assert!(begun.elapsed() < patience, "not settled within {patience:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(begun.elapsed())
+    }
+
+    async fn is_open(&self, only: Option<&str>) -> Outcome<bool> {
+        let sql = "select exists (select from timers) or exists (select from subscriptions \
+            where (name = $1 or $1 is null) and position < (select max(position) from events))";
+        Ok(sqlx::query_scalar(sql)
+            .bind(only)
+            .fetch_one(self.pool())
+            .await?)
+    }
+
+    /// The last position of the log.
+    pub(crate) async fn head(&self) -> i64 {
+        self.shop.head().await
     }
 
     /// Removes all of it.
     pub(crate) async fn close(self) {
+        self.shop.topics(); // looked at, so that they go with it
         self.shop.discard().await;
     }
 }
 
 /// Stops a server that must end well.
-pub(crate) async fn stop(server: Server) {
+pub(crate) async fn stop(server: Server) -> Outcome<()> {
     let status = server.stop().await;
-    assert!(status.success(), "the server ended with {status}");
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("the server ended with {status}").into())
+    }
 }
 
 async fn make_products(admin: &Client, count: usize) -> Vec<String> {

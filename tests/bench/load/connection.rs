@@ -78,7 +78,8 @@ fn head(bytes: &[u8]) -> io::Result<Option<Head>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let text = std::str::from_utf8(&bytes[..end]).map_err(|_| damaged("a head that is not text"))?;
+    let text =
+        std::str::from_utf8(&bytes[..end]).map_err(|_| damaged("a head that is not text"))?;
     let mut lines = text.split("\r\n");
     let status = lines
         .next()

@@ -9,8 +9,8 @@ use std::{
 
 use tokio::{runtime::Builder, task::LocalSet};
 
-use super::{Pace, Plan, Report, Until, connection::Connection, requests::Requests};
-use crate::process;
+use super::{Pace, Plan, Report, Until, connection::Connection, percentile, requests::Requests};
+use crate::{env::Outcome, process};
 
 /// Most bytes of the first fault that are told.
 const SHOWN_BYTES: usize = 500;
@@ -34,16 +34,13 @@ struct Seen {
     /// Microseconds of each answer since the warm-up.
     latencies: Vec<u32>,
     /// When the warm-up was over, and the processor time that had been taken by then.
-    measuring: Option<(Instant, f64)>,
+    measuring: Option<(Instant, Outcome<f64>)>,
     measured: u64,
 }
 
 /// Runs the plan to its end.
-pub(super) fn run(plan: Plan) -> Report {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+pub(super) fn run(plan: Plan) -> Outcome<Report> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
     let requests: Vec<Requests> = (0..plan.connections)
         .map(|connection| Requests::new(&plan, connection))
         .collect();
@@ -58,28 +55,25 @@ pub(super) fn run(plan: Plan) -> Report {
         tasks.spawn_local(send_all(shared.clone(), requests));
     }
     runtime.block_on(tasks);
-    report(&shared.seen.take())
+    report(shared.seen.take())
 }
 
-fn report(seen: &Seen) -> Report {
-    let (since, cpu_before) = seen.measuring.expect("the load lasts longer than its warm-up");
-    let mut latencies = seen.latencies.clone();
-    latencies.sort_unstable();
-    Report {
+fn report(mut seen: Seen) -> Outcome<Report> {
+    let (since, cpu_before) = seen.measuring.ok_or("no answer came after the warm-up")?;
+    let cpu_before = cpu_before?;
+    seen.latencies.sort_unstable();
+    let milliseconds = |share| f64::from(percentile(&seen.latencies, share).unwrap_or(0)) / 1_000.0;
+    Ok(Report {
         placed: seen.placed,
         measured: seen.measured,
         seconds: since.elapsed().as_secs_f64(),
-        p50_ms: milliseconds(&latencies, 0.50),
-        p99_ms: milliseconds(&latencies, 0.99),
-        worst_ms: milliseconds(&latencies, 1.0),
-        statuses: seen.statuses.clone(),
-        first_fault: seen.first_fault.clone(),
-        cpu_seconds: process::cpu_seconds(std::process::id()) - cpu_before,
-    }
-}
-
-fn milliseconds(sorted_micros: &[u32], share: f64) -> f64 {
-    crate::percentile(sorted_micros, share).map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
+        p50_ms: milliseconds(0.50),
+        p99_ms: milliseconds(0.99),
+        worst_ms: milliseconds(1.0),
+        statuses: seen.statuses,
+        first_fault: seen.first_fault,
+        cpu_seconds: process::cpu_seconds(std::process::id())? - cpu_before,
+    })
 }
 
 impl Shared {
@@ -88,7 +82,11 @@ impl Shared {
         let number = self.taken.get();
         let due = match self.plan.pace {
             Pace::Closed => Instant::now(),
-            Pace::PerSecond(rate) => self.begun + Duration::from_secs_f64(number as f64 / rate),
+            Pace::PerSecond(rate) => {
+                #[allow(clippy::cast_precision_loss)] // far below 2^52
+                let after = number as f64 / rate;
+                self.begun + Duration::from_secs_f64(after)
+            }
         };
         let goes_on = match self.plan.until {
             Until::Orders(orders) => number < orders,
@@ -112,7 +110,8 @@ impl Shared {
         if seen.measuring.is_some() {
             seen.measured += placed;
             let micros = now.saturating_duration_since(due).as_micros();
-            seen.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+            seen.latencies
+                .push(u32::try_from(micros).unwrap_or(u32::MAX));
         } else if now >= self.begun + Duration::from_secs_f64(self.plan.warm_up) {
             seen.measuring = Some((now, process::cpu_seconds(std::process::id())));
         }

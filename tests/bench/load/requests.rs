@@ -1,10 +1,10 @@
 //! Orders as the bytes that are sent, made before the load begins: only the Idempotency-Key of each is written anew.
 
-use std::fmt::Write;
-
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Plan;
+use crate::shop::ADDRESS;
 
 /// Different requests of one connection; then they come again with other keys.
 const REQUESTS: usize = 256;
@@ -28,7 +28,11 @@ struct Request {
 impl Requests {
     /// Those of this connection: which products, follows from the seed; the keys are never those of another.
     pub(super) fn new(plan: &Plan, connection: usize) -> Self {
-        let mut random = Random(plan.seed.wrapping_mul(0x1000).wrapping_add(connection as u64));
+        let mut random = Random(
+            plan.seed
+                .wrapping_mul(0x1000)
+                .wrapping_add(connection as u64),
+        );
         let requests = (0..REQUESTS)
             .map(|number| {
                 let token = &plan.tokens[(connection * REQUESTS + number) % plan.tokens.len()];
@@ -59,20 +63,24 @@ impl Requests {
 impl Request {
     fn new(plan: &Plan, token: &str, random: &mut Random) -> Self {
         let lines = 1 + random.below(plan.lines);
-        let mut body = String::from(r#"{"items":["#);
-        for line in 0..lines {
-            let product = &plan.products[random.below(plan.products.len())];
-            let comma = if line == 0 { "" } else { "," };
-            write!(body, r#"{comma}{{"product_id":"{product}","quantity":1}}"#).expect("in memory");
-        }
-        body.push_str("]}");
+        let items: Vec<_> = (0..lines)
+            .map(|_| &plan.products[random.below(plan.products.len())])
+            .map(|product| json!({"product_id": product, "quantity": 1}))
+            .collect();
+        let body = json!({"items": items, "shipping_address": ADDRESS}).to_string();
         let before = format!(
             "POST /api/v1/orders HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\nidempotency-key: ",
             plan.authority,
             body.len()
         );
-        let bytes = [before.as_bytes(), &[b'0'; KEY_BYTES], b"\r\n\r\n", body.as_bytes()].concat();
+        let bytes = [
+            before.as_bytes(),
+            &[b'0'; KEY_BYTES],
+            b"\r\n\r\n",
+            body.as_bytes(),
+        ]
+        .concat();
         Self {
             key_at: before.len(),
             bytes,
