@@ -1,6 +1,6 @@
 //! States of streams held in memory, all as of one head of the log, within a bound.
 
-use std::num::NonZeroUsize;
+use std::{collections::HashSet, num::NonZeroUsize};
 
 use lru::LruCache;
 use uuid::Uuid;
@@ -132,12 +132,31 @@ impl StreamCache {
         }
     }
 
+    /// Whether it holds more than it should.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.weight > self.capacity_bytes || self.entries.len() > MAX_ENTRIES.get()
+    }
+
     /// Evicts down to the bound, but nothing that a batch after `committed` wrote: loaded again it would be as it was
-    /// before. Called between batches, so that no stream of the batch at hand can vanish.
-    pub(crate) fn shrink(&mut self, committed: u64) {
-        while self.weight > self.capacity_bytes || self.entries.len() > MAX_ENTRIES.get() {
+    /// before. Nor what somebody still needs: evicted before all that he needs is here, it never would be. Called between
+    /// batches, so that no stream of the batch at hand can vanish.
+    pub(crate) fn shrink<'a>(
+        &mut self,
+        committed: u64,
+        needed: impl IntoIterator<Item = &'a StreamId>,
+    ) {
+        if !self.is_too_large() {
+            return;
+        }
+        let needed: HashSet<&StreamId> = needed
+            .into_iter()
+            .inspect(|id| {
+                self.touch(id);
+            })
+            .collect();
+        while self.is_too_large() {
             match self.entries.peek_lru() {
-                Some((_, oldest)) if oldest.batch <= committed => {}
+                Some((id, oldest)) if oldest.batch <= committed && !needed.contains(id) => {}
                 _ => return,
             }
             if let Some((_, old)) = self.entries.pop_lru() {
@@ -196,7 +215,7 @@ mod tests {
             cache.insert(id(n), CachedStream::empty(Box::new(SequenceOnly)));
         }
         assert!(cache.touch(&id(0)));
-        cache.shrink(0);
+        cache.shrink(0, []);
         assert_eq!(cache.len(), 2);
         assert!(
             cache.peek(&id(1)).is_none(),
@@ -216,10 +235,23 @@ mod tests {
             stream.batch = batch;
             cache.insert(id(n), stream);
         }
-        cache.shrink(6);
+        cache.shrink(6, []);
         assert!(cache.peek(&id(0)).is_none());
         assert!(cache.peek(&id(1)).is_some(), "batch 7 is on its way");
-        cache.shrink(7);
+        cache.shrink(7, []);
+        assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn what_is_still_needed_stays_whatever_the_bound() {
+        let mut cache = StreamCache::new(0);
+        for n in 0..3 {
+            cache.insert(id(n), CachedStream::empty(Box::new(SequenceOnly)));
+        }
+        cache.shrink(0, [&id(0), &id(2)]);
+        assert!(cache.peek(&id(1)).is_none());
+        assert!(cache.peek(&id(0)).is_some() && cache.peek(&id(2)).is_some());
+        cache.shrink(0, []);
         assert_eq!(cache.len(), 0);
     }
 }

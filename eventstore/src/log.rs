@@ -367,6 +367,14 @@ impl EventLog {
         }
         tasks.watching.shutdown().await;
     }
+
+    /// Stops the tasks where they stand, as the end of the process would. Nobody is answered.
+    #[cfg(feature = "testing")]
+    pub async fn kill(&self) {
+        let mut tasks = self.shared.tasks.lock().await;
+        tasks.draining.shutdown().await;
+        tasks.watching.shutdown().await;
+    }
 }
 
 /// Why an aggregate could not be loaded.

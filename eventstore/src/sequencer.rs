@@ -121,8 +121,15 @@ impl Sequencer {
                     next = self.round(plan).await;
                 }
             }
-            self.cache.shrink(self.committed_batch);
+            self.shrink_cache();
         }
+    }
+
+    /// Evicts what is too much, but nothing that a unit waits for more beside.
+    fn shrink_cache(&mut self) {
+        let streams = self.waiting.iter().flat_map(|unit| unit.streams());
+        let needed = streams.map(|stream| &stream.id);
+        self.cache.shrink(self.committed_batch, needed);
     }
 
     /// Waits until there is something to decide and takes in all that has arrived. False at the end.
@@ -196,7 +203,7 @@ impl Sequencer {
             self.committed(plan, recorded_at);
             self.take_in();
             self.decide_ready(&mut ahead);
-            self.cache.shrink(self.committed_batch);
+            self.shrink_cache();
             return self.close(ahead);
         }
         // it rests on a batch that is not there

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{cache::CachedStream, store::Store, stream::StreamId};
+use crate::{append::bounded, cache::CachedStream, store::Store, stream::StreamId};
 
 /// A stream gets a snapshot after this many events …
 const EVENTS_BETWEEN_SNAPSHOTS: i64 = 500;
@@ -76,7 +76,7 @@ pub(crate) async fn write_snapshots(
     mut snapshots: mpsc::Receiver<Snapshot>,
 ) {
     while let Some(snapshot) = snapshots.recv().await {
-        if let Err(error) = store.keep_snapshot(&snapshot).await {
+        if let Err(error) = bounded(store.keep_snapshot(&snapshot)).await {
             tracing::warn!(stream = %snapshot.stream, %error, "snapshot not written");
         }
     }

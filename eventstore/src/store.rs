@@ -82,6 +82,9 @@ pub(crate) trait Session: Send {
 
     /// When the batch that session `lost` was to append on top of `expected` was committed; none where it was not.
     /// Ends that session and then takes the lock, so that the commit either took place before this looks or never will.
+    ///
+    /// A batch without events is never found: nothing in the log is its own. A key of it that is there may be another
+    /// batch's; decided again, whoever brought it is told that it is taken, and finds the stored answer.
     fn find_committed<'a>(
         &'a mut self,
         batch: &'a Batch,

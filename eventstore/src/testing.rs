@@ -1,4 +1,5 @@
-//! For tests of this and other crates (feature `testing`): a database of their own on the real server.
+//! For tests of this and other crates (feature `testing`): a database of their own on the real server, and a simulated
+//! world.
 
 use std::{
     str::FromStr,
@@ -12,6 +13,7 @@ pub use self::proxy::Proxy;
 use crate::{EventLog, LogSettings};
 
 mod proxy;
+pub mod simulation;
 
 /// A migrated database on the server of `DATABASE_URL`; dropped with [`Self::drop_database`], or by the server's end.
 pub struct TestDatabase {

@@ -15,7 +15,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) async fn notify(store: Arc<dyn Store>, mut committed: watch::Receiver<Position>) {
     while committed.changed().await.is_ok() {
         let position = *committed.borrow_and_update();
-        if let Err(error) = store.notify(position).await {
+        if let Err(error) = bounded(store.notify(position)).await {
             tracing::debug!(%error, "notification not sent; readers poll");
         }
         tokio::time::sleep(NOTIFY_SPACING).await;
@@ -34,7 +34,7 @@ pub(crate) async fn listen(store: Arc<dyn Store>, feed: Arc<Feed>) {
 }
 
 async fn listen_on(store: &dyn Store, feed: &Feed) -> Result<(), sqlx::Error> {
-    let mut listener = store.listen().await?;
+    let mut listener = bounded(store.listen()).await?;
     loop {
         match tokio::time::timeout(POLL_INTERVAL, listener.next()).await {
             Ok(Ok(Some(position))) => feed.observe(position),

@@ -57,14 +57,10 @@ impl Sequencer {
         for member in plan.members {
             let settlement = match member.failure {
                 Some(failure) => Settlement::Failed(failure),
-                None if member.appended == 0 => Settlement::Final {
-                    head: self.head,
-                    recorded_at: None,
-                    appended: 0,
-                },
+                // units of the batch behind this one may have changed what it saw: it stands where it was decided
                 None => Settlement::Final {
                     head: plan.batch.head_after(before, member.end),
-                    recorded_at,
+                    recorded_at: recorded_at.filter(|_| member.appended > 0),
                     appended: member.appended,
                 },
             };

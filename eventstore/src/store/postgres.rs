@@ -192,22 +192,13 @@ impl PgSession {
         sqlx::query("select pg_advisory_xact_lock(log_lock())")
             .execute(&mut *tx)
             .await?;
-        let found = if let Some(event_id) = batch.event_ids.first() {
-            sqlx::query_scalar(
-                "select recorded_at from events where position = $1 and event_id = $2",
-            )
-            .bind(expected.position.0 + 1)
-            .bind(event_id)
-            .fetch_optional(&mut *tx)
-            .await?
-        } else {
-            sqlx::query_scalar(
-                "select recorded_at from idempotency_keys where id = any($1) limit 1",
-            )
-            .bind(&batch.key_ids)
-            .fetch_optional(&mut *tx)
-            .await?
-        };
+        let found = sqlx::query_scalar(
+            "select recorded_at from events where position = $1 and event_id = $2",
+        )
+        .bind(expected.position.0 + 1)
+        .bind(batch.event_ids.first())
+        .fetch_optional(&mut *tx)
+        .await?;
         tx.commit().await?;
         Ok(found)
     }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     EventLog,
+    append::bounded,
     event::RecordedEvent,
     position::{Head, Position},
 };
@@ -180,7 +181,7 @@ impl<L: Ledger, S: Subscriber<L::Tx>> Worker for Checkpointed<S, L> {
 
     async fn start(&mut self, lease: &Lease) -> Result<Head, HandleError> {
         self.may_have_parked = true;
-        let head = self.leases.checkpoint(&lease.name).await?;
+        let head = bounded(self.leases.checkpoint(&lease.name)).await?;
         Ok(head.ok_or(sqlx::Error::RowNotFound)?)
     }
 

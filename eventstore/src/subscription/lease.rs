@@ -28,7 +28,7 @@ impl Lease {
         name: &str,
         holder: Uuid,
     ) -> Result<Option<Self>, sqlx::Error> {
-        let epoch = leases.take(name, holder, LEASE_DURATION).await?;
+        let epoch = in_time(leases.take(name, holder, LEASE_DURATION)).await?;
         Ok(epoch.map(|epoch| Self {
             name: name.to_owned(),
             epoch,
@@ -38,11 +38,20 @@ impl Lease {
 
     /// Extends the lease; false when somebody else has taken it over.
     pub(super) async fn renew(&self, leases: &dyn Leases) -> Result<bool, sqlx::Error> {
-        leases.extend(self, LEASE_DURATION).await
+        in_time(leases.extend(self, LEASE_DURATION)).await
     }
 
     /// Gives the lease up, so that another process need not wait for its end.
     pub(super) async fn release(&self, leases: &dyn Leases) -> Result<(), sqlx::Error> {
-        leases.extend(self, Duration::ZERO).await.map(|_| ())
+        in_time(leases.extend(self, Duration::ZERO))
+            .await
+            .map(|_| ())
     }
+}
+
+/// An answer that takes longer than a lease lasts is worth nothing, and one that never comes must stop nobody for good.
+async fn in_time<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(LEASE_DURATION, asked)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }

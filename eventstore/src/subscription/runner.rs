@@ -113,6 +113,12 @@ impl Subscriptions {
         while tasks.join_next().await.is_some() {}
     }
 
+    /// Stops all subscriptions where they stand, as the end of the process would. Their leases run out.
+    #[cfg(feature = "testing")]
+    pub async fn kill(&self) {
+        self.tasks.lock().await.shutdown().await;
+    }
+
     async fn run(self, mut worker: impl Worker) {
         let name = worker.name().to_owned();
         while !self.cancel.is_cancelled() {

@@ -113,9 +113,10 @@ impl Statuses {
                 return Ok(());
             }
             // another process may lead, or this one only just started
-            if leases
-                .checkpoint(name)
-                .await?
+            let asked =
+                tokio::time::timeout_at(deadline + ASK_PATIENCE, leases.checkpoint(name)).await;
+            if asked
+                .map_err(|_| WaitError::TooSlow)??
                 .is_some_and(|at| at.position >= position)
             {
                 return Ok(());
@@ -136,6 +137,9 @@ impl Statuses {
 
 /// How often the checkpoint of another process is asked for while somebody waits.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long that may take beyond the patience of whoever waits: it is asked at least once.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why waiting for a read model ended in vain.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,27 @@
+//! A simulated world for the production code: a server in memory that fails, delays, reorders and forgets to answer, and
+//! processes on it that stand still and die. A seed repeats a history.
+//!
+//! What is simulated is only what PostgreSQL does: [`crate::EventLog`] with its sequencer and its feed, the
+//! subscriptions, and whoever uses them, are the code that runs in production. Time is Tokio's paused clock, so hours
+//! pass in milliseconds; it must be a runtime of one thread.
+//!
+//! - [`World`] is the server; [`Process`] is a client of it, with a log and subscriptions of its own.
+//! - [`Weather`] says how often what goes wrong.
+//! - [`histories`] runs a test for thousands of seeds.
+
+pub use self::{
+    histories::{Histories, histories},
+    process::{Process, World},
+    random::Random,
+    rows::{ParkedRow, Rows, SimTransaction, SubscriptionRow},
+    server::{Table, UNSTORABLE},
+    weather::{Fault, Weather},
+};
+
+mod histories;
+mod process;
+mod random;
+mod rows;
+mod server;
+mod store;
+mod weather;

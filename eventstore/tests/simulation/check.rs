@@ -1,0 +1,135 @@
+//! What must hold at the end of every history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use eventstore::{
+    event::RecordedEvent, position::Position, stream::StreamId, testing::simulation::World,
+    unit::ExecuteError,
+};
+use uuid::Uuid;
+
+use crate::{
+    clients::Record,
+    shelves::{Refusal, Replay},
+};
+
+/// Positions and sequences are dense, time does not go back, no event is there twice, stock adds up.
+pub(crate) fn log(events: &[RecordedEvent]) {
+    let mut sequences: BTreeMap<StreamId, i64> = BTreeMap::new();
+    let mut ids = BTreeSet::new();
+    for (index, event) in events.iter().enumerate() {
+        assert_eq!(event.position.0, index as i64 + 1, "positions are dense");
+        let sequence = sequences.entry(event.stream()).or_default();
+        *sequence += 1;
+        assert_eq!(event.sequence, *sequence, "sequences are dense");
+        assert!(ids.insert(event.event_id), "an event is there twice");
+    }
+    assert!(
+        events.is_sorted_by_key(|event| event.recorded_at),
+        "time goes back"
+    );
+    for shelf in Replay::of(events).all() {
+        assert!(shelf.available >= 0, "sold what was not there: {shelf:?}");
+        assert!(shelf.reserved >= 0 && shelf.sold >= 0, "{shelf:?}");
+    }
+}
+
+/// What clients were told is what the log says.
+pub(crate) fn records(world: &World, records: &[Record]) {
+    let events = world.events();
+    let replay = Replay::of(&events);
+    let mut by_unit: BTreeMap<String, Vec<&RecordedEvent>> = BTreeMap::new();
+    for event in &events {
+        let id = event.metadata_value("correlation_id").expect("a cause");
+        by_unit.entry(id).or_default().push(event);
+    }
+    let used: BTreeSet<Uuid> = world.used_keys().into_iter().collect();
+    let mut stored_by_key: BTreeMap<Uuid, usize> = BTreeMap::new();
+    for record in records {
+        let stored = by_unit.remove(&record.id).unwrap_or_default();
+        answer(record, &stored, &replay, &used);
+        let whole = stored.is_empty() || stored.len() == record.events;
+        assert!(
+            whole,
+            "{}: {} of {} events",
+            record.id,
+            stored.len(),
+            record.events
+        );
+        let consecutive = |pair: &[&RecordedEvent]| pair[1].position == pair[0].position.plus(1);
+        assert!(
+            stored.windows(2).all(consecutive),
+            "{}: torn apart",
+            record.id
+        );
+        if let (Some(key), false) = (record.key, stored.is_empty()) {
+            *stored_by_key.entry(key).or_default() += 1;
+            assert!(used.contains(&key), "{}: stored without its key", record.id);
+        }
+    }
+    assert!(
+        by_unit.is_empty(),
+        "events that nobody asked for: {by_unit:?}"
+    );
+    for (key, times) in stored_by_key {
+        assert_eq!(times, 1, "key {key} led to something more than once");
+    }
+}
+
+fn answer(record: &Record, stored: &[&RecordedEvent], replay: &Replay, used: &BTreeSet<Uuid>) {
+    let id = &record.id;
+    let asked_to_answered = record.asked.0..=record.answered.0;
+    match &record.answer {
+        Ok(committed) => {
+            assert_eq!(committed.appended, stored.len(), "{id}: acknowledged");
+            if let (Some(first), Some(last)) = (stored.first(), stored.last()) {
+                assert_eq!(committed.head, last.head(), "{id}: where it stands");
+                assert_eq!(committed.recorded_at, Some(last.recorded_at), "{id}: when");
+                let before = Position(first.position.0 - 1);
+                assert!(
+                    replay.agrees(&committed.output, before),
+                    "{id}: decided on what was not so: {:?}",
+                    committed.output
+                );
+            } else {
+                assert!(
+                    asked_to_answered.contains(&committed.head.position.0),
+                    "{id}: nothing to do, at {:?}, not within {asked_to_answered:?}",
+                    committed.head
+                );
+                assert!(
+                    replay.agrees(&committed.output, committed.head.position),
+                    "{id}: nothing to do on what was not so at {:?}: {:?}",
+                    committed.head,
+                    committed.output
+                );
+            }
+            if let Some(key) = record.key {
+                assert!(used.contains(&key), "{id}: acknowledged without its key");
+            }
+        }
+        Err(ExecuteError::Refused(Refusal::On(seen))) => {
+            assert!(stored.is_empty(), "{id}: refused and stored");
+            assert!(
+                asked_to_answered
+                    .clone()
+                    .any(|position| replay.agrees(seen, Position(position))),
+                "{id}: refused on what was not so within {asked_to_answered:?}: {seen:?}"
+            );
+        }
+        Err(ExecuteError::OutcomeUnknown) => {}
+        Err(ExecuteError::KeyTaken) => {
+            assert!(stored.is_empty(), "{id}: taken and stored");
+            let key = record.key.expect("a key");
+            assert!(used.contains(&key), "{id}: the key is said to be taken");
+        }
+        Err(
+            ExecuteError::Unavailable(_)
+            | ExecuteError::Overloaded
+            | ExecuteError::DeadlinePassed
+            | ExecuteError::ClaimTaken { .. }
+            | ExecuteError::Unacceptable(_),
+        ) => assert!(stored.is_empty(), "{id}: {:?} and stored", record.answer),
+        Err(other) => panic!("{id}: {other:?}"),
+    }
+}

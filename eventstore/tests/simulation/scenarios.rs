@@ -1,0 +1,209 @@
+//! What histories brought to light, each as a small story of its own.
+
+use std::time::Duration;
+
+use domain::{ids::OrderId, inventory::Inventory, inventory::InventoryCommand, text::Quantity};
+use eventstore::{
+    EventLog,
+    event::Cause,
+    position::Head,
+    stream::StreamRef,
+    testing::simulation::{Fault, Process, Random, SubscriptionRow, Weather, World},
+    unit::{ExecuteError, IdempotencyKey, Unit},
+};
+use uuid::Uuid;
+
+use crate::{
+    followers::{self, NAMES},
+    shelves::{PRODUCTS, Refusal, Seen, product, see},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a story on a server where nothing goes wrong but what the story wants.
+fn story<F: Future<Output = ()>>(tell: impl FnOnce(World) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let world = World::new(Random::new(0), Weather::CALM);
+        tokio::time::timeout(Duration::from_hours(1), tell(world))
+            .await
+            .expect("comes to an end");
+    });
+}
+
+async fn open(world: &World, cache_bytes: usize) -> (Process, EventLog) {
+    let process = world.start_process();
+    let log = process.open_log(cache_bytes).await.unwrap();
+    (process, log)
+}
+
+/// Takes in a piece, and returns what was seen before.
+fn receive(number: u64) -> Unit<Seen, Refusal> {
+    let product_id = product(number);
+    let command = InventoryCommand::ReceiveStock {
+        product_id,
+        operation_id: domain::ids::OperationId(Uuid::new_v4()),
+        quantity: Quantity::parse(1).unwrap(),
+        reason: None,
+    };
+    one_command(number, command)
+}
+
+/// Releases what was never reserved: there is nothing to do.
+fn release_nothing(number: u64) -> Unit<Seen, Refusal> {
+    let product_id = product(number);
+    let order_id = OrderId(Uuid::nil());
+    one_command(
+        number,
+        InventoryCommand::ReleaseStock {
+            product_id,
+            order_id,
+        },
+    )
+}
+
+fn one_command(number: u64, command: InventoryCommand) -> Unit<Seen, Refusal> {
+    let product = product(number);
+    let streams = vec![StreamRef::of::<Inventory>(product)];
+    Unit::new(Cause::default(), streams, move |work| {
+        let seen = see(work, &[product])?;
+        work.execute::<Inventory>(product, command.clone())?;
+        Ok(seen)
+    })
+}
+
+/// Looks at all products without having said so: each is loaded when it turns out to be needed.
+fn look_at_all() -> Unit<Seen, Refusal> {
+    Unit::new(Cause::default(), Vec::new(), |work| {
+        let products: Vec<_> = (0..PRODUCTS).map(product).collect();
+        see(work, &products)
+    })
+}
+
+#[test]
+fn an_answer_that_changes_nothing_names_the_head_that_it_was_decided_on() {
+    story(|world| async move {
+        let (_, log) = open(&world, 1_000_000).await;
+        let first = log.execute(receive(0)).await.unwrap();
+        // both are in one batch, the one that changes nothing ahead
+        let (nothing, second) =
+            tokio::join!(log.execute(release_nothing(0)), log.execute(receive(0)));
+        let (nothing, second) = (nothing.unwrap(), second.unwrap());
+        assert_eq!(nothing.output[0].1.sequence, 1, "decided before the second");
+        assert_eq!(nothing.head, first.head);
+        assert_eq!(second.head.position, first.head.position.plus(1));
+    });
+}
+
+#[test]
+fn a_unit_whose_streams_exceed_the_cache_is_decided_all_the_same() {
+    story(|world| async move {
+        let (_, log) = open(&world, 0).await;
+        let looked = tokio::time::timeout(PATIENCE, log.execute(look_at_all())).await;
+        assert_eq!(looked.expect("in time").unwrap().head, Head::EMPTY);
+    });
+}
+
+#[test]
+fn a_key_that_somebody_else_used_is_not_taken_for_ones_own_after_a_lost_connection() {
+    story(|world| async move {
+        let key = IdempotencyKey {
+            id: Uuid::from_u128(7),
+            fingerprint: Vec::new(),
+            status: 201,
+            resource: String::new(),
+        };
+        let (_, one) = open(&world, 1_000_000).await;
+        let (_, other) = open(&world, 1_000_000).await;
+        let used = receive(0).with_key(Some(key.clone()));
+        one.execute(used).await.unwrap();
+        // this one has nothing to append but its key, and the connection breaks before it gets there
+        world.befall("append", Fault::LostRequest);
+        let again = release_nothing(1).with_key(Some(key));
+        let answer = other.execute(again).await;
+        assert!(matches!(answer, Err(ExecuteError::KeyTaken)), "{answer:?}");
+    });
+}
+
+/// Has a process follow what another one writes, with one call never answered.
+fn follows_although_silent(call: &'static str) {
+    story(|world| async move {
+        let (process, follower) = open(&world, 1_000_000).await;
+        let subscriptions = process.subscriptions(&follower);
+        world.befall(call, Fault::Silent { effect: false });
+        for subscriber in followers::both() {
+            process.follow(&subscriptions, subscriber).await;
+        }
+        let (_, writer) = open(&world, 1_000_000).await;
+        for number in 0..PRODUCTS {
+            writer.execute(receive(number)).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        let head = world.head();
+        let done = async {
+            loop {
+                let rows = world.rows::<SubscriptionRow>();
+                if NAMES
+                    .iter()
+                    .all(|name| rows.get(*name).is_some_and(|row| row.head == head))
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let done = tokio::time::timeout(PATIENCE, done).await;
+        assert!(
+            done.is_ok(),
+            "{call}: {:?}",
+            world.rows::<SubscriptionRow>()
+        );
+        followers::check(&world);
+    });
+}
+
+#[test]
+fn a_lease_that_is_asked_for_without_an_answer_is_asked_for_again() {
+    follows_although_silent("take lease");
+}
+
+#[test]
+fn a_checkpoint_that_is_asked_for_without_an_answer_is_asked_for_again() {
+    follows_although_silent("checkpoint");
+}
+
+#[test]
+fn a_renewal_without_an_answer_does_not_end_the_following() {
+    follows_although_silent("extend lease");
+}
+
+#[test]
+fn a_process_that_is_not_let_listen_looks_for_itself() {
+    follows_although_silent("listen");
+}
+
+#[test]
+fn one_notification_without_an_answer_is_not_the_last() {
+    story(|world| async move {
+        let (_, reader) = open(&world, 1_000_000).await;
+        let (_, writer) = open(&world, 1_000_000).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.befall("notify", Fault::Silent { effect: false });
+        writer.execute(receive(0)).await.unwrap();
+        tokio::time::sleep(PATIENCE).await;
+        let told = writer.execute(receive(0)).await.unwrap();
+        let asked = tokio::time::Instant::now();
+        while reader.feed().known() < told.head.position {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(
+            asked.elapsed() < Duration::from_millis(200),
+            "it was told, and did not have to look: {:?}",
+            asked.elapsed()
+        );
+    });
+}
