@@ -19,6 +19,8 @@ pub mod products;
 pub mod regions;
 mod request;
 pub mod saga;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::{
     failure::{Failure, Shortage},

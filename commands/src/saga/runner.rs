@@ -29,6 +29,8 @@ const SHORTEST_IDLE: Duration = Duration::from_millis(4);
 const LONGEST_IDLE: Duration = Duration::from_millis(250);
 /// Pause after the database did not answer.
 const FAILED_IDLE: Duration = Duration::from_secs(1);
+/// How long reading or writing timers may take. A connection that fell silent must not stop the runner for good.
+const TIMERS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long what is at work may take when the runner is closed; what is not done then is given back.
 const CLOSING_GRACE: Duration = Duration::from_secs(5);
 
@@ -52,6 +54,12 @@ impl RunningTimers {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the timer runner did not end well");
         }
+    }
+
+    /// Stops it where it stands, as the end of the process would. What it had claimed waits for the end of the claim.
+    #[cfg(feature = "testing")]
+    pub fn kill(&self) {
+        self.task.abort();
     }
 }
 
@@ -120,10 +128,8 @@ impl TimerRunner {
         if work.len() > MAX_AT_WORK - MAX_CLAIM {
             return Ok(0);
         }
-        let claimed = self
-            .timers
-            .claim(MAX_CLAIM, self.steps.settings.claim)
-            .await?;
+        let claiming = self.timers.claim(MAX_CLAIM, self.steps.settings.claim);
+        let claimed = in_time(claiming).await?;
         let count = claimed.len();
         for timer in claimed {
             work.start(self.steps.clone(), timer);
@@ -133,12 +139,20 @@ impl TimerRunner {
 
     /// Where storing fails, what ended is kept for the next round.
     async fn store(&self, work: &mut AtWork) -> Result<(), sqlx::Error> {
-        self.timers.finish(&work.done).await?;
+        in_time(self.timers.finish(&work.done)).await?;
         work.done.clear();
-        self.timers.put_off(&work.later).await?;
+        in_time(self.timers.put_off(&work.later)).await?;
         work.later.clear();
         Ok(())
     }
+}
+
+async fn in_time<T>(
+    timers: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(TIMERS_PATIENCE, timers)
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
 }
 
 /// The timers that are being worked on, and those that ended and are not stored yet.

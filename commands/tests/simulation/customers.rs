@@ -1,0 +1,106 @@
+//! Customers that order and cancel, and remember what they were told.
+
+use std::time::Duration;
+
+use commands::{
+    Failure,
+    orders::{CancelOrder, NewOrder, OrderItem},
+};
+use domain::{
+    ids::OrderId,
+    text::{Quantity, Reason},
+};
+use eventstore::testing::simulation::Random;
+
+use crate::shop::{CUSTOMER, PRODUCTS, Shop, product, request};
+
+/// What a customer was told of an order.
+pub(crate) struct Told {
+    pub(crate) order_id: OrderId,
+    /// None where it is not known.
+    pub(crate) placed: Option<bool>,
+    /// Whether a cancellation was acknowledged.
+    pub(crate) cancelled: bool,
+}
+
+pub(crate) async fn order_and_cancel(shop: &Shop, random: &mut Random) -> Vec<Told> {
+    let customers = (0..3).map(|_| one_customer(shop, random.fork()));
+    let told = futures::future::join_all(customers).await;
+    told.into_iter().flatten().collect()
+}
+
+async fn one_customer(shop: &Shop, mut random: Random) -> Vec<Told> {
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        tokio::time::sleep(random.up_to(Duration::from_secs(8))).await;
+        told.push(order(shop, &mut random).await);
+        if random.in_thousand(400) {
+            tokio::time::sleep(random.up_to(Duration::from_secs(15))).await;
+            let which = random.below(told.len() as u64) as usize;
+            cancel(shop, &mut random, &mut told[which]).await;
+        }
+    }
+    told
+}
+
+/// An order of a few pieces of one or two products.
+pub(crate) fn new_order(order_id: OrderId, random: &mut Random) -> NewOrder {
+    let items = (0..1 + random.below(2)).map(|_| OrderItem {
+        product_id: product(random.below(PRODUCTS)),
+        quantity: Quantity::parse(1 + random.below(2)).unwrap(),
+    });
+    NewOrder {
+        order_id,
+        customer_id: CUSTOMER,
+        customer_name: "A".into(),
+        shipping_address: "B".into(),
+        region_id: None,
+        payment_method: None,
+        items: items.collect(),
+    }
+}
+
+async fn order(shop: &Shop, random: &mut Random) -> Told {
+    let order_id = OrderId(random.uuid());
+    let order = new_order(order_id, random);
+    let running = shop.any(random).await;
+    let answer = running.commands.place_order(request(), order).await;
+    let placed = match answer {
+        _ if !running.process.is_alive() => None,
+        Ok(_) => Some(true),
+        Err(Failure::OutcomeUnknown) => None,
+        Err(Failure::InsufficientStock { .. } | Failure::Unavailable(_)) => Some(false),
+        Err(failure) => panic!("{failure:?}"),
+    };
+    Told {
+        order_id,
+        placed,
+        cancelled: false,
+    }
+}
+
+async fn cancel(shop: &Shop, random: &mut Random, told: &mut Told) {
+    let cancel = CancelOrder {
+        order_id: told.order_id,
+        reason: Reason::lossy("changed my mind"),
+        requested_by: None,
+        only_of: None,
+    };
+    let running = shop.any(random).await;
+    let answer = running.commands.cancel_order(request(), cancel, None).await;
+    match answer {
+        _ if !running.process.is_alive() => {}
+        Ok(_) => told.cancelled = true,
+        Err(Failure::OutcomeUnknown | Failure::Unavailable(_)) => {}
+        Err(Failure::NotFound { .. }) => {
+            assert_ne!(
+                told.placed,
+                Some(true),
+                "an order that was acknowledged is not found"
+            );
+        }
+        // it has ended unpaid before
+        Err(Failure::Order(_)) => {}
+        Err(failure) => panic!("{failure:?}"),
+    }
+}
