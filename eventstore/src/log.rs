@@ -209,9 +209,14 @@ impl EventLog {
     }
 
     /// What the idempotency key with this id led to, if it was used.
+    ///
+    /// A commit that still waited for a synchronous standby when its session was ended, or the database restarted, is
+    /// visible before it is safe. So this read writes a word to the database's own log: it ends once the standby has
+    /// both.
     pub async fn stored_answer(&self, key: Uuid) -> Result<Option<StoredAnswer>, sqlx::Error> {
         let row = sqlx::query(
-            "select k.fingerprint, k.status, k.resource, k.position, e.event_id \
+            "select k.fingerprint, k.status, k.resource, k.position, e.event_id, \
+                    set_config('synchronous_commit', 'on', true), pg_logical_emit_message(true, 'souk', 'known') \
              from idempotency_keys k left join events e on e.position = k.position where k.id = $1",
         )
         .bind(key)

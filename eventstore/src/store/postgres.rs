@@ -199,6 +199,11 @@ impl PgSession {
         .bind(batch.event_ids.first())
         .fetch_optional(&mut *tx)
         .await?;
+        // ending a session that waits for a synchronous standby makes its commit visible here, and here alone: a commit
+        // behind it, which writes something, is answered only once the standby has both
+        sqlx::query("select pg_logical_emit_message(true, 'souk', 'found')")
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(found)
     }
