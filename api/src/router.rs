@@ -46,20 +46,36 @@ pub fn router(app: App) -> Router {
         routes::health::router().split_for_parts().0
     };
     let http = &app.config.http;
-    let patience = http.request_timeout.saturating_add(http.read_wait);
+    let patience = Patience {
+        query: http.request_timeout.saturating_add(http.read_wait),
+        command: http.request_timeout.saturating_add(DECIDED_PATIENCE),
+    };
     let bounded = middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
     framed(routes.layer(bounded)).with_state(app)
 }
 
-/// A query that hangs (a database that accepts and does not answer) is given up. Commands are not: they have a
-/// deadline of their own, up to which nothing is decided and after which nothing is cut off.
-async fn answer_in_time(patience: Duration, request: Request, next: Next) -> Response {
-    if !request.method().is_safe() {
-        return next.run(request).await;
-    }
+/// How long a command may take beyond its deadline until its client is told that the outcome is not known: longer than
+/// the log takes to commit, or to find out what became of a commit.
+const DECIDED_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a client waits at most.
+#[derive(Clone, Copy)]
+struct Patience {
+    query: Duration,
+    command: Duration,
+}
+
+/// Whatever hangs (a database that accepts and does not answer) is given up. A command runs on a task of its own and
+/// goes on: only its client is told that it is not known what becomes of it.
+async fn answer_in_time(patience: Patience, request: Request, next: Next) -> Response {
+    let (patience, kind) = if request.method().is_safe() {
+        (patience.query, Kind::Unavailable)
+    } else {
+        (patience.command, Kind::OutcomeUnknown)
+    };
     match tokio::time::timeout(patience, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => ApiError::from(Kind::Unavailable).into_response(),
+        Err(_) => ApiError::from(kind).into_response(),
     }
 }
 
@@ -186,30 +202,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_query_that_hangs_is_given_up_and_a_command_is_not() {
+    async fn a_query_that_hangs_is_given_up_and_of_a_command_it_is_said_that_nothing_is_known() {
         let slow = async || {
-            tokio::time::sleep(Duration::from_mins(1)).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
             "done"
         };
-        let patience = Duration::from_secs(15);
+        let hanging = async || -> &'static str { std::future::pending().await };
+        let patience = Patience {
+            query: Duration::from_secs(15),
+            command: Duration::from_secs(30),
+        };
         let bounded =
             middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
         let routes = Router::new()
-            .route("/", get(slow).post(slow))
+            .route("/slow", get(slow).post(slow))
+            .route("/hanging", post(hanging))
             .layer(bounded);
-        for (method, status) in [
-            ("GET", StatusCode::SERVICE_UNAVAILABLE),
-            ("POST", StatusCode::OK),
+        for (method, path, kind) in [
+            ("GET", "/slow", Some("/problems/unavailable")),
+            ("POST", "/slow", None),
+            ("POST", "/hanging", Some("/problems/outcome-unknown")),
         ] {
-            let request = Request::builder()
-                .method(method)
-                .body(Body::empty())
-                .unwrap();
-            assert_eq!(
-                routes.clone().oneshot(request).await.unwrap().status(),
-                status,
-                "{method}"
-            );
+            let request = Request::builder().method(method).uri(path);
+            let request = request.body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            let expected = kind.map_or(StatusCode::OK, |_| StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.status(), expected, "{method} {path}");
+            let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+            assert_eq!(document["type"].as_str(), kind, "{method} {path}");
         }
     }
 
