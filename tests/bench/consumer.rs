@@ -60,7 +60,7 @@ impl Consumer {
                         count.send_replace(all.len());
                     }
                     Some(Err(KafkaError::MessageConsumption(error))) => {
-                        eprintln!("consumer: {error}")
+                        eprintln!("consumer: {error}");
                     } // passes
                     Some(Err(error)) => return Err(error.into()),
                 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use chrono::Utc;
+
 use crate::{
     env::{Env, Outcome, median},
     lag::Lags,
@@ -195,25 +197,22 @@ async fn all(env: &Env) -> Outcome<Vec<Row>> {
 
 async fn all_pass(env: &Env) -> Outcome<AllPass> {
     let market = Market::open(env.quick).await?;
-    let server = market.serve("api,projectors,saga,publisher").await;
-    market.settled(None).await?;
+    let server = market.serve_all().await?;
+    let before = market.orders().await?;
     let seconds = if env.quick { 2.0 } else { ALL_SECONDS };
     let sampling = Lags::sample(market.pool());
-    let begun = Instant::now();
+    let (begun, begun_at) = (Instant::now(), Utc::now());
     let pass = pass(&market, &server, seconds).await?;
-    let (paid, lasted) = (market.paid().await?, begun.elapsed());
+    let (ended, ended_at, lasted) = (Instant::now(), Utc::now(), begun.elapsed());
     let lags = sampling.end().await?;
-    let ended = Instant::now();
     market.settled(None).await?;
     let catching_up = ended.elapsed().as_secs_f64();
-    all_in_log(&market, pass.report.placed).await?;
-    if market.paid().await? != pass.report.placed {
-        return Err(format!(
-            "{} of {} orders were paid",
-            market.paid().await?,
-            pass.report.placed
-        )
-        .into());
+    let paid = market.paid_between(begun_at, ended_at).await?;
+    let orders = before + pass.report.placed;
+    all_in_log(&market, orders).await?;
+    let paid_in_the_end = market.paid().await?;
+    if paid_in_the_end != orders {
+        return Err(format!("{paid_in_the_end} of {orders} orders were paid").into());
     }
     market::stop(server).await?;
     market.close().await;

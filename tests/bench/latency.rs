@@ -35,6 +35,8 @@ const RATE: f64 = 300.0;
 /// How long the load lasts behind its warm-up.
 const SECONDS: f64 = 60.0;
 const WARM_UP: f64 = 5.0;
+/// Enough that an order which falls due finds one free: at this rate all are busy only if answers take most of a second.
+const CONNECTIONS: usize = 256;
 /// The read model that is looked at.
 const ORDERS_VIEW: &str = "orders_v1";
 /// Between two looks at it.
@@ -70,10 +72,7 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
         return Ok(Vec::new());
     }
     let market = Market::open(env.quick).await?;
-    let server = market.serve("api,projectors,saga,publisher").await;
-    // an order of before, so that the topics are there to be consumed
-    Load::run(&market.plan(&server, Pace::Closed, Until::Orders(100))).await?;
-    market.settled(None).await?;
+    let server = market.serve_all().await?;
     let seen = observe(env, &market, &server).await?;
     market::stop(server).await?;
     market.close().await;
@@ -95,6 +94,7 @@ async fn observe(env: &Env, market: &Market, server: &Server) -> Outcome<Seen> {
     let plan = Plan {
         warm_up: WARM_UP,
         lines: 3,
+        connections: CONNECTIONS,
         ..market.plan(
             server,
             Pace::PerSecond(RATE),
@@ -104,7 +104,7 @@ async fn observe(env: &Env, market: &Market, server: &Server) -> Outcome<Seen> {
     let load = Load::run(&plan).await?;
     market.settled(None).await?;
     let head = market.head().await;
-    let consumed = consumer
+    let came = consumer
         .until(usize::try_from(head - before)?, PATIENCE)
         .await?;
     let looks = watch.end(head).await?;
@@ -112,8 +112,7 @@ async fn observe(env: &Env, market: &Market, server: &Server) -> Outcome<Seen> {
     let since = measured_since(market.pool(), before).await?;
     Ok(Seen {
         kafka: Delays::new(
-            consumed
-                .iter()
+            came.iter()
                 .filter(|it| it.position > since)
                 .map(Consumed::delay_ms)
                 .collect(),
@@ -135,11 +134,14 @@ async fn measured_since(pool: &PgPool, before: i64) -> Outcome<i64> {
         .await?)
 }
 
+/// Each new checkpoint, and when it was seen first.
+type Looks = Vec<(i64, DateTime<Utc>)>;
+
 /// Looks at the checkpoint of the read model again and again, on a connection of its own.
 struct Watch {
     /// Where the looking ends.
     until: Arc<AtomicI64>,
-    task: JoinHandle<Outcome<Vec<(i64, DateTime<Utc>)>>>,
+    task: JoinHandle<Outcome<Looks>>,
 }
 
 impl Watch {
@@ -168,7 +170,7 @@ impl Watch {
     }
 
     /// Ends when this position was seen. Returns each new checkpoint with the time at which it was seen first.
-    async fn end(self, head: i64) -> Outcome<Vec<(i64, DateTime<Utc>)>> {
+    async fn end(self, head: i64) -> Outcome<Looks> {
         self.until.store(head, Ordering::Relaxed);
         tokio::time::timeout(PATIENCE, self.task).await??
     }

@@ -6,13 +6,16 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use commands::saga;
 use futures::{StreamExt, stream};
+use projections::publisher;
 use sqlx::PgPool;
 use tests::{client::Client, server::Server, shop::Shop};
 
 use crate::{
     env::Outcome,
-    load::{Pace, Plan, Until},
+    load::{Load, Pace, Plan, Until},
 };
 
 /// As many as the rows at the store have.
@@ -25,6 +28,8 @@ const CUSTOMERS: usize = 200;
 const AT_ONCE: usize = 32;
 /// How long what follows by itself may take until the measurement has failed altogether.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
+/// Orders after which a server of all parts runs as it will.
+const FIRST_ORDERS: u64 = 100;
 /// Connections of the load.
 pub(crate) const CONNECTIONS: usize = 64;
 
@@ -78,6 +83,17 @@ impl Market {
         self.shop.serve_with(&[("SOUK_ROLES", parts)]).await
     }
 
+    /// A server of all parts, once each of them has done its share of a few orders: they lead, and the topics are made.
+    pub(crate) async fn serve_all(&self) -> Outcome<Server> {
+        let server = self.serve("api,projectors,saga,publisher").await;
+        Load::run(&self.plan(&server, Pace::Closed, Until::Orders(FIRST_ORDERS))).await?;
+        for part in [saga::NAME, publisher::SUBSCRIPTION_NAME] {
+            self.settled(Some(part)).await?;
+        }
+        self.settled(None).await?;
+        Ok(server)
+    }
+
     /// A load on this server, on as many connections as all rows have, of one line per order as the rows at the store.
     pub(crate) fn plan(&self, server: &Server, pace: Pace, until: Until) -> Plan {
         Plan {
@@ -108,6 +124,22 @@ impl Market {
         self.events("OrderPaid").await
     }
 
+    /// Orders that were paid between two moments.
+    pub(crate) async fn paid_between(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Outcome<u64> {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from events where event_type = 'OrderPaid' and recorded_at between $1 and $2",
+        )
+        .bind(from)
+        .bind(to)
+        .fetch_one(self.pool())
+        .await?;
+        Ok(u64::try_from(count)?)
+    }
+
     async fn events(&self, event_type: &str) -> Outcome<u64> {
         let count: i64 = sqlx::query_scalar("select count(*) from events where event_type = $1")
             .bind(event_type)
@@ -130,8 +162,10 @@ impl Market {
     }
 
     async fn is_open(&self, only: Option<&str>) -> Outcome<bool> {
-        let sql = "select exists (select from timers) or exists (select from subscriptions \
-            where (name = $1 or $1 is null) and position < (select max(position) from events))";
+        // one that never ran has no row: whoever names it waits for it
+        let sql = "select exists (select from timers) \
+            or coalesce((select min(position) from subscriptions where name = $1 or $1 is null), 0) \
+                < (select max(position) from events)";
         Ok(sqlx::query_scalar(sql)
             .bind(only)
             .fetch_one(self.pool())

@@ -24,7 +24,7 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
     }
     let orders = env.sized(ORDERS, 1_000) as u64;
     let market = Market::open(env.quick).await?;
-    let server = market.serve("api,projectors,saga,publisher").await;
+    let server = market.serve_all().await?;
     let begun = Instant::now();
     let mut course = vec![process::memory(server.pid())?];
     for part in 1..=PARTS {

@@ -14,7 +14,7 @@ const KEY_BYTES: usize = 32;
 
 /// The requests of one connection.
 pub(super) struct Requests {
-    requests: Vec<Request>,
+    in_turn: Vec<Request>,
     run: u64,
     sent: u64,
     buffer: Vec<u8>,
@@ -33,14 +33,14 @@ impl Requests {
                 .wrapping_mul(0x1000)
                 .wrapping_add(connection as u64),
         );
-        let requests = (0..REQUESTS)
+        let in_turn = (0..REQUESTS)
             .map(|number| {
                 let token = &plan.tokens[(connection * REQUESTS + number) % plan.tokens.len()];
                 Request::new(plan, token, &mut random)
             })
             .collect();
         Self {
-            requests,
+            in_turn,
             run: Uuid::new_v4().as_u64_pair().0,
             sent: 0,
             buffer: Vec::new(),
@@ -49,7 +49,7 @@ impl Requests {
 
     /// The next request, with a key that was never used.
     pub(super) fn next(&mut self) -> &[u8] {
-        let request = &self.requests[self.sent as usize % REQUESTS];
+        let request = &self.in_turn[self.sent as usize % REQUESTS];
         self.buffer.clear();
         self.buffer.extend_from_slice(&request.bytes);
         let key = &mut self.buffer[request.key_at..][..KEY_BYTES];
