@@ -58,14 +58,14 @@ fn replay<A: Decider>(events: &[RecordedEvent], of: &str) -> BTreeMap<String, A>
 /// The gateway's book and the order tell the same.
 fn money(shop: &Shop, order: &PlacedOrder, payment: Option<&StartedPayment>) {
     let id = order.order_id;
-    let captures = shop
+    let charges = shop
         .gateway
         .book(|book| book.captures_of(PaymentId::of(id)));
-    assert!(captures.len() <= 1, "{id}: charged {captures:?}");
-    let (captured, refunded) = captures.first().copied().unwrap_or_default();
+    assert!(charges.len() <= 1, "{id}: charged {charges:?}");
+    let (captured, refunded) = charges.first().copied().unwrap_or_default();
     assert!(
         refunded <= captured,
-        "{id}: more back than came: {captures:?}"
+        "{id}: more back than came: {charges:?}"
     );
     if shop.is_stuck(id) && order.status == OrderStatus::Pending {
         return;

@@ -199,7 +199,7 @@ impl State {
         let outcome = (!declined).then_some(charge.amount);
         let entry = if self.random.in_thousand(self.manners.decides_late) {
             Entry::Open {
-                until: Instant::now() + self.random.up_to(Duration::from_secs(60)),
+                until: Instant::now() + self.random.up_to(Duration::from_mins(1)),
                 then: outcome,
             }
         } else {

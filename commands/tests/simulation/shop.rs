@@ -120,7 +120,7 @@ impl Shop {
             let (world, mut random) = (self.world.clone(), random.fork());
             keepers.push(tokio::spawn(async move {
                 loop {
-                    tokio::time::sleep(random.up_to(Duration::from_secs(60))).await;
+                    tokio::time::sleep(random.up_to(Duration::from_mins(1))).await;
                     world.restart_server(random.up_to(Duration::from_secs(6)));
                 }
             }));

@@ -144,8 +144,14 @@ impl Sequencer {
                 unit.settle(Settlement::Failed(Failure::Unreadable(unreadable)));
                 continue;
             }
-            match unit.decide(&self.cache) {
+            self.assume_new(unit.streams());
+            let decision = unit.decide(&self.cache);
+            if !matches!(&decision, Decision::Accepted(drafted) if !drafted.events.is_empty()) {
+                self.assume_nothing(unit.streams());
+            }
+            match decision {
                 Decision::Accepted(drafted) if open.rules.must_wait(unit.key(), &drafted) => {
+                    self.assume_nothing(unit.streams());
                     open.later.push(unit);
                 }
                 Decision::Accepted(drafted) => self.draft(open, unit, drafted),
@@ -164,6 +170,7 @@ impl Sequencer {
     /// Takes an accepted unit into the batch and into the cached states.
     fn draft(&mut self, open: &mut OpenBatch, unit: Unit, drafted: Drafted) {
         if let Some(failure) = open.rules.taken_claim(&drafted.claims) {
+            self.assume_nothing(unit.streams());
             return open.push_without_events(unit, Some(failure));
         }
         open.rules.admit(unit.key(), &drafted);
@@ -215,7 +222,8 @@ impl Sequencer {
         let contended = self
             .contended_until
             .is_some_and(|until| Instant::now() < until);
-        let cached = self.cache.peek(stream).filter(|_| contended)?;
+        let stored = |cached: &&CachedStream| contended && cached.sequence > 0;
+        let cached = self.cache.peek(stream).filter(stored)?;
         (cached.weight() <= MAX_COPIED_STATE).then(|| cached.duplicate())
     }
 }

@@ -49,7 +49,7 @@ impl Sequencer {
         units
     }
 
-    /// Whether the stream's state is at hand; a stream just made is made to be.
+    /// Whether the stream's state is at hand. That of a stream just made is: there is none.
     pub(super) fn present(&mut self, stream: &StreamRef) -> bool {
         if self.cache.touch(&stream.id) {
             let typed_here = self
@@ -58,13 +58,27 @@ impl Sequencer {
                 .is_some_and(|s| s.state.is_typed());
             return typed_here || !stream.is_typed();
         }
-        if stream.fresh {
-            self.cache.insert(
-                stream.id.clone(),
-                CachedStream::empty((stream.kind.empty)()),
-            );
-        }
         stream.fresh
+    }
+
+    /// Takes streams that were just made for empty, for one decision.
+    pub(super) fn assume_new(&mut self, streams: &[StreamRef]) {
+        for stream in streams.iter().filter(|stream| stream.fresh) {
+            if self.cache.peek(&stream.id).is_none() {
+                let empty = CachedStream::empty((stream.kind.empty)());
+                self.cache.insert(stream.id.clone(), empty);
+            }
+        }
+    }
+
+    /// The decision wrote nothing: whether the streams are new was not put to the proof, so nobody else may rely on it.
+    pub(super) fn assume_nothing(&mut self, streams: &[StreamRef]) {
+        for stream in streams.iter().filter(|stream| stream.fresh) {
+            let unwritten = |cached: &CachedStream| cached.sequence == 0;
+            if self.cache.peek(&stream.id).is_some_and(unwritten) {
+                self.cache.remove(&stream.id);
+            }
+        }
     }
 
     pub(super) fn start_load(&mut self, mut streams: Vec<StreamRef>) {

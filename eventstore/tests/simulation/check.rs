@@ -67,12 +67,39 @@ pub(crate) fn records(world: &World, records: &[Record]) {
             assert!(used.contains(&key), "{}: stored without its key", record.id);
         }
     }
+    claims(world, records);
     assert!(
         by_unit.is_empty(),
         "events that nobody asked for: {by_unit:?}"
     );
     for (key, times) in stored_by_key {
         assert_eq!(times, 1, "key {key} led to something more than once");
+    }
+}
+
+/// What is claimed was asked for and not refused, and who was told that something is taken lost it to somebody.
+fn claims(world: &World, records: &[Record]) {
+    let may_hold =
+        |record: &&Record| matches!(record.answer, Ok(_) | Err(ExecuteError::OutcomeUnknown));
+    let asked: Vec<&(String, String)> = records
+        .iter()
+        .filter(may_hold)
+        .filter_map(|record| record.claim.as_ref())
+        .collect();
+    for (_, value, owner) in world.claims() {
+        assert!(asked.contains(&&(value, owner)), "claimed by nobody");
+    }
+    for record in records {
+        if let (Err(ExecuteError::ClaimTaken { value, .. }), Some((_, owner))) =
+            (&record.answer, &record.claim)
+        {
+            let lost_to = |(name, other): &&&(String, String)| name == value && other != owner;
+            assert!(
+                asked.iter().any(|claim| lost_to(&claim)),
+                "{}: taken by nobody",
+                record.id
+            );
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use eventstore::{
     position::Head,
     stream::StreamRef,
     testing::simulation::{Fault, Process, Random, SubscriptionRow, Weather, World},
-    unit::{ExecuteError, IdempotencyKey, Unit},
+    unit::{ExecuteError, Halt, IdempotencyKey, Unit},
 };
 use uuid::Uuid;
 
@@ -205,5 +205,22 @@ fn one_notification_without_an_answer_is_not_the_last() {
             "it was told, and did not have to look: {:?}",
             asked.elapsed()
         );
+    });
+}
+
+#[test]
+fn a_stream_that_was_wrongly_taken_for_a_new_one_is_not_remembered_as_empty() {
+    story(|world| async move {
+        let (_, writer) = open(&world, 1_000_000).await;
+        writer.execute(receive(0)).await.unwrap();
+        let (_, log) = open(&world, 1_000_000).await;
+        // made again by somebody who does not know that it is there, and refused before anything is appended
+        let fresh = vec![StreamRef::fresh::<Inventory>(product(0))];
+        let refused = Unit::<(), Refusal>::new(Cause::default(), fresh, |_| {
+            Err(Halt::Refused(Refusal::On(Vec::new())))
+        });
+        log.execute(refused).await.unwrap_err();
+        let seen = log.execute(release_nothing(0)).await.unwrap();
+        assert_eq!(seen.output[0].1.sequence, 1, "it is there");
     });
 }

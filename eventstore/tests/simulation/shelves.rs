@@ -46,14 +46,14 @@ pub(crate) type Seen = Vec<(ProductId, Shelf)>;
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
     /// The inventory said no; not told on what.
-    Inventory(InventoryError),
+    Inventory,
     /// The same, with the states that it rests on.
     On(Seen),
 }
 
 impl From<InventoryError> for Refusal {
-    fn from(error: InventoryError) -> Self {
-        Self::Inventory(error)
+    fn from(_: InventoryError) -> Self {
+        Self::Inventory
     }
 }
 
