@@ -2,7 +2,7 @@
 # All that the targets make stays in target/ and .local/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run stop clean-data test bench lint
+.PHONY: help run stop clean-data test chaos bench lint
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | awk -F'|' '{ printf "%-18s%s\n", $$1, $$2 }'
@@ -18,6 +18,9 @@ clean-data: ## stop them and remove their data: the next `make run` begins anew
 
 test: ## run every test, on throw-away servers
 	@scripts/test.sh
+
+chaos: ## break everything under load for half an hour and see that nothing is lost; repeat a run: make chaos SEED=42 ONLY=kill
+	@SOUK_CHAOS_SEED=$${SOUK_CHAOS_SEED:-$(SEED)} scripts/chaos.sh $(ONLY)
 
 bench: ## measure against baselines, on throw-away servers; a part: make bench ROWS=store; only to see that it runs: QUICK=1
 	@scripts/bench.sh $(if $(QUICK),--quick) $(ROWS)

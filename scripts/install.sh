@@ -2,6 +2,8 @@
 # Installs what building and running Souk needs and this machine does not have: compilers, Java and Maven by apt, a
 # Rust toolchain by rustup. Says what it does, touches nothing that is there, and where it may not install says what
 # is missing. What does not come from apt stays in .local.
+#
+#   scripts/install.sh [tests]   with `tests`, also what only they need: Go, which builds toxiproxy
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -11,6 +13,8 @@ set -euo pipefail
 
 # What Kafka needs.
 JAVA_NEEDED=17
+
+FOR=${1:-}
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -34,6 +38,12 @@ missing_packages() {
     [ ! -e /etc/debian_version ] || [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     if [ -z "${KAFKA_BROKERS:-}" ]; then has_java || echo default-jre-headless; fi
     if [ -z "${DATABASE_URL:-}" ] || [ -z "${KAFKA_BROKERS:-}" ]; then has mvn || echo maven; fi
+    # Tests that break their servers start some of their own, and a proxy that is written in Go.
+    if [ "$FOR" = tests ]; then
+        has_java || echo default-jre-headless
+        has mvn || echo maven
+        has go || echo golang-go
+    fi
 }
 
 as_root() {
@@ -58,7 +68,7 @@ apt_install() {
 
 install_packages() {
     local packages
-    packages=$(missing_packages | xargs)
+    packages=$(missing_packages | sort -u | xargs)
     [ -n "$packages" ] || return 0
     if [ "$(uname -s)" = Darwin ]; then
         fail "missing: $packages. Try: xcode-select --install; brew install cmake pkg-config xz openjdk maven"
@@ -69,7 +79,7 @@ install_packages() {
     fi
     # shellcheck disable=SC2086 # one word per package
     apt_install $packages
-    packages=$(missing_packages | xargs)
+    packages=$(missing_packages | sort -u | xargs)
     [ -z "$packages" ] || fail "still missing or too old after the installation: $packages"
 }
 

@@ -22,8 +22,8 @@ set -euo pipefail
 # shellcheck source=scripts/kafka.sh
 . "$ROOT/scripts/kafka.sh"
 
-# The one that the tests were written with.
-TOXIPROXY_VERSION=2.12.0
+# The last one that the Go of Debian 12 builds.
+TOXIPROXY_VERSION=2.7.0
 
 umask 022
 

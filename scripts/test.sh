@@ -26,7 +26,7 @@ stop_services() {
 }
 
 cd "$ROOT"
-"$ROOT/scripts/install.sh"
+"$ROOT/scripts/install.sh" tests
 use_rust
 
 STARTED=$("$ROOT/scripts/services.sh" status test | sed -n 's/^\([a-z]*\) stopped.*/\1/p')

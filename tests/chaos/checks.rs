@@ -5,6 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use projections::{
+    View,
+    rebuild::{Settings, differences, rebuild},
+};
 use sqlx::Row;
 use tests::{
     client::{PATIENCE, stock_of},
@@ -25,6 +29,11 @@ use crate::{
 /// given up, leases that run out.
 const SETTLING: Duration = Duration::from_mins(3);
 
+/// Names the schemas of the rebuilt read models.
+const REBUILT: u32 = 1;
+/// Most differences that a failure shows, of each table.
+const SHOWN: u32 = 20;
+
 /// Starts what is down, waits until nothing follows any more, makes every check, and removes the world.
 pub(crate) async fn all(mut world: World, record: Record) {
     world.start_all().await;
@@ -43,6 +52,7 @@ pub(crate) async fn all(mut world: World, record: Record) {
     the_gateways_book_matches(&world, &events).await;
     topics_equal_the_log(&world, &events).await;
     read_models_are_at_the_end(&world).await;
+    read_models_equal_a_rebuild(&world).await;
     world.close().await;
 }
 
@@ -323,4 +333,24 @@ async fn read_models_are_at_the_end(world: &World) {
     .await;
     assert_eq!(told["parked"], serde_json::json!([]), "{told}");
     let _ = admin.anonymous().get("/health/ready").await.expect(200);
+}
+
+/// Every read model equals one that is built from the log again, row by row.
+async fn read_models_equal_a_rebuild(world: &World) {
+    let log = world.shop.database().open_log().await;
+    for view in View::ALL {
+        let (live, again) = (view.schema(), view.beside(REBUILT));
+        let built = rebuild(&log, view, &again, Settings::default()).await;
+        let built = built.unwrap_or_else(|error| panic!("{view} is not rebuilt: {error}"));
+        assert_eq!(built.parked, [], "{view}");
+        assert_eq!(
+            built.head,
+            log.head().await.expect("the log is readable"),
+            "the log rests"
+        );
+        let found = differences(&world.shop.pool, view, &live, &again, SHOWN).await;
+        let found = found.unwrap_or_else(|error| panic!("{view} is not compared: {error}"));
+        assert_eq!(found, [], "{view}: live, and rebuilt");
+    }
+    log.close().await;
 }

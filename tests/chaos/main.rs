@@ -16,12 +16,14 @@
 mod checks;
 mod clients;
 mod disk;
+mod kafka;
 mod kill;
 mod network;
 mod pause;
 mod postgres;
 mod record;
 mod seed;
+mod standby;
 mod story;
 mod takeover;
 mod world;

@@ -8,6 +8,7 @@ use sqlx::{Connection, PgConnection};
 use tests::{
     eventually,
     own::postgres::{End, OwnPostgres},
+    shop::Shop,
 };
 
 use crate::{
@@ -44,6 +45,44 @@ async fn a_database_that_is_restarted_in_every_way_loses_and_doubles_nothing() {
     load.successes(20).await;
     let record = load.finish().await;
     checks::all(world, record).await;
+}
+
+/// The gateway is another company: what it answered stays true, also when our database crashes and takes with it what was
+/// not yet written to the disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_charge_that_the_fake_gateway_has_answered_survives_a_crash() {
+    let mut postgres = OwnPostgres::prepare().await;
+    // what nobody waits for stays in memory
+    postgres.set("wal_writer_delay", "10s");
+    postgres.go_on().await;
+    let shop = Shop::opening()
+        .on_postgres(postgres.options())
+        .set("SOUK_PAYMENT_DELAY", "0s")
+        .set("SOUK_GATEWAY_RETRY", "1h")
+        .open()
+        .await;
+    let server = shop.serve().await;
+    let product = shop.admin(&server).await.product(100, 10).await;
+    let customer = shop.customer(&server).await;
+    // its answer is lost: nothing is appended after it, which would write the charge to the disk as well
+    customer
+        .place(&[(&product, 1)], "test_times_out_then_succeeds")
+        .await;
+    let charged = async || -> i64 {
+        let sql = "select count(*) from fake_gateway_charges where status = 'captured'";
+        sqlx::query_scalar(sql)
+            .fetch_one(&mut shop.database().connect().await)
+            .await
+            .unwrap()
+    };
+    eventually("it is charged", PATIENCE, || async {
+        (charged().await == 1).then_some(())
+    })
+    .await;
+    postgres.end(End::Kill).await;
+    server.kill_9().await;
+    postgres.go_on().await;
+    assert_eq!(charged().await, 1);
 }
 
 /// The fault itself: how long the database is away.

@@ -53,6 +53,8 @@ pub(crate) struct World {
     admin: Client,
     /// Of the topics that are published now.
     generation: u32,
+    /// How often the clients have been started again.
+    loads: u32,
     /// Dropped last, so that a failure ends with what repeats it.
     pub(crate) seed: Seed,
 }
@@ -90,6 +92,7 @@ impl World {
             customers: Vec::new(),
             admin: Client::new(""),
             generation: 1,
+            loads: 0,
             seed,
         };
         this.servers.resize_with(processes.len(), || None);
@@ -120,13 +123,22 @@ impl World {
     /// Clients that go on until they are asked to stop.
     pub(crate) fn load(&self, rules: Rules) -> Load {
         Load::start(
-            &self.seed,
+            |client| {
+                self.seed
+                    .choices(&format!("client {client} of load {}", self.loads))
+            },
             &self.customers,
             &self.admin,
             &self.products,
             self.doors.subscribe(),
             rules,
         )
+    }
+
+    /// The same clients once more, with other choices: keys are never used twice.
+    pub(crate) fn load_again(&mut self, rules: Rules) -> Load {
+        self.loads += 1;
+        self.load(rules)
     }
 
     /// A server process that runs.

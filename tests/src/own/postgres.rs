@@ -1,6 +1,9 @@
 //! A PostgreSQL that a test stops, kills, fills up or replaces.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use eventstore::testing::eventually;
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
@@ -142,7 +145,7 @@ impl OwnPostgres {
     }
 
     /// Its address.
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.port).into()
     }
 
@@ -167,8 +170,25 @@ impl OwnPostgres {
         String::from_utf8_lossy(&log[from..]).into_owned()
     }
 
-    /// A copy of it, taken while it runs, that follows it as a standby under this name. Does not run yet.
-    pub async fn standby(&self, application_name: &str) -> Self {
+    /// A copy of its data. Ends it for that moment.
+    pub async fn backup(&mut self) -> Backup {
+        self.end(End::Fast).await;
+        let backup = Backup(self.folder.join("backup"));
+        copy(&self.data(), &backup.0).await;
+        self.go_on().await;
+        backup
+    }
+
+    /// Takes one that does not run back to that state.
+    pub async fn restore(&mut self, backup: Backup) {
+        assert!(self.process.is_none(), "it runs");
+        std::fs::remove_dir_all(self.data()).expect("removed");
+        std::fs::rename(backup.0, self.data()).expect("put into its place");
+    }
+
+    /// A copy of it, taken while it runs, that follows it as a standby under this name, by a way of its own where one is
+    /// given. Does not run yet.
+    pub async fn standby(&self, application_name: &str, way: Option<SocketAddr>) -> Self {
         let standby = Self::prepare().await;
         let mut connection = self.connect("souk").await;
         sqlx::query("select pg_backup_start('standby', true)")
@@ -177,21 +197,16 @@ impl OwnPostgres {
             .expect("the backup begins");
         let (from, to) = (self.data(), standby.data());
         std::fs::remove_dir_all(&to).expect("removed");
-        // a file may go away while it is copied, which a backup allows: its change is in the log
-        let copied = Command::new("cp").arg("-a").arg(&from).arg(&to).output();
-        let copied = copied.await.expect("cp runs");
-        let complaints = String::from_utf8_lossy(&copied.stderr).into_owned();
-        let vanished = |line: &str| line.contains("No such file or directory");
-        assert!(complaints.lines().all(vanished), "{complaints}");
+        copy(&from, &to).await;
         let (label, map): (String, String) =
             sqlx::query_as("select labelfile, spcmapfile from pg_backup_stop(false)")
                 .fetch_one(&mut connection)
                 .await
                 .expect("the backup ends");
         assert_eq!(map, "", "no tablespaces");
+        let port = way.unwrap_or_else(|| self.address()).port();
         let conninfo = format!(
-            "primary_conninfo = 'host=127.0.0.1 port={} user=souk application_name={application_name}'\n",
-            self.port
+            "primary_conninfo = 'host=127.0.0.1 port={port} user=souk application_name={application_name}'\n"
         );
         let files = [
             ("backup_label", label),
@@ -233,6 +248,18 @@ impl OwnPostgres {
         })
         .await;
     }
+}
+
+/// Data of a PostgreSQL, as they were.
+pub struct Backup(PathBuf);
+
+/// Copies a data folder. A file may go away meanwhile, which a backup allows: the change is in the log.
+async fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).output();
+    let copied = copied.await.expect("cp runs");
+    let complaints = String::from_utf8_lossy(&copied.stderr).into_owned();
+    let vanished = |line: &str| line.contains("No such file or directory");
+    assert!(complaints.lines().all(vanished), "{complaints}");
 }
 
 /// Writes a file of a folder whose owner another user may be, so that it is the owner's.
