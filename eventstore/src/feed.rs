@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     event::RecordedEvent,
@@ -42,6 +42,8 @@ pub struct Feed {
     store: Arc<dyn Store>,
     recent: Mutex<Recent>,
     known: watch::Sender<Position>,
+    /// Whoever waits for more, woken in the order in which they came: a watch channel wakes at random.
+    further: Notify,
     /// How far this process itself has committed: what others are to be told.
     committed: watch::Sender<Position>,
 }
@@ -52,6 +54,7 @@ impl Feed {
             store,
             recent: Mutex::default(),
             known: watch::Sender::new(head),
+            further: Notify::new(),
             committed: watch::Sender::new(head),
         }
     }
@@ -80,9 +83,18 @@ impl Feed {
 
     /// Returns once the log is known to reach beyond `position`, or after `patience`.
     pub async fn wait_beyond(&self, position: Position, patience: Duration) {
-        let mut known = self.known.subscribe();
-        // an error of either kind means: look for yourself
-        let _ = tokio::time::timeout(patience, known.wait_for(|head| *head > position)).await;
+        let beyond = async {
+            loop {
+                // before looking: what comes in between is not missed
+                let further = self.further.notified();
+                if self.known() > position {
+                    return;
+                }
+                further.await;
+            }
+        };
+        // out of patience, whoever waits looks for himself
+        let _ = tokio::time::timeout(patience, beyond).await;
     }
 
     /// The last position that this process knows of.
@@ -126,13 +138,16 @@ impl Feed {
 
     /// Takes note that the log reaches this far.
     pub(crate) fn observe(&self, position: Position) {
-        self.known.send_if_modified(|known| {
+        let moved = self.known.send_if_modified(|known| {
             let further = position > *known;
             if further {
                 *known = position;
             }
             further
         });
+        if moved {
+            self.further.notify_waiters();
+        }
     }
 
     /// Forgets all: the log is not the one that it was.

@@ -1,6 +1,6 @@
 //! The second half of a round: acting on what the database said of a batch.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -94,7 +94,8 @@ impl Sequencer {
 
     /// Takes the states of the plan's streams back to what is stored, by the copy where there is one.
     fn forget(&mut self, plan: Plan) -> Vec<Member> {
-        for (stream, before) in plan.touched {
+        // in order: what is evicted first must not hang on the order of a hash map
+        for (stream, before) in BTreeMap::from_iter(plan.touched) {
             match before {
                 Some(before) => self.cache.insert(stream, before),
                 None => self.cache.remove(&stream),

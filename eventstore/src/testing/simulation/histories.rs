@@ -83,6 +83,11 @@ pub fn histories<F: Future<Output = ()>>(
     Histories { count, took }
 }
 
+/// Whether one history is repeated alone.
+pub(super) fn is_one_alone() -> bool {
+    std::env::var_os(SEED).is_some()
+}
+
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     #[allow(clippy::expect_used)]

@@ -51,8 +51,14 @@ impl World {
 
     /// A process that uses it.
     pub fn start_process(&self) -> Process {
+        let number = {
+            let mut server = self.server();
+            server.processes += 1;
+            server.processes
+        };
         Process {
             world: self.clone(),
+            number,
             condition: Arc::default(),
         }
     }
@@ -64,6 +70,9 @@ impl World {
 
     /// The server is killed and starts again: sessions end, for a while nobody can connect. What was committed stays.
     pub fn restart_server(&self, down_for: Duration) {
+        if self.server().is_told {
+            eprintln!("the server restarts, and is down for {down_for:?}");
+        }
         self.server().restart(down_for);
         self.released.notify_waiters();
     }
@@ -217,6 +226,8 @@ struct Condition {
 #[derive(Clone)]
 pub struct Process {
     pub(super) world: World,
+    /// Of how many that were started.
+    number: u64,
     condition: Arc<Mutex<Condition>>,
 }
 
@@ -249,11 +260,13 @@ impl Process {
 
     /// It stands still for so long: what it calls meanwhile gets on its way only then, and so do the answers.
     pub fn pause(&self, duration: Duration) {
+        self.tell(&format_args!("stands still for {duration:?}"));
         self.condition().paused_until = Some(Instant::now() + duration);
     }
 
     /// It is no more: nothing that it calls gets on its way, nothing is answered. What was on its way still arrives.
     pub fn kill(&self) {
+        self.tell(&"is killed");
         self.condition().dead = true;
     }
 
@@ -283,6 +296,15 @@ impl Process {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => std::future::pending().await,
             }
+        }
+    }
+
+    /// Says what happens, where one history is repeated alone.
+    fn tell(&self, what: &dyn std::fmt::Display) {
+        let server = self.world.server();
+        if server.is_told {
+            let (time, head) = (server.now().format("%T%.3f"), server.head().position);
+            eprintln!("{time} at {head} process {}: {what}", self.number);
         }
     }
 
@@ -319,7 +341,11 @@ impl Process {
                 None => std::future::pending().await,
             }
         });
+        self.tell(&format_args!("{what} {session:?}: {fate:?}"));
         let result = answer.await.unwrap_or_else(|_| Err(broken()));
+        if let Err(error) = &result {
+            self.tell(&format_args!("{what} {session:?}: {error}"));
+        }
         self.running().await;
         result
     }

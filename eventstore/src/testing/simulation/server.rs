@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    Fault, Random, Weather,
+    Fault, Random, Weather, histories,
     weather::{says, violates},
 };
 use crate::{
@@ -91,6 +91,10 @@ pub(super) struct Server {
     /// Grows with every start of the server.
     pub(super) boots: u64,
     down_until: Option<Instant>,
+    /// How many processes were started.
+    pub(super) processes: u64,
+    /// Whether it is told what happens.
+    pub(super) is_told: bool,
     /// What is to befall calls, by their names.
     pub(super) intended: Vec<(&'static str, Fault)>,
 }
@@ -144,6 +148,8 @@ impl Server {
             listeners: Vec::new(),
             boots: 0,
             down_until: None,
+            processes: 0,
+            is_told: histories::is_one_alone(),
             intended: Vec::new(),
         }
     }
