@@ -83,7 +83,7 @@ impl Load {
         customers: &[Client],
         admin: &Client,
         products: &[String],
-        doors: watch::Receiver<Vec<Option<String>>>,
+        doors: &watch::Receiver<Vec<Option<String>>>,
         rules: Rules,
     ) -> Self {
         let (stop, heard) = (watch::Sender::new(false), watch::Sender::new(0));
@@ -113,10 +113,10 @@ impl Load {
     /// Waits until the clients have heard so many more successes. Fails when one of them failed.
     pub(crate) async fn successes(&mut self, count: u64) {
         let mut heard = self.heard.subscribe();
-        let wanted = *heard.borrow() + count;
+        let enough = *heard.borrow() + count;
         let waiting = tokio::time::timeout(
             crate::world::PATIENCE,
-            heard.wait_for(|so_far| *so_far >= wanted),
+            heard.wait_for(|so_far| *so_far >= enough),
         );
         tokio::select! {
             waited = waiting => drop(waited.expect("clients get on").expect("clients are there")),

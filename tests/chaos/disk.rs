@@ -14,7 +14,7 @@ pub(crate) struct SmallDisk {
 
 impl SmallDisk {
     /// Mounts one at a folder, which is made, and which belongs to whom the folder around it belongs to.
-    pub(crate) async fn mount(path: &Path, size: &str) -> Self {
+    pub(crate) fn mount(path: &Path, size: &str) -> Self {
         std::fs::create_dir_all(path).expect("a folder");
         as_root(&[
             "mount",
@@ -40,7 +40,7 @@ impl SmallDisk {
     }
 
     /// Puts all that is in a folder onto it, and removes the folder.
-    pub(crate) async fn take_over(&self, folder: &Path) {
+    pub(crate) fn take_over(&self, folder: &Path) {
         as_root(&[
             "cp",
             "-a",

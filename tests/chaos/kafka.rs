@@ -116,7 +116,7 @@ async fn a_log_that_is_restored_to_an_older_state_stops_the_publisher_which_says
     let published = world.topics().records(0).await;
     let before = world.shop.head().await;
     postgres.end(End::Fast).await;
-    postgres.restore(backup).await;
+    postgres.restore(&backup);
     postgres.go_on().await;
     assert!(
         world.shop.head().await < before,

@@ -137,7 +137,7 @@ async fn cut_one(connection: &mut PgConnection, choices: &mut Choices) {
 async fn a_full_disk_refuses_honestly_and_all_goes_on_once_there_is_room() {
     let postgres = OwnPostgres::start().await;
     // tables and indexes lie on the small disk, the database's own log does not: writing fails, and nothing crashes
-    let disk = SmallDisk::mount(&postgres.folder().join("small"), "96m").await;
+    let disk = SmallDisk::mount(&postgres.folder().join("small"), "96m");
     let mut connection = postgres.connect("souk").await;
     let place = disk.path().display();
     for statement in [
@@ -192,8 +192,8 @@ async fn a_database_that_crashes_for_want_of_room_comes_back_with_all_that_was_a
     let data = postgres.data();
     let aside = aside(&data);
     std::fs::rename(&data, &aside).unwrap();
-    let disk = SmallDisk::mount(&data, "192m").await;
-    disk.take_over(&aside).await;
+    let disk = SmallDisk::mount(&data, "192m");
+    disk.take_over(&aside);
     postgres.go_on().await;
     let world = world_on("disk full of log", &postgres).await;
     let mut load = world.load(Rules::STRICT);

@@ -130,7 +130,7 @@ impl World {
             &self.customers,
             &self.admin,
             &self.products,
-            self.doors.subscribe(),
+            &self.doors.subscribe(),
             rules,
         )
     }

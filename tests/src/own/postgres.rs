@@ -180,10 +180,10 @@ impl OwnPostgres {
     }
 
     /// Takes one that does not run back to that state.
-    pub async fn restore(&mut self, backup: Backup) {
+    pub fn restore(&mut self, backup: &Backup) {
         assert!(self.process.is_none(), "it runs");
         std::fs::remove_dir_all(self.data()).expect("removed");
-        std::fs::rename(backup.0, self.data()).expect("put into its place");
+        std::fs::rename(&backup.0, self.data()).expect("put into its place");
     }
 
     /// A copy of it, taken while it runs, that follows it as a standby under this name, by a way of its own where one is
