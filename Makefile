@@ -19,7 +19,7 @@ clean-data: ## stop them and remove their data: the next `make run` begins anew
 test: ## run every test, on throw-away servers
 	@scripts/test.sh
 
-chaos: ## break everything under load for half an hour and see that nothing is lost; repeat a run: make chaos SEED=42 ONLY=kill
+chaos: ## break everything under load for a quarter of an hour and see that nothing is lost; repeat a run: make chaos SEED=42 ONLY=kill
 	@SOUK_CHAOS_SEED=$${SOUK_CHAOS_SEED:-$(SEED)} scripts/chaos.sh $(ONLY)
 
 bench: ## measure against baselines, on throw-away servers; a part: make bench ROWS=store; only to see that it runs: QUICK=1
