@@ -10,14 +10,16 @@
 //! - [`histories`] runs a test for thousands of seeds.
 
 pub use self::{
+    contents::UNSTORABLE,
     histories::{Histories, histories},
     process::{Process, World},
     random::Random,
     rows::{ParkedRow, Rows, SimTransaction, SubscriptionRow},
-    server::{Table, UNSTORABLE},
+    server::Table,
     weather::{Fault, Weather},
 };
 
+mod contents;
 mod histories;
 mod process;
 mod random;

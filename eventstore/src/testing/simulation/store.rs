@@ -7,8 +7,9 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::{
+    contents::Wanted,
     process::Process,
-    server::{Attempt, Server, Wanted},
+    server::{Attempt, Server},
     weather::broken,
 };
 use crate::{
