@@ -364,7 +364,11 @@ async fn cancel(
         Progress::Done => StatusCode::OK,
         Progress::Accepted => StatusCode::ACCEPTED,
     };
-    let (body, sequence) = stored(&app, order_id).await?;
+    // it is done: where it cannot be read back, the client must not hear that nothing was changed
+    let (body, sequence) = stored(&app, order_id).await.map_err(|error| {
+        tracing::warn!(?error, "a cancelled order cannot be read back");
+        ApiError::from(Kind::OutcomeUnknown)
+    })?;
     Ok(Answer::ok(body)
         .status(status)
         .version(sequence)

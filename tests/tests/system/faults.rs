@@ -11,7 +11,7 @@ use tests::{
     answer::Answer,
     client::{Client, PATIENCE, new_order},
     eventually,
-    history::streams,
+    history::{count, streams},
     shop::Shop,
 };
 
@@ -118,6 +118,32 @@ async fn while_the_database_is_away_everything_is_503_and_it_recovers_by_itself(
     customer.wait_until_paid(&before.id()).await;
     customer.wait_until_paid(&after).await;
     let _ = customer.get("/health/ready").await.expect(200);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_cancellation_that_was_done_and_cannot_be_read_back_is_not_said_to_have_failed() {
+    let shop = Shop::open().await;
+    let (first, second) = (shop.serve().await, shop.serve().await);
+    let product = shop.admin(&first).await.product(100, 10).await;
+    let customer = shop.customer(&first).await;
+    let order = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let elsewhere = customer.at(&second.address);
+    let cancel = async || {
+        let path = format!("/api/v1/orders/{order}/cancel");
+        elsewhere.post(&path, &json!({})).await
+    };
+    // the process has the customer's key not in memory: it cancels, and then cannot open the name
+    let rename = async |from: &str, to: &str| {
+        let statement = format!("alter table {from} rename to {to}");
+        sqlx::raw_sql(&statement).execute(&shop.pool).await.unwrap();
+    };
+    rename("person_keys", "mislaid").await;
+    cancel().await.problem_of(503, "outcome-unknown");
+    rename("mislaid", "person_keys").await;
+    assert_eq!(count(&shop.events().await, &order, "OrderCancelled"), 1);
+    let again = cancel().await.expect(200);
+    assert_eq!(again.json()["status"], "cancelled");
     shop.close().await;
 }
 
