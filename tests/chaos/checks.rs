@@ -248,6 +248,13 @@ fn cancelled_orders_keep_no_money(events: &[Event], record: &Record) {
         let owed = if story.cancelled > 0 { taken } else { 0 };
         assert_eq!((given, story.refunded), (owed, owed), "{order}: {story:?}");
     }
+    for placed in record.placed.iter().filter(|placed| !placed.cancel_asked) {
+        let story = &stories[&placed.order];
+        assert!(
+            story.cancelled == 0 && !story.cancellation_requested,
+            "cancelled, though whoever asked was told that nothing was changed: {placed:?} {story:?}"
+        );
+    }
     for placed in record.placed.iter().filter(|placed| placed.cancelled) {
         let story = &stories[&placed.order];
         assert!(

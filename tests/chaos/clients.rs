@@ -169,8 +169,15 @@ struct Actor {
 enum Fate {
     Done(Answer),
     Refused,
+    /// It was told that nothing was changed, and does not ask again: the log must not know of it.
+    GivenUp,
     Open,
 }
+
+/// Problems that say that nothing was changed.
+const NOTHING_CHANGED: [&str; 3] = ["unavailable", "overloaded", "deadline-passed"];
+/// How often in a hundred somebody who is told so gives up.
+const GIVES_UP: u64 = 15;
 
 impl Actor {
     async fn run(mut self) -> Self {
@@ -193,6 +200,7 @@ impl Actor {
         match self.insist(|actor| actor.order(&wish), &wish.key).await {
             Fate::Done(answer) => self.acknowledged(wish, &answer),
             Fate::Refused => self.record.refused.push(wish),
+            Fate::GivenUp => {}
             Fate::Open => self.record.open.push(wish),
         }
     }
@@ -235,6 +243,7 @@ impl Actor {
             wish,
             order,
             cancelled: false,
+            cancel_asked: false,
         });
     }
 
@@ -257,10 +266,12 @@ impl Actor {
         match fate {
             Fate::Done(answer) => {
                 assert_eq!(answer.json()["order_id"], order.as_str(), "{answer}");
-                self.record.placed[number].cancelled = true;
+                let placed = &mut self.record.placed[number];
+                (placed.cancelled, placed.cancel_asked) = (true, true);
             }
+            Fate::GivenUp => {}
             Fate::Refused => panic!("cancelling {order} was refused: nothing here is shipped"),
-            Fate::Open => {}
+            Fate::Open => self.record.placed[number].cancel_asked = true,
         }
     }
 
@@ -294,6 +305,7 @@ impl Actor {
                 self.record.changed.push(change);
             }
             Fate::Refused => panic!("{change:?} was refused"),
+            Fate::GivenUp => {}
             Fate::Open => self.record.changing.push(change),
         }
     }
@@ -368,8 +380,16 @@ impl Actor {
 
     /// Asks until it is decided, at whatever process is there, or until the client is asked to stop.
     async fn insist(&mut self, ask: impl Fn(&Self) -> Ask, key: &str) -> Fate {
+        let mut may_be_done = false;
         loop {
-            match self.hear(&ask).await {
+            let answer = self.hear(&ask).await;
+            let kind = answer.as_ref().and_then(Answer::kind).unwrap_or_default();
+            if !NOTHING_CHANGED.contains(&kind.as_str()) {
+                may_be_done = true;
+            } else if !may_be_done && self.choices.percent(GIVES_UP) {
+                return Fate::GivenUp;
+            }
+            match answer {
                 Some(answer) if (200..300).contains(&answer.status) => {
                     self.heard.send_modify(|count| *count += 1);
                     return Fate::Done(answer);
@@ -454,11 +474,11 @@ impl Actor {
                 Some(answer) => {
                     let order = answer.id();
                     assert_is_what_was_wished(&wish, &answer.json());
-                    let cancelled = false;
                     self.record.placed.push(Placed {
                         wish,
                         order,
-                        cancelled,
+                        cancelled: false,
+                        cancel_asked: false,
                     });
                 }
                 None => self.record.refused.push(wish),

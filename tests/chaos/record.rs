@@ -22,6 +22,8 @@ pub(crate) struct Placed {
     pub(crate) order: String,
     /// Whether a cancellation was acknowledged.
     pub(crate) cancelled: bool,
+    /// Whether a cancellation may have been done: acknowledged, or asked for without a clear answer.
+    pub(crate) cancel_asked: bool,
 }
 
 /// A change of stock, under a key of its own.
