@@ -40,7 +40,8 @@ pub(crate) async fn all(mut world: World, record: Record) {
     let begun = Instant::now();
     let events = settled(&world).await;
     eprintln!(
-        "chaos: {} events, settled after {:?}",
+        "chaos: {}: {} events, settled after {:?}",
+        world.seed.scenario,
         events.len(),
         begun.elapsed()
     );

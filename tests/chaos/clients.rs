@@ -72,6 +72,8 @@ impl Rules {
 
 /// The running clients of a scenario.
 pub(crate) struct Load {
+    /// Of which scenario, to be told apart in what is printed.
+    scenario: &'static str,
     actors: JoinSet<Actor>,
     stop: watch::Sender<bool>,
     heard: watch::Sender<u64>,
@@ -79,6 +81,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn start(
+        scenario: &'static str,
         choices: impl Fn(usize) -> Choices,
         customers: &[Client],
         admin: &Client,
@@ -104,6 +107,7 @@ impl Load {
             actors.spawn(actor.run());
         }
         Self {
+            scenario,
             actors,
             stop,
             heard,
@@ -139,7 +143,8 @@ impl Load {
             }
         }
         eprintln!(
-            "chaos: {} orders placed, {} refused, {} changes of stock; longest wait {} ms; {:?}",
+            "chaos: {}: {} orders placed, {} refused, {} changes of stock; longest wait {} ms; {:?}",
+            self.scenario,
             record.placed.len(),
             record.refused.len(),
             record.changed.len(),

@@ -8,7 +8,7 @@ use std::{
 
 /// The number that a scenario's choices follow from. Named again when the scenario fails.
 pub(crate) struct Seed {
-    scenario: &'static str,
+    pub(crate) scenario: &'static str,
     number: u64,
 }
 

@@ -43,7 +43,7 @@ async fn another_process_takes_over_within_ten_seconds() {
         })
         .await;
         let took = died.elapsed();
-        eprintln!("chaos: {led_before:?} taken over after {took:?}");
+        eprintln!("chaos: takeover: {led_before:?} taken over after {took:?}");
         assert!(took < TAKE_OVER, "{took:?}: {led_before:?}");
         world.start(victim).await;
     }

@@ -123,6 +123,7 @@ impl World {
     /// Clients that go on until they are asked to stop.
     pub(crate) fn load(&self, rules: Rules) -> Load {
         Load::start(
+            self.seed.scenario,
             |client| {
                 self.seed
                     .choices(&format!("client {client} of load {}", self.loads))
