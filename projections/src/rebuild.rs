@@ -18,6 +18,8 @@ mod read;
 mod rows;
 mod writer;
 
+use std::time::Instant;
+
 use eventstore::{
     EventLog,
     event::Unreadable,
@@ -157,10 +159,7 @@ pub async fn rebuild(
     }
     match built {
         Ok(rebuilt) => {
-            // what was written without waiting is on disk once this is
-            sqlx::raw_sql("set synchronous_commit = on; select pg_current_xact_id()")
-                .execute(&mut connection)
-                .await?;
+            seal(&rebuilt, &mut connection).await?;
             connection.close().await?;
             Ok(rebuilt)
         }
@@ -198,6 +197,20 @@ pub enum DiscardError {
     Database(#[from] sqlx::Error),
 }
 
+/// Notes at the schema how far it was built. Waiting for this to be on disk is waiting for all that was written before
+/// without waiting.
+async fn seal(rebuilt: &Rebuilt, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let (schema, head) = (&rebuilt.schema, rebuilt.head);
+    let statement = format!(
+        "set local synchronous_commit = on; \
+         comment on schema {schema} is 'rebuilt from the log: up to position {}, event {}'",
+        head.position, head.event_id
+    );
+    let mut tx = connection.begin().await?;
+    sqlx::raw_sql(&statement).execute(&mut *tx).await?;
+    tx.commit().await
+}
+
 async fn exists(schema: &Schema, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("select to_regnamespace($1) is not null")
         .bind(schema.as_str())
@@ -233,6 +246,7 @@ async fn pipeline<F: Fold>(
     schema: &Schema,
     settings: Settings,
 ) -> Result<Rebuilt, RebuildError> {
+    let begun = Instant::now();
     let mut connection = layout::connect(options).await?;
     let target = Target {
         layout: Layout::create(view, schema, &mut connection).await?,
@@ -254,8 +268,11 @@ async fn pipeline<F: Fold>(
     let target = written?;
     let Folded { events, parked } = folded??;
     let head = read??;
+    let filled = begun.elapsed();
     target.layout.finish(schema, options).await?;
     target.connection.close().await?;
+    let indexed = begun.elapsed().saturating_sub(filled);
+    tracing::info!(%view, %schema, events, ?filled, ?indexed, "read model rebuilt");
     Ok(Rebuilt {
         schema: schema.clone(),
         head,

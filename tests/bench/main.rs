@@ -7,7 +7,7 @@
 //! - `report`: rows and their table. `env`: servers, sizes, passes in turn. `machine`: on what it was measured.
 //! - `plain`: the baseline, a program as the documentation of cqrs-es and postgres-es shows it.
 //! - `shop`: buyers at the store, through the production path. `history`: a long log, written in bulk.
-//! - `store`, `bare`, `held`, `deep`, `cold`: the rows measured there.
+//! - `store`, `bare`, `held`, `deep`, `cold`, `rebuild`: the rows measured there.
 //! - `market`: a shop as processes see it. `load`: orders over HTTP, from a process of its own. `process`: what one takes.
 //! - `http`, `saga`, `publish`, `latency`, `memory`: the rows measured at server processes and Kafka.
 
@@ -35,6 +35,7 @@ mod memory;
 mod plain;
 mod process;
 mod publish;
+mod rebuild;
 mod report;
 mod saga;
 mod shop;
@@ -91,6 +92,7 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
     take("http", http::run(&env).await);
     take("saga", saga::run(&env).await);
     take("publish", publish::run(&env).await);
+    take("rebuild", rebuild::run(&env).await);
     take("latency", latency::run(&env).await);
     take("memory", memory::run(&env).await);
     let (whole, quick) = (env.wants_all(), env.quick);

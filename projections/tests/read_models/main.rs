@@ -11,5 +11,4 @@ mod payments;
 mod rebuild;
 mod running;
 mod shop;
-mod speed;
 mod timeline;
