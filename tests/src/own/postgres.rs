@@ -92,16 +92,18 @@ impl OwnPostgres {
         self.process = Some(process);
     }
 
-    /// Starts it where it may fail to: returns whether it answers.
-    pub async fn try_go_on(&mut self) -> bool {
-        let mut process = self.launch();
-        loop {
-            if self.options().connect().await.is_ok() {
-                self.process = Some(process);
-                return true;
-            }
-            if process.has_ended() {
-                return false;
+    /// Waits until it answers after a crash, from which it recovers by itself, or ends: then it is started again.
+    pub async fn come_back(&mut self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while self.options().connect().await.is_err() {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "PostgreSQL does not come back: {}",
+                self.log()
+            );
+            if self.process.as_mut().is_none_or(Process::has_ended) {
+                self.process = None;
+                self.go_on().await;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -118,15 +120,6 @@ impl OwnPostgres {
     pub async fn end(&mut self, how: End) {
         let process = self.process.take().expect("it runs");
         process.end(how.signal()).await;
-    }
-
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        let ended = self.process.as_mut().is_none_or(Process::has_ended);
-        if ended {
-            self.process = None;
-        }
-        ended
     }
 
     /// How to connect to its database `souk`.
