@@ -50,6 +50,8 @@ pub(crate) struct Batch {
     pub(crate) claim_owners: Vec<String>,
     pub(crate) release_scopes: Vec<String>,
     pub(crate) release_values: Vec<String>,
+    /// A unit of it succeeds by what is there already.
+    vouches: bool,
     bytes: usize,
 }
 
@@ -98,6 +100,11 @@ impl Batch {
     pub(crate) fn push_release(&mut self, scope: &str, value: &str) {
         self.release_scopes.push(scope.to_owned());
         self.release_values.push(value.to_owned());
+    }
+
+    /// Takes note of a unit that succeeds without writing anything: what it found done must be as safe as a commit.
+    pub(crate) fn vouch(&mut self) {
+        self.vouches = true;
     }
 
     /// How many events it has.
@@ -162,7 +169,12 @@ impl Batch {
                 .await
                 .map_err(AppendError::of);
         }
-        match bounded(session.head()).await {
+        let head = if self.vouches {
+            bounded(session.safe_head()).await
+        } else {
+            bounded(session.head()).await
+        };
+        match head {
             Ok(head) if head == expected => Ok(Appended::Written { recorded_at: None }),
             Ok(_) => Ok(Appended::Moved),
             Err(error) => Err(AppendError::Unavailable(error.to_string())),

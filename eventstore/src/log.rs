@@ -31,6 +31,9 @@ const QUEUE_LENGTH: usize = 8_192;
 /// Most connections for read models and other work whose loss in a crash costs nothing.
 const BACKGROUND_POOL_SIZE: u32 = 12;
 
+/// Connections that are kept open: one listens, the first command does not wait for another.
+const READY_CONNECTIONS: u32 = 2;
+
 /// How long closing waits for the database; every conversation with it is bounded well below that.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 /// Expired keys are removed so many at a time, so that no removal is a long transaction.
@@ -99,6 +102,7 @@ impl EventLog {
     pub async fn open(settings: LogSettings) -> Result<Self, sqlx::Error> {
         let pool = PgPoolOptions::new()
             .max_connections(settings.pool_size)
+            .min_connections(READY_CONNECTIONS.min(settings.pool_size))
             .acquire_timeout(Duration::from_secs(5))
             .connect_with(settings.database.clone().application_name("souk"))
             .await?;

@@ -64,6 +64,10 @@ pub(crate) trait Session: Send {
     /// The last event.
     fn head(&mut self) -> Reply<'_, Head>;
 
+    /// The last event, once it is as safe as a commit of ours would be: what another session has committed may be seen
+    /// before a synchronous standby has it.
+    fn safe_head(&mut self) -> Reply<'_, Head>;
+
     /// Like [`Store::read_after`].
     fn read_after(
         &mut self,

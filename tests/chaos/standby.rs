@@ -4,6 +4,7 @@
 
 use eventstore::testing::Proxy;
 use reqwest::Method;
+use serde_json::json;
 use sqlx::Connection;
 use tests::{
     answer::Answer,
@@ -121,5 +122,33 @@ async fn an_order_that_the_standby_does_not_have_is_not_acknowledged() {
     assert_eq!(again.id(), before.id());
     let orders = streams(&shop.events().await, "order");
     assert_eq!(orders, [before.id(), placed.id()]);
+    shop.close().await;
+}
+
+/// Whoever finds a thing done already, and has nothing to write, may have found what the standby does not have: that,
+/// too, is answered only once the standby has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancellation_that_is_there_already_waits_for_the_standby_too() {
+    let primary = OwnPostgres::start().await;
+    let shop = Shop::opening().on_postgres(primary.options()).open().await;
+    let server = shop.serve().await;
+    let product = shop.admin(&server).await.product(100, 10).await;
+    let customer = shop.customer(&server).await;
+    let to_primary = Proxy::start(primary.address()).await;
+    let _standby = pair(Some(&to_primary), &primary).await;
+    let placed = order(&customer, &product, "cancelled").await.expect(201);
+    let path = format!("/api/v1/orders/{}/cancel", placed.id());
+    customer.post(&path, &json!({})).await.expect(200);
+
+    to_primary.refuse(true);
+    to_primary.cut();
+    customer.post(&path, &json!({})).await.problem(503);
+
+    to_primary.refuse(false);
+    eventually("the standby is back", PATIENCE, || async {
+        let answer = customer.post(&path, &json!({})).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
     shop.close().await;
 }

@@ -176,6 +176,7 @@ impl Sequencer {
         open.rules.admit(unit.key(), &drafted);
         let appended = drafted.events.len();
         let metadata: Arc<str> = if appended == 0 {
+            open.batch.vouch();
             Arc::default()
         } else {
             unit.cause().to_json().into()

@@ -222,6 +222,16 @@ impl Session for PgSession {
         Box::pin(read_head(&mut self.connection))
     }
 
+    /// By a commit of its own that writes something: it waits for the standby, and behind all that is visible.
+    fn safe_head(&mut self) -> Reply<'_, Head> {
+        Box::pin(async {
+            let head = read_head(&mut self.connection).await?;
+            self.execute("select pg_logical_emit_message(true, 'souk', 'head')")
+                .await?;
+            Ok(head)
+        })
+    }
+
     fn read_after(
         &mut self,
         after: Head,

@@ -218,7 +218,7 @@ impl Subscriptions {
         worker: &mut impl Worker,
         pause: &mut Duration,
     ) -> HandleError {
-        let mut at = match worker.start(lease).await {
+        let mut at = match in_time(worker.start(lease)).await {
             Ok(head) => head,
             Err(error) => return error,
         };

@@ -174,6 +174,10 @@ impl Session for SimSession {
         }))
     }
 
+    fn safe_head(&mut self) -> Reply<'_, Head> {
+        self.head()
+    }
+
     fn read_after(
         &mut self,
         after: Head,
