@@ -16,12 +16,13 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
-use self::batch::Plan;
+use self::{batch::Plan, outcome::Answers};
 use crate::{
     append::{AppendError, Appended},
     cache::StreamCache,
@@ -116,9 +117,9 @@ impl Sequencer {
             } else {
                 let mut next = self.open();
                 self.decide_ready(&mut next);
-                let mut next = self.close(next);
-                while let Some(plan) = next {
-                    next = self.round(plan).await;
+                let mut next = self.close(next).map(|plan| (plan, None));
+                while let Some((plan, owed)) = next {
+                    next = self.round(plan, owed).await;
                 }
             }
             self.shrink_cache();
@@ -174,9 +175,20 @@ impl Sequencer {
         }
     }
 
-    /// Appends a batch, decides ahead what arrives meanwhile, and answers. Returns what was decided ahead, to be
-    /// appended next. What must be decided again goes back to the front of the queue.
-    async fn round(&mut self, plan: Plan) -> Option<Plan> {
+    /// Sends a batch on its way, then gives the answers that are owed for the one before, and decides ahead what arrives
+    /// meanwhile. Returns what was decided ahead, to be appended next, with the answers that are owed now. What must be
+    /// decided again goes back to the front of the queue.
+    async fn round(
+        &mut self,
+        plan: Plan,
+        mut owed: Option<Answers>,
+    ) -> Option<(Plan, Option<Answers>)> {
+        if self.writer.is_none()
+            && let Some(owed) = owed.take()
+        {
+            // connecting may take long
+            self.answer(owed);
+        }
         let mut writer = match self.take_writer().await {
             Ok(writer) => writer,
             Err(reason) => {
@@ -190,21 +202,31 @@ impl Sequencer {
             let appended = batch.append_or_verify(expected, &mut *writer).await;
             (appended, writer)
         });
+        let sent = futures::poll!(&mut appending);
+        if let Some(owed) = owed {
+            self.answer(owed);
+        }
         let mut ahead = self.open();
-        let (appended, writer) = loop {
-            tokio::select! {
-                biased;
-                done = &mut appending => break done,
-                () = self.hear(), if !ahead.is_full() => self.decide_ready(&mut ahead),
-            }
+        let (appended, writer) = match sent {
+            Poll::Ready(done) => done,
+            Poll::Pending => loop {
+                tokio::select! {
+                    biased;
+                    done = &mut appending => break done,
+                    () = self.hear(), if !ahead.is_full() => self.decide_ready(&mut ahead),
+                }
+            },
         };
         self.keep_writer(writer, &appended);
         if let Ok(Appended::Written { recorded_at }) = appended {
-            self.committed(plan, recorded_at);
+            let answers = self.advance(plan, recorded_at);
             self.take_in();
             self.decide_ready(&mut ahead);
-            self.shrink_cache();
-            return self.close(ahead);
+            if let Some(next) = self.close(ahead) {
+                return Some((next, Some(answers)));
+            }
+            self.answer(answers);
+            return None;
         }
         // it rests on a batch that is not there
         if let Some(ahead) = self.close(ahead) {

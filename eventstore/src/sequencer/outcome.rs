@@ -12,6 +12,7 @@ use super::{
 use crate::{
     append::{AppendError, Appended, Batch, bounded, connect},
     feed::FeedError,
+    position::Head,
     store::Session,
     unit::{Failure, Settlement},
 };
@@ -22,6 +23,14 @@ const MAX_GAP: usize = 5_000;
 const RESOLVE_FOR: Duration = Duration::from_secs(8);
 /// Pause between two attempts to find it out.
 const RESOLVE_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is owed once a batch is stored.
+pub(super) struct Answers {
+    plan: Plan,
+    /// The head that the batch was appended to.
+    before: Head,
+    recorded_at: Option<DateTime<Utc>>,
+}
 
 impl Sequencer {
     pub(super) async fn conclude(
@@ -48,12 +57,49 @@ impl Sequencer {
         }
     }
 
-    /// The batch is stored: answers everybody, wakes the readers, hands over snapshots.
-    pub(super) fn committed(&mut self, plan: Plan, recorded_at: Option<DateTime<Utc>>) {
+    /// The batch is stored: takes note, and answers.
+    fn committed(&mut self, plan: Plan, recorded_at: Option<DateTime<Utc>>) {
+        let answers = self.advance(plan, recorded_at);
+        self.answer(answers);
+    }
+
+    /// Takes note that a batch is stored, and hands over its snapshots. Everybody is to be answered.
+    pub(super) fn advance(
+        &mut self,
+        mut plan: Plan,
+        recorded_at: Option<DateTime<Utc>>,
+    ) -> Answers {
         self.misses = 0;
         self.committed_batch = plan.number;
         let before = self.head;
         self.head = plan.batch.head_after(before, plan.batch.len());
+        for stream in plan.touched.keys() {
+            if let Some(stale) = self.loading.get_mut(stream) {
+                *stale = true;
+            }
+        }
+        for snapshot in plan.snapshots.drain(..) {
+            let (stream, sequence) = (snapshot.stream.clone(), snapshot.sequence);
+            if self.snapshots.try_send(snapshot).is_ok()
+                && let Some(cached) = self.cache.peek_mut(&stream)
+            {
+                cached.snapshot_at = sequence;
+            }
+        }
+        Answers {
+            plan,
+            before,
+            recorded_at,
+        }
+    }
+
+    /// Answers everybody and wakes the readers.
+    pub(super) fn answer(&mut self, answers: Answers) {
+        let Answers {
+            plan,
+            before,
+            recorded_at,
+        } = answers;
         for member in plan.members {
             let settlement = match member.failure {
                 Some(failure) => Settlement::Failed(failure),
@@ -66,24 +112,14 @@ impl Sequencer {
             };
             member.unit.settle(settlement);
         }
-        for stream in plan.touched.keys() {
-            self.cache.reweigh(stream);
-            if let Some(stale) = self.loading.get_mut(stream) {
-                *stale = true;
-            }
-        }
-        for snapshot in plan.snapshots {
-            let (stream, sequence) = (snapshot.stream.clone(), snapshot.sequence);
-            if self.snapshots.try_send(snapshot).is_ok()
-                && let Some(cached) = self.cache.peek_mut(&stream)
-            {
-                cached.snapshot_at = sequence;
-            }
-        }
         if let Some(recorded_at) = recorded_at {
             self.feed
                 .publish_committed(plan.batch.recorded(before, recorded_at));
         }
+        for stream in plan.touched.keys() {
+            self.cache.reweigh(stream);
+        }
+        self.shrink_cache();
     }
 
     /// Takes states that ran ahead back to what is stored and puts the units back to the front, in their order.
