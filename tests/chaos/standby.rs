@@ -138,11 +138,13 @@ async fn a_cancellation_that_is_there_already_waits_for_the_standby_too() {
     let _standby = pair(Some(&to_primary), &primary).await;
     let placed = order(&customer, &product, "cancelled").await.expect(201);
     let path = format!("/api/v1/orders/{}/cancel", placed.id());
-    customer.post(&path, &json!({})).await.expect(200);
+    let cancelled = customer.post(&path, &json!({})).await;
+    assert_eq!(cancelled.status, 200, "{cancelled}");
 
     to_primary.refuse(true);
     to_primary.cut();
-    customer.post(&path, &json!({})).await.problem(503);
+    let held_back = customer.post(&path, &json!({})).await;
+    held_back.problem(503);
 
     to_primary.refuse(false);
     eventually("the standby is back", PATIENCE, || async {
