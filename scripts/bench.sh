@@ -6,26 +6,8 @@
 #   scripts/bench.sh [--quick] [ROW…]   ROW is a part of a row's name; a whole run writes docs/BENCHMARKS.md
 set -euo pipefail
 
-# shellcheck source=scripts/paths.sh
-. "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
-# shellcheck source=scripts/rust.sh
-. "$ROOT/scripts/rust.sh"
-# shellcheck source=scripts/process.sh
-. "$ROOT/scripts/process.sh"
-# shellcheck source=scripts/environment.sh
-. "$ROOT/scripts/environment.sh"
-
-STARTED=
-
-# Quiet, so that the last lines are the table.
-stop_services() {
-    local log=$LOCAL/bench-stop.log
-    trap '' INT TERM HUP PIPE
-    [ -n "$STARTED" ] || return 0
-    # shellcheck disable=SC2086 # one word per server
-    "$ROOT/scripts/services.sh" clean bench $STARTED >"$log" 2>&1 || cat "$log" >&2
-    rm -f "$log"
-}
+# shellcheck source=scripts/throwaway.sh
+. "$(dirname "${BASH_SOURCE[0]}")/throwaway.sh"
 
 cd "$ROOT"
 "$ROOT/scripts/install.sh"
@@ -35,16 +17,12 @@ use_rust
 say "building"
 interruptible cargo bench ${CI:+--locked} -p tests --bench souk --no-run
 
-STARTED=$("$ROOT/scripts/services.sh" status bench | sed -n 's/^\([a-z]*\) stopped.*/\1/p')
-trap stop_services EXIT
-trap 'exit 143' INT TERM HUP
-"$ROOT/scripts/services.sh" start bench
+start_throwaway bench
 # Whose version it is we know only where it is ours.
 case $("$ROOT/scripts/services.sh" status bench kafka) in
     *external*) ;;
     *) export SOUK_BENCH_KAFKA_VERSION=$KAFKA_VERSION ;;
 esac
-export_environment "$LOCAL/bench/env"
 
 say "measuring"
 interruptible cargo bench ${CI:+--locked} -p tests --bench souk -- "$@"

@@ -9,36 +9,14 @@
 # are killed: 100. SOUK_CHAOS_LONG=0 makes faults as short as in `make test`.
 set -euo pipefail
 
-# shellcheck source=scripts/paths.sh
-. "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
-# shellcheck source=scripts/rust.sh
-. "$ROOT/scripts/rust.sh"
-# shellcheck source=scripts/process.sh
-. "$ROOT/scripts/process.sh"
-# shellcheck source=scripts/environment.sh
-. "$ROOT/scripts/environment.sh"
-
-STARTED=
-
-# Quiet, so that the last lines are those of the scenarios.
-stop_services() {
-    local log=$LOCAL/chaos-stop.log
-    trap '' INT TERM HUP PIPE
-    [ -n "$STARTED" ] || return 0
-    # shellcheck disable=SC2086 # one word per server
-    "$ROOT/scripts/services.sh" clean test $STARTED >"$log" 2>&1 || cat "$log" >&2
-    rm -f "$log"
-}
+# shellcheck source=scripts/throwaway.sh
+. "$(dirname "${BASH_SOURCE[0]}")/throwaway.sh"
 
 cd "$ROOT"
 "$ROOT/scripts/install.sh" tests
 use_rust
 
-STARTED=$("$ROOT/scripts/services.sh" status test | sed -n 's/^\([a-z]*\) stopped.*/\1/p')
-trap stop_services EXIT
-trap 'exit 143' INT TERM HUP
-"$ROOT/scripts/services.sh" start test
-export_environment "$LOCAL/test/env"
+start_throwaway test
 export SOUK_CHAOS_ROUNDS="${SOUK_CHAOS_ROUNDS:-100}" SOUK_CHAOS_LONG="${SOUK_CHAOS_LONG:-1}"
 [ -n "${SOUK_CHAOS_SEED:-}" ] || unset SOUK_CHAOS_SEED
 
