@@ -29,7 +29,10 @@ use super::{
 };
 
 /// Most bytes of payload in one transaction: it must be over well within the transaction's timeout.
-const TRANSACTION_BYTES: usize = 8 * 1024 * 1024;
+const TRANSACTION_BYTES: usize = 16 * 1024 * 1024;
+/// Brokers answer a commit before its markers are written. A transaction that begins before that is turned away, and
+/// librdkafka comes back only after 20 ms or more: waiting this long first is quicker.
+const MARKERS: Duration = Duration::from_millis(10);
 /// How long becoming the one producer may take: as long as brokers may need to end the transaction of the one before.
 const INIT_PATIENCE: Duration = Duration::from_secs(15);
 /// How long messages may take to be stored; librdkafka itself gives up a little earlier.
@@ -56,6 +59,8 @@ pub(super) struct Session {
     topics: Topics,
     head: Head,
     checked: Instant,
+    /// When the next transaction is to begin at the earliest.
+    earliest: Instant,
     abandoned: Arc<AtomicBool>,
 }
 
@@ -87,6 +92,7 @@ impl Session {
             topics,
             head,
             checked: Instant::now(),
+            earliest: Instant::now(),
             abandoned,
         })
     }
@@ -124,12 +130,14 @@ impl Session {
                     .number_of(self.producer.client(), &event.aggregate_type)
             })
             .collect::<Result<Vec<_>, _>>()?;
+        std::thread::sleep(self.earliest.saturating_duration_since(Instant::now()));
         self.producer
             .begin_transaction()
             .map_err(|error| self.fault("beginning a transaction", &error))?;
         self.send_all(events, &numbers, head)
             .and_then(|()| self.commit())
             .inspect_err(|error| self.abort(error))?;
+        self.earliest = Instant::now() + MARKERS;
         self.head = head;
         Ok(())
     }
