@@ -111,13 +111,11 @@ impl Sequencer {
     /// Runs until every sender of the queue is gone and all that was accepted is answered.
     pub(crate) async fn run(mut self) {
         while self.gather().await {
+            let units = self.take_loaded(MAX_UNITS_PER_BATCH);
             if self.misses >= MISSES_BEFORE_LOCK {
-                let units = self.take_loaded(MAX_UNITS_PER_BATCH);
                 self.locked_round(units).await;
             } else {
-                let mut next = self.open();
-                self.decide_ready(&mut next);
-                let mut next = self.close(next).map(|plan| (plan, None));
+                let mut next = self.decide_alone(units).map(|plan| (plan, None));
                 while let Some((plan, owed)) = next {
                     next = self.round(plan, owed).await;
                 }

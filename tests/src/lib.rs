@@ -7,7 +7,8 @@
 //! - [`topics`] and [`history`]: what Kafka and the log hold, and that both agree.
 //!
 //! Nothing waits for a fixed time: everything is waited for with a bound. The tests themselves are in `tests/system`,
-//! one file per subject, in one executable, so that it is linked once and the subjects run side by side.
+//! one file per subject, in one executable, so that it is linked once and the subjects run side by side. The scenarios in
+//! `chaos` and the benchmark in `bench` stand on the same.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)] // a failed arrangement fails the test
 

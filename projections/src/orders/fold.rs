@@ -102,10 +102,6 @@ impl Fold for OrdersFold {
         }
     }
 
-    fn key(event: &EventRef<'_>) -> String {
-        event.aggregate_id.to_owned()
-    }
-
     fn decode(event: &EventRef<'_>) -> Result<Self::Event, HandleError> {
         decode::<Order>(event)
     }

@@ -60,10 +60,6 @@ impl Fold for PaymentsFold {
         }
     }
 
-    fn key(event: &EventRef<'_>) -> String {
-        event.aggregate_id.to_owned()
-    }
-
     fn decode(event: &EventRef<'_>) -> Result<Self::Event, HandleError> {
         decode::<Payment>(event)
     }

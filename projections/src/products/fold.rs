@@ -75,10 +75,6 @@ impl Fold for ProductsFold {
         }
     }
 
-    fn key(event: &EventRef<'_>) -> String {
-        event.aggregate_id.to_owned()
-    }
-
     fn decode(event: &EventRef<'_>) -> Result<Event, HandleError> {
         if event.aggregate_type == product::TYPE {
             decode::<Product>(event).map(Event::Product)

@@ -24,8 +24,10 @@ pub(crate) trait Fold: Send + 'static {
     /// Into this schema, with at most so many rows in memory.
     fn new(schema: &Schema, limit: usize) -> Self;
 
-    /// The key that is parked when the event cannot be read.
-    fn key(event: &EventRef<'_>) -> String;
+    /// The key that is parked when the event cannot be read: mostly the aggregate.
+    fn key(event: &EventRef<'_>) -> String {
+        event.aggregate_id.to_owned()
+    }
 
     /// Reads an event.
     fn decode(event: &EventRef<'_>) -> Result<Self::Event, HandleError>;

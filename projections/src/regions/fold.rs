@@ -30,10 +30,6 @@ impl Fold for RegionsFold {
         }
     }
 
-    fn key(event: &EventRef<'_>) -> String {
-        event.aggregate_id.to_owned()
-    }
-
     fn decode(event: &EventRef<'_>) -> Result<Self::Event, HandleError> {
         decode::<Region>(event)
     }
