@@ -214,6 +214,8 @@ impl Worker for Publisher {
         self.run(move || session.publish(&events)).await?;
         if let Some(session) = &self.session {
             self.note(lease, session.head()).await;
+            // waited for out here, what is written meanwhile is in the next transaction
+            tokio::time::sleep_until(session.earliest().into()).await;
         }
         Ok(())
     }

@@ -43,8 +43,9 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     /// Starts one at the present end of each topic whose name begins with the prefix. What is published after this
-    /// returns is read.
-    pub(crate) async fn start(brokers: &str, prefix: &str) -> Outcome<Self> {
+    /// returns is read, and noted where it stands behind `after` in the log: a commit is answered before consumers see
+    /// what it ended, so the present end may have the last events before still to come.
+    pub(crate) async fn start(brokers: &str, prefix: &str, after: i64) -> Outcome<Self> {
         let (brokers, prefix) = (brokers.to_owned(), prefix.to_owned());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -56,8 +57,11 @@ impl Consumer {
                 match consumer.poll(POLL) {
                     None => {}
                     Some(Ok(message)) => {
-                        all.push(consumed(&message, Utc::now())?);
-                        count.send_replace(all.len());
+                        let came = consumed(&message, Utc::now())?;
+                        if came.position > after {
+                            all.push(came);
+                            count.send_replace(all.len());
+                        }
                     }
                     Some(Err(KafkaError::MessageConsumption(error))) => {
                         eprintln!("consumer: {error}");

@@ -23,8 +23,9 @@ use crate::{gateway::PaymentGateway, request::Commands};
 const MAX_CLAIM: usize = 256;
 /// Most timers that are worked on at once.
 const MAX_AT_WORK: usize = 2 * MAX_CLAIM;
-/// After something was armed or done the runner looks again this soon, then half as often each time …
-const SHORTEST_IDLE: Duration = Duration::from_millis(4);
+/// Looks at the table are at least this far apart, unless there is more to claim: what ends or falls due in between
+/// shares them. After something was armed or done the runner looks again this soon, then half as often each time …
+const SHORTEST_IDLE: Duration = Duration::from_millis(10);
 /// … until it looks this often.
 const LONGEST_IDLE: Duration = Duration::from_millis(250);
 /// Pause after the database did not answer.
@@ -97,20 +98,25 @@ impl TimerRunner {
         let mut idle = SHORTEST_IDLE;
         while !cancel.is_cancelled() {
             idle = match self.round(&mut work).await {
-                Ok(0) => (idle * 2).min(LONGEST_IDLE),
-                Ok(MAX_CLAIM) => Duration::ZERO,
-                Ok(_) => SHORTEST_IDLE,
+                Ok(claimed) => idle_after(claimed, idle),
                 Err(error) => {
                     tracing::warn!(%error, "timers cannot be read or written now");
                     FAILED_IDLE
                 }
             };
             // in order: what is next is decided by the table, whichever of these it was
+            let sooner = async {
+                tokio::time::sleep(idle.min(SHORTEST_IDLE)).await;
+                tokio::select! {
+                    biased;
+                    () = self.armed.notified() => true,
+                    () = work.one_ended() => false,
+                }
+            };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => {}
-                () = self.armed.notified() => idle = SHORTEST_IDLE,
-                () = work.one_ended() => {}
+                armed = sooner => if armed { idle = SHORTEST_IDLE },
                 () = tokio::time::sleep(idle) => {}
             }
         }
@@ -144,6 +150,15 @@ impl TimerRunner {
         in_time(self.timers.put_off(&work.later)).await?;
         work.later.clear();
         Ok(())
+    }
+}
+
+/// How long the runner may sleep after it claimed so many timers.
+fn idle_after(claimed: usize, before: Duration) -> Duration {
+    match claimed {
+        0 => (before * 2).clamp(SHORTEST_IDLE, LONGEST_IDLE),
+        MAX_CLAIM => Duration::ZERO,
+        _ => SHORTEST_IDLE,
     }
 }
 
@@ -236,5 +251,20 @@ impl AtWork {
         while self.len() > 0 {
             self.one_ended().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_asked_again_at_once_only_behind_a_full_claim() {
+        assert_eq!(idle_after(MAX_CLAIM, LONGEST_IDLE), Duration::ZERO);
+        // all hands busy: there is nothing to ask for until one of them is done
+        assert_eq!(idle_after(0, Duration::ZERO), SHORTEST_IDLE);
+        assert_eq!(idle_after(1, LONGEST_IDLE), SHORTEST_IDLE);
+        assert_eq!(idle_after(0, SHORTEST_IDLE), 2 * SHORTEST_IDLE);
+        assert_eq!(idle_after(0, LONGEST_IDLE), LONGEST_IDLE);
     }
 }

@@ -25,6 +25,9 @@ use crate::{
 pub(super) const BATCH_EVENTS: usize = 1_000;
 /// Longest that a batch may take. Beyond it the connection counts as gone, and the batch begins anew on another one.
 const BATCH_PATIENCE: Duration = Duration::from_mins(1);
+/// At the end of the log batches begin this far apart, so that what is written in between shares a transaction: a batch
+/// for every event or two would cost more than all that is in it. An event that comes after a lull is handled at once.
+const GATHERING: Duration = Duration::from_millis(10);
 /// How long an idle subscription sleeps at most before it looks again.
 const IDLE_WAIT: Duration = Duration::from_secs(1);
 /// First pause after a passing fault; doubled each time …
@@ -211,7 +214,8 @@ impl Subscriptions {
         }
     }
 
-    /// Reads and handles batch after batch.
+    /// Reads and handles batch after batch. Behind a full batch, which more events are likely to follow, the next one is
+    /// read while it is handled.
     async fn follow(
         &self,
         lease: &Lease,
@@ -224,9 +228,14 @@ impl Subscriptions {
         };
         self.progress(lease, at);
         let feed = self.log.feed();
+        let limit = worker.batch_events();
+        let mut ahead = None;
         loop {
-            let read = feed.read_after(at, worker.batch_events());
-            let events = match in_time(read).await {
+            let read = match ahead.take() {
+                Some(read) => read,
+                None => in_time(feed.read_after(at, limit)).await,
+            };
+            let events = match read {
                 Ok(events) => events,
                 Err(FeedError::Diverged { .. }) => {
                     return HandleError::Stopped(format!(
@@ -240,12 +249,23 @@ impl Subscriptions {
                 feed.wait_beyond(at.position, IDLE_WAIT).await;
                 continue;
             };
-            if let Err(error) = in_time(worker.process(lease, at, &events)).await {
+            let begun = tokio::time::Instant::now();
+            let next = async {
+                if events.len() < limit {
+                    return None;
+                }
+                Some(in_time(feed.read_after(last, limit)).await)
+            };
+            let (handled, next) = tokio::join!(in_time(worker.process(lease, at, &events)), next);
+            if let Err(error) = handled {
                 return error;
             }
-            at = last;
+            (at, ahead) = (last, next);
             *pause = FIRST_PAUSE;
             self.progress(lease, at);
+            if ahead.is_none() {
+                tokio::time::sleep_until(begun + GATHERING).await;
+            }
         }
     }
 

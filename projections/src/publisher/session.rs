@@ -102,6 +102,11 @@ impl Session {
         self.head
     }
 
+    /// When the next transaction can begin.
+    pub(super) fn earliest(&self) -> Instant {
+        self.earliest
+    }
+
     /// Publishes events that follow the head, in as many transactions as their size asks for.
     pub(super) fn publish(
         mut self,
