@@ -1,16 +1,21 @@
 //! What histories brought to light, each as a small story of its own.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use domain::{ids::OrderId, inventory::Inventory, inventory::InventoryCommand, text::Quantity};
 use eventstore::{
     EventLog,
-    event::Cause,
+    event::{Cause, RecordedEvent},
     position::Head,
     stream::StreamRef,
+    subscription::{HandleError, Lease, Worker},
     testing::simulation::{Fault, Process, Random, SubscriptionRow, Weather, World},
     unit::{ExecuteError, Halt, IdempotencyKey, Unit},
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -196,7 +201,7 @@ fn one_notification_without_an_answer_is_not_the_last() {
         writer.execute(receive(0)).await.unwrap();
         tokio::time::sleep(PATIENCE).await;
         let told = writer.execute(receive(0)).await.unwrap();
-        let asked = tokio::time::Instant::now();
+        let asked = Instant::now();
         while reader.feed().known() < told.head.position {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -222,5 +227,102 @@ fn a_stream_that_was_wrongly_taken_for_a_new_one_is_not_remembered_as_empty() {
         log.execute(refused).await.unwrap_err();
         let seen = log.execute(release_nothing(0)).await.unwrap();
         assert_eq!(seen.output[0].1.sequence, 1, "it is there");
+    });
+}
+
+/// Notes when each batch came and how many events were in it, and takes its time for it.
+#[derive(Clone)]
+struct Slow {
+    batch_events: usize,
+    takes: Duration,
+    batches: Arc<Mutex<Vec<(Instant, usize)>>>,
+}
+
+impl Slow {
+    fn new(batch_events: usize, takes: Duration) -> Self {
+        Self {
+            batch_events,
+            takes,
+            batches: Arc::default(),
+        }
+    }
+
+    /// Follows the log in a process of its own until it has had so many events. Returns when each batch came.
+    async fn follow(self, world: &World, events: usize) -> Vec<Instant> {
+        let (process, log) = open(world, 1_000_000).await;
+        process.subscriptions(&log).spawn_worker(self.clone()).await;
+        loop {
+            let batches = self.batches.lock().unwrap().clone();
+            if batches.iter().map(|(_, count)| count).sum::<usize>() == events {
+                return batches.into_iter().map(|(came, _)| came).collect();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Worker for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn batch_events(&self) -> usize {
+        self.batch_events
+    }
+
+    async fn start(&mut self, _: &Lease) -> Result<Head, HandleError> {
+        Ok(Head::EMPTY)
+    }
+
+    async fn process(
+        &mut self,
+        _: &Lease,
+        _: Head,
+        events: &[Arc<RecordedEvent>],
+    ) -> Result<(), HandleError> {
+        let batch = (Instant::now(), events.len());
+        self.batches.lock().unwrap().push(batch);
+        tokio::time::sleep(self.takes).await;
+        Ok(())
+    }
+
+    async fn stop(&mut self) {}
+}
+
+fn gaps(times: &[Instant]) -> impl Iterator<Item = Duration> {
+    times.windows(2).map(|pair| pair[1] - pair[0])
+}
+
+#[test]
+fn the_next_batch_of_a_backlog_is_read_while_one_is_handled() {
+    story(|world| async move {
+        let (_, writer) = open(&world, 1_000_000).await;
+        for _ in 0..20 {
+            writer.execute(receive(0)).await.unwrap();
+        }
+        let takes = Duration::from_secs(1);
+        let came = Slow::new(2, takes).follow(&world, 20).await;
+        assert!(gaps(&came).all(|gap| gap == takes), "{came:?}");
+    });
+}
+
+#[test]
+fn events_that_are_written_one_by_one_share_batches() {
+    story(|world| async move {
+        let (_, writer) = open(&world, 1_000_000).await;
+        let following = Slow::new(1_000, Duration::from_millis(1)).follow(&world, 500);
+        let writing = async {
+            for _ in 0..500 {
+                writer.execute(receive(0)).await.unwrap();
+            }
+        };
+        let (came, ()) = tokio::join!(following, writing);
+        let spent = came[came.len() - 1] - came[0];
+        assert!(came.len() > 10, "it does not wait for a full batch either");
+        assert!(
+            gaps(&came).all(|gap| gap >= Duration::from_millis(10)),
+            "{} batches in {spent:?}: {came:?}",
+            came.len()
+        );
     });
 }
