@@ -301,8 +301,7 @@ impl PaymentConfig {
             longest_retry: defaults.longest_retry.max(self.gateway_retry),
             gateway_patience: self.gateway_patience,
             gateway_timeout: self.gateway_timeout,
-            // a call that is still waited for must not be made a second time by another process
-            claim: defaults.claim.max(self.gateway_timeout.saturating_mul(3)),
+            claim: defaults.claim,
         }
     }
 }

@@ -47,7 +47,8 @@ pub struct SagaSettings {
     pub gateway_patience: Duration,
     /// How long one call of the gateway may take.
     pub gateway_timeout: Duration,
-    /// How long a runner has a timer to itself: after a crash another one takes it up then.
+    /// How long a runner has a timer to itself. It renews this while it works on it: so long after a crash, at most,
+    /// another one takes the timer up.
     pub claim: Duration,
 }
 
@@ -58,7 +59,7 @@ impl Default for SagaSettings {
             longest_retry: Duration::from_mins(1),
             gateway_patience: Duration::from_mins(5),
             gateway_timeout: Duration::from_secs(10),
-            claim: Duration::from_secs(30),
+            claim: Duration::from_secs(8),
         }
     }
 }

@@ -82,6 +82,13 @@ fn in_calendar(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
+fn keys_and_causes(claimed: &[ClaimedTimer]) -> Vec<(String, Uuid)> {
+    claimed
+        .iter()
+        .map(|claimed| (claimed.timer.to_string(), claimed.cause))
+        .collect()
+}
+
 impl Timers for SimTimers {
     fn claim(&self, limit: usize, claim: Duration) -> Reply<'_, Vec<ClaimedTimer>> {
         Box::pin(self.0.statement::<TimerRow, _>(move |rows| {
@@ -115,11 +122,30 @@ impl Timers for SimTimers {
         }))
     }
 
+    fn renew<'a>(&'a self, claimed: &'a [ClaimedTimer], claim: Duration) -> Reply<'a, ()> {
+        let claimed = keys_and_causes(claimed);
+        Box::pin(async move {
+            if claimed.is_empty() {
+                return Ok(());
+            }
+            let renew = move |rows: &mut eventstore::testing::simulation::Rows<'_, TimerRow>| {
+                let until = rows.now() + in_calendar(claim);
+                for (key, cause) in &claimed {
+                    if rows.is_locked(key) {
+                        continue;
+                    }
+                    let row = rows.all().get_mut(key);
+                    if let Some(row) = row.filter(|row| row.cause == *cause) {
+                        row.claimed_until = row.claimed_until.map(|_| until);
+                    }
+                }
+            };
+            self.0.statement(renew).await
+        })
+    }
+
     fn finish<'a>(&'a self, done: &'a [ClaimedTimer]) -> Reply<'a, ()> {
-        let done: Vec<(String, Uuid)> = done
-            .iter()
-            .map(|claimed| (claimed.timer.to_string(), claimed.cause))
-            .collect();
+        let done = keys_and_causes(done);
         Box::pin(async move {
             if done.is_empty() {
                 return Ok(());

@@ -82,6 +82,8 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
         explanation: "An inventory, grown by orders that were placed and cancelled, is loaded by a log that was just \
             opened: statements are not prepared, nothing is in its cache (the database has the pages in memory). The \
             snapshot is the one that the product wrote, as long ago as it can be.",
+        held_by: "connecting, and the first statements of a new connection, for which PostgreSQL reads its catalogue and \
+            plans; a state and 499 events to be parsed come after that.",
         notes: vec![format!(
             "The stream had {length} events, {tail} after the snapshot; without a snapshot it took {} ms. The first \
              command on it after a start took {} ms in all.",

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use eventstore::testing::TestDatabase;
-use tokio::sync::Mutex;
 
 use crate::plain::Plain;
 
@@ -26,7 +25,6 @@ pub(crate) struct Env {
     pub(crate) quick: bool,
     /// Names of the wanted rows, or beginnings or parts of them; empty for all.
     wanted: Vec<String>,
-    plain: Mutex<Option<Plain>>,
 }
 
 impl Env {
@@ -40,7 +38,6 @@ impl Env {
             brokers: setting("KAFKA_BROKERS")?,
             quick,
             wanted,
-            plain: Mutex::new(None),
         })
     }
 
@@ -75,21 +72,13 @@ impl Env {
     }
 
     /// Orders per second of one pass of "plain", 32 in flight over 1,000 products: the store figure that rows of
-    /// other parts are compared with. Measured at each call, so take it right before and after what is compared.
+    /// other parts are compared with. Measured at each call, so take it right before and after what is compared; and
+    /// on new streams each time, because plain gets slower with their length.
     pub(crate) async fn plain_32(&self) -> Outcome<f64> {
-        let mut plain = self.plain.lock().await;
-        let plain = match &mut *plain {
-            Some(plain) => plain,
-            none => none.insert(Plain::open(1_000).await?),
-        };
-        plain.pass_over_all(32, self.pass()).await
-    }
-
-    /// Removes what the rows shared.
-    pub(crate) async fn close(self) {
-        if let Some(plain) = self.plain.into_inner() {
-            plain.close().await;
-        }
+        let plain = Plain::open(1_000).await?;
+        let rate = plain.pass_over_all(32, self.pass()).await?;
+        plain.close().await;
+        Ok(rate)
     }
 }
 

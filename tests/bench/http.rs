@@ -96,6 +96,7 @@ async fn api(env: &Env) -> Outcome<Vec<Row>> {
         explanation: "Orders of one line over 1,000 products from 200 customers, by a process of its own on 64 keep-alive \
             connections that each send the next order once the last one is answered; against plain at the store, 32 in \
             flight. Every order that was answered 201 is in the log, and no other answer came.",
+        held_by: "processor time: HTTP, JSON, tokens and sealed names come to what the store takes.",
         notes: note.collect(),
     };
     let p99 = Row {
@@ -109,6 +110,7 @@ async fn api(env: &Env) -> Outcome<Vec<Row>> {
             aim: 30.0,
         },
         explanation: "How long 99 of 100 of these answers took at most, with the machine at its limit.",
+        held_by: "64 orders at once wait for each other's commits.",
         notes: Vec::new(),
     };
     Ok(vec![throughput, p99])
@@ -165,6 +167,9 @@ async fn all(env: &Env) -> Outcome<Vec<Row>> {
             explanation: "One server of all parts, with the database and Kafka on the same cores, and the load of \
                 `http-api` for 60 s; a fresh database for each pass. At the end the log holds every acknowledged order, \
                 and all of them are paid.",
+            held_by: "processor time: an order that is placed, paid and sold is some nine events in four units of work, and \
+                every event is folded into read models, looked at by the saga and published, on two cores with PostgreSQL \
+                and Kafka.",
             notes: notes.collect(),
         },
         Row {
@@ -177,7 +182,8 @@ async fn all(env: &Env) -> Outcome<Vec<Row>> {
                 aim: 1.0,
             },
             explanation: "Sampled four times a second for every subscription (read models, saga, publisher) while the load \
-                lasts. The issue asks for a bounded lag and names no number: the bounds are ours.",
+                lasts; a lag that grows from its first half to its second fails the row. The bounds in seconds are ours.",
+            held_by: "processor time, as above.",
             notes: passes.iter().map(|all| all.lags.described()).collect(),
         },
         Row {
@@ -190,6 +196,7 @@ async fn all(env: &Env) -> Outcome<Vec<Row>> {
                 aim: 3.0,
             },
             explanation: "The last order's payment is due 1 s after it. The bounds are ours here too.",
+            held_by: "that second, and what had gathered before it.",
             notes: Vec::new(),
         },
     ])
@@ -204,7 +211,7 @@ async fn all_pass(env: &Env) -> Outcome<AllPass> {
     let (begun, begun_at) = (Instant::now(), Utc::now());
     let pass = pass(&market, &server, seconds).await?;
     let (ended, ended_at, lasted) = (Instant::now(), Utc::now(), begun.elapsed());
-    let lags = sampling.end().await?;
+    let lags = sampling.end().await?.bounded()?;
     market.settled(None).await?;
     let catching_up = ended.elapsed().as_secs_f64();
     let paid = market.paid_between(begun_at, ended_at).await?;

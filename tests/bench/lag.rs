@@ -63,6 +63,19 @@ impl Lags {
             .fold(0.0, f64::max)
     }
 
+    /// Fails where a subscription fell further and further behind while the load lasted.
+    pub(crate) fn bounded(self) -> Outcome<Self> {
+        let (first, second) = self.samples.split_at(self.samples.len() / 2);
+        let first = worst(first);
+        for (name, (_, seconds)) in worst(second) {
+            let (_, before) = first.get(name).copied().unwrap_or_default();
+            if seconds > before * 1.5 + 1.0 {
+                return Err(format!("{name} was {before:.2} s behind, then {seconds:.2} s").into());
+            }
+        }
+        Ok(self)
+    }
+
     /// The worst of each subscription in the first and in the second half: what grows shows.
     pub(crate) fn described(&self) -> String {
         let (first, second) = self.samples.split_at(self.samples.len() / 2);

@@ -6,6 +6,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     env::{Env, Outcome},
+    market,
     plain::POOL,
     report::{Row, explanations, table},
 };
@@ -15,9 +16,10 @@ pub(crate) const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/BENC
 
 const INTRODUCTION: &str = "# Benchmarks
 
-Written by `make bench`; do not edit. Every figure stands next to a baseline that was measured in the same run, in passes
-that take turns; each is the median of its passes. PostgreSQL and Kafka are real, and so are fsync and
-synchronous_commit. Servers, load and what is measured share the machine.
+Written by `make bench`; do not edit. Where a figure stands next to a baseline, both were measured in this run, in passes
+that take turns, and are the medians of their passes; times and sizes have a bound of their own instead, and are medians
+too unless their row says otherwise. PostgreSQL and Kafka are real, and so are fsync and synchronous_commit. Servers,
+load and what is measured share the machine.
 
 A missed floor is a defect. An aim is where to stop for now.
 ";
@@ -93,8 +95,14 @@ impl Machine {
                 ),
             ),
             (
-                "connections",
-                format!("plain: a pool of {POOL}; ours: one that appends, a pool of 8 beside it"),
+                "at the store",
+                format!("plain: a pool of {POOL}; ours: one connection that appends, a pool of 8 beside it"),
+            ),
+            ("servers", market::described()),
+            (
+                "Kafka's settings",
+                "one node, KRaft, as shipped but for a heap of 512 MB (scripts/kafka.sh), unless the environment names it"
+                    .into(),
             ),
             (
                 "batches",

@@ -96,7 +96,6 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
     take("latency", latency::run(&env).await);
     take("memory", memory::run(&env).await);
     let (whole, quick) = (env.wants_all(), env.quick);
-    env.close().await;
     if rows.is_empty() {
         return Err("no such row".into());
     }

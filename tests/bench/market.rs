@@ -41,6 +41,18 @@ const SETTINGS: &[(&str, &str)] = &[
     ("SOUK_PAYMENT_DELAY", "1s"),
 ];
 
+/// How its servers are set up.
+pub(crate) fn described() -> String {
+    let settings: Vec<String> = SETTINGS
+        .iter()
+        .map(|(variable, value)| format!("{variable}={value}"))
+        .collect();
+    format!(
+        "release build, {}, all else as by default; {CONNECTIONS} connections of the load unless a row says otherwise",
+        settings.join(" ")
+    )
+}
+
 /// See the module.
 pub(crate) struct Market {
     /// Its database, topics and servers.

@@ -76,7 +76,9 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
         explanation: "The log of 100,000 orders, published to new topics by the publisher in transactions that also say how \
             far it came; against an idempotent librdkafka producer with the same compression and partitioner, no transactions \
             and nothing to read, that sends the very same keys, headers and payloads. From the end of the publisher's first \
-            transaction to that of its last: fencing and making topics are not in it.",
+            transaction to that of its last: fencing and making topics are not in it. Nothing else runs meanwhile.",
+        held_by: "PostgreSQL formats the events and we parse them on the same cores; a transaction of 10,000 events spends \
+            some 10 ms on naming its partitions and 10 ms on the markers of the one before.",
         notes: vec![format!(
             "{} events of {} bytes with key and headers.",
             records.len(),

@@ -71,6 +71,8 @@ pub(crate) struct Row {
     pub(crate) bound: Bound,
     /// How it is measured, in a sentence or two: stands below the table.
     pub(crate) explanation: &'static str,
+    /// What keeps it from its aim, as far as we know: told where the aim is missed.
+    pub(crate) held_by: &'static str,
     /// What else was seen in this run, a sentence each.
     pub(crate) notes: Vec<String>,
 }
@@ -164,6 +166,9 @@ pub(crate) fn explanations(rows: &[Row]) -> String {
         let _ = write!(text, "- **`{}`** {}", row.name, row.explanation);
         for note in &row.notes {
             let _ = write!(text, " {note}");
+        }
+        if row.verdict() != Verdict::Aim {
+            let _ = write!(text, " What holds it: {}", row.held_by);
         }
         text.push('\n');
     }

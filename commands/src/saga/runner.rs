@@ -28,10 +28,14 @@ const MAX_AT_WORK: usize = 2 * MAX_CLAIM;
 const SHORTEST_IDLE: Duration = Duration::from_millis(10);
 /// … until it looks this often.
 const LONGEST_IDLE: Duration = Duration::from_millis(250);
+/// A claim is renewed so often before it is over.
+const RENEWALS: u32 = 4;
 /// Pause after the database did not answer.
 const FAILED_IDLE: Duration = Duration::from_secs(1);
 /// How long reading or writing timers may take. A connection that fell silent must not stop the runner for good.
 const TIMERS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a step may take, calls of the gateway apart.
+const STEP_PATIENCE: Duration = Duration::from_mins(1);
 /// How long what is at work may take when the runner is closed; what is not done then is given back.
 const CLOSING_GRACE: Duration = Duration::from_secs(5);
 
@@ -126,21 +130,37 @@ impl TimerRunner {
         }
     }
 
-    /// Stores what ended and claims what is due. Returns how many timers were claimed.
+    /// Stores what ended, renews claims and claims what is due. Returns how many timers were claimed.
     async fn round(&self, work: &mut AtWork) -> Result<usize, sqlx::Error> {
         work.collect();
         self.store(work).await?;
+        self.renew(work).await?;
         // only when there is room for a full claim: claims in dribs and drabs cost as much each
         if work.len() > MAX_AT_WORK - MAX_CLAIM {
             return Ok(0);
         }
+        let now = Instant::now();
         let claiming = self.timers.claim(MAX_CLAIM, self.steps.settings.claim);
         let claimed = in_time(claiming).await?;
         let count = claimed.len();
         for timer in claimed {
-            work.start(self.steps.clone(), timer);
+            work.start(self.steps.clone(), timer, now);
         }
         Ok(count)
+    }
+
+    /// Renews the claims that need it, and with them those that soon would.
+    async fn renew(&self, work: &mut AtWork) -> Result<(), sqlx::Error> {
+        let claim = self.steps.settings.claim;
+        let pace = claim / RENEWALS;
+        if work.held_for(pace).next().is_none() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let held: Vec<_> = work.held_for(pace / 2).cloned().collect();
+        in_time(self.timers.renew(&held, claim)).await?;
+        work.renewed(pace / 2, now);
+        Ok(())
     }
 
     /// Where storing fails, what ended is kept for the next round.
@@ -174,7 +194,8 @@ async fn in_time<T>(
 #[derive(Default)]
 struct AtWork {
     tasks: JoinSet<Outcome>,
-    timers: HashMap<Id, ClaimedTimer>,
+    /// And when each was claimed last.
+    timers: HashMap<Id, (ClaimedTimer, Instant)>,
     done: Vec<ClaimedTimer>,
     later: Vec<PutOff>,
 }
@@ -184,10 +205,34 @@ impl AtWork {
         self.tasks.len()
     }
 
-    fn start(&mut self, steps: Steps, claimed: ClaimedTimer) {
+    fn start(&mut self, steps: Steps, claimed: ClaimedTimer, at: Instant) {
         let timer = claimed.clone();
-        let task = self.tasks.spawn(async move { steps.run(&claimed).await });
-        self.timers.insert(task.id(), timer);
+        // every step is bounded in itself; this is for what nobody thought of, since claims are renewed meanwhile
+        let patience = STEP_PATIENCE + 3 * steps.settings.gateway_timeout;
+        let task = self.tasks.spawn(async move {
+            let step = tokio::time::timeout(patience, steps.run(&claimed));
+            step.await.unwrap_or(Outcome::Later {
+                pause: FAILED_IDLE,
+                unanswered: false,
+            })
+        });
+        self.timers.insert(task.id(), (timer, at));
+    }
+
+    /// Those whose claim is at least so old.
+    fn held_for(&self, age: Duration) -> impl Iterator<Item = &ClaimedTimer> {
+        let held = self.timers.values();
+        held.filter(move |(_, claimed)| claimed.elapsed() >= age)
+            .map(|(timer, _)| timer)
+    }
+
+    /// Takes note that claims of at least that age were renewed.
+    fn renewed(&mut self, age: Duration, now: Instant) {
+        for (_, claimed) in self.timers.values_mut() {
+            if now.saturating_duration_since(*claimed) >= age {
+                *claimed = now;
+            }
+        }
     }
 
     /// Returns when one has ended; never where none is at work.
@@ -226,7 +271,7 @@ impl AtWork {
                 )
             }
         };
-        let Some(claimed) = self.timers.remove(&id) else {
+        let Some((claimed, _)) = self.timers.remove(&id) else {
             return;
         };
         match outcome {

@@ -76,6 +76,9 @@ pub(crate) trait Timers: Send + Sync + 'static {
     /// Claims up to `limit` due timers, the earliest first, for as long as `claim`.
     fn claim(&self, limit: usize, claim: Duration) -> Reply<'_, Vec<ClaimedTimer>>;
 
+    /// Has claims last for so long from now. What was given up or armed anew since is left as it is.
+    fn renew<'a>(&'a self, claimed: &'a [ClaimedTimer], claim: Duration) -> Reply<'a, ()>;
+
     /// Removes timers whose work is committed. One that the saga is changing at this moment is left to it.
     fn finish<'a>(&'a self, done: &'a [ClaimedTimer]) -> Reply<'a, ()>;
 
@@ -183,6 +186,30 @@ impl PgTimers {
         Ok(claimed)
     }
 
+    async fn extend(&self, claimed: &[ClaimedTimer], claim: Duration) -> Result<(), sqlx::Error> {
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "with held as materialized ( \
+                select t.saga, t.key, t.kind from timers t \
+                join unnest($2::text[], $3::text[], $4::uuid[]) h (key, kind, cause) \
+                    on t.saga = $1 and t.key = h.key and t.kind = h.kind and t.cause = h.cause \
+                where t.claimed_until is not null \
+                for update of t skip locked) \
+             update timers t set claimed_until = clock_timestamp() + make_interval(secs => $5) \
+             from held where t.saga = held.saga and t.key = held.key and t.kind = held.kind",
+        )
+        .bind(NAME)
+        .bind(keys(claimed))
+        .bind(kinds(claimed))
+        .bind(causes(claimed))
+        .bind(claim.as_secs_f64())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     async fn remove(&self, done: &[ClaimedTimer]) -> Result<(), sqlx::Error> {
         if done.is_empty() {
             return Ok(());
@@ -196,9 +223,9 @@ impl PgTimers {
              delete from timers t using done where t.saga = done.saga and t.key = done.key and t.kind = done.kind",
         )
         .bind(NAME)
-        .bind(done.iter().map(|claimed| claimed.timer.key()).collect::<Vec<_>>())
-        .bind(done.iter().map(|claimed| claimed.timer.kind()).collect::<Vec<_>>())
-        .bind(done.iter().map(|claimed| claimed.cause).collect::<Vec<_>>())
+        .bind(keys(done))
+        .bind(kinds(done))
+        .bind(causes(done))
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -222,9 +249,9 @@ impl PgTimers {
              from later where t.saga = later.saga and t.key = later.key and t.kind = later.kind",
         )
         .bind(NAME)
-        .bind(later.iter().map(|put_off| put_off.claimed.timer.key()).collect::<Vec<_>>())
-        .bind(later.iter().map(|put_off| put_off.claimed.timer.kind()).collect::<Vec<_>>())
-        .bind(later.iter().map(|put_off| put_off.claimed.cause).collect::<Vec<_>>())
+        .bind(keys(claims(later)))
+        .bind(kinds(claims(later)))
+        .bind(causes(claims(later)))
         .bind(later.iter().map(|put_off| put_off.pause.as_secs_f64()).collect::<Vec<_>>())
         .bind(later.iter().map(|put_off| put_off.unanswered).collect::<Vec<_>>())
         .execute(&self.pool)
@@ -233,9 +260,29 @@ impl PgTimers {
     }
 }
 
+fn keys<'a>(claimed: impl IntoIterator<Item = &'a ClaimedTimer>) -> Vec<String> {
+    claimed.into_iter().map(|it| it.timer.key()).collect()
+}
+
+fn kinds<'a>(claimed: impl IntoIterator<Item = &'a ClaimedTimer>) -> Vec<&'static str> {
+    claimed.into_iter().map(|it| it.timer.kind()).collect()
+}
+
+fn causes<'a>(claimed: impl IntoIterator<Item = &'a ClaimedTimer>) -> Vec<Uuid> {
+    claimed.into_iter().map(|it| it.cause).collect()
+}
+
+fn claims(later: &[PutOff]) -> impl Iterator<Item = &ClaimedTimer> {
+    later.iter().map(|put_off| &put_off.claimed)
+}
+
 impl Timers for PgTimers {
     fn claim(&self, limit: usize, claim: Duration) -> Reply<'_, Vec<ClaimedTimer>> {
         Box::pin(self.claim_due(limit, claim))
+    }
+
+    fn renew<'a>(&'a self, claimed: &'a [ClaimedTimer], claim: Duration) -> Reply<'a, ()> {
+        Box::pin(self.extend(claimed, claim))
     }
 
     fn finish<'a>(&'a self, done: &'a [ClaimedTimer]) -> Reply<'a, ()> {

@@ -96,6 +96,37 @@ async fn a_closed_runner_gives_back_what_it_has_not_finished() {
 }
 
 #[tokio::test]
+async fn a_timer_belongs_to_its_runner_for_as_long_as_that_works_on_it() {
+    in_shop(settings(), |shop| async move {
+        let running = shop.run_saga().await;
+        let another = shop.run_timers();
+        let product = shop.product(10).await;
+        shop.gateway.let_charges_in(false);
+        let order_id = shop.placed(&[(product, 1)], DEFAULT).await;
+        shop.gateway.until_called(Call::Charge, 1).await;
+        // twice as long as a claim lasts that is not renewed
+        let renewed = "select bool_and(claimed_until > clock_timestamp() and clock_timestamp() > due_at + $1) from timers";
+        eventually("the claim is renewed", PATIENCE, || async {
+            let held: bool = sqlx::query_scalar(renewed)
+                .bind(saga_settings().claim * 2)
+                .fetch_one(shop.log.pool())
+                .await
+                .unwrap();
+            held.then_some(())
+        })
+        .await;
+        assert_eq!(shop.gateway.calls(), [Call::Charge], "nobody else asked");
+        shop.gateway.let_charges_in(true);
+        shop.until_order(order_id, "it is paid", |order| order.paid.is_some())
+            .await;
+        assert_eq!(shop.gateway.calls(), [Call::Charge]);
+        running.close().await;
+        another.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_timer_that_fires_again_after_the_payment_charges_nothing() {
     in_shop(settings(), |shop| async move {
         let running = shop.run_saga().await;

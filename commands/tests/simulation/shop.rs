@@ -51,7 +51,7 @@ fn saga_settings() -> SagaSettings {
         longest_retry: Duration::from_secs(10),
         gateway_patience: Duration::from_secs(30),
         gateway_timeout: Duration::from_secs(5),
-        claim: Duration::from_secs(15),
+        claim: Duration::from_secs(4),
     }
 }
 

@@ -308,6 +308,42 @@ async fn an_idempotency_key_commits_with_the_events_and_is_taken_ever_after() {
 }
 
 #[tokio::test]
+async fn a_key_is_forgotten_once_it_is_too_old_and_not_before() {
+    const DAY: Duration = Duration::from_hours(24);
+    let (old, young) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let wanted = new_product();
+    log.execute(receive(wanted, 10)).await.unwrap();
+    let with_key = |id| {
+        reserve(wanted, new_order()).with_key(Some(IdempotencyKey {
+            id,
+            fingerprint: Vec::new(),
+            status: 201,
+            resource: String::new(),
+        }))
+    };
+    for (id, age) in [
+        (old, DAY + Duration::from_mins(1)),
+        (young, DAY - Duration::from_mins(1)),
+    ] {
+        log.execute(with_key(id)).await.unwrap();
+        sqlx::query("update idempotency_keys set recorded_at = recorded_at - $2 where id = $1")
+            .bind(id)
+            .bind(age)
+            .execute(&mut db.connect().await)
+            .await
+            .unwrap();
+    }
+    assert_eq!(log.expire_keys(DAY).await.unwrap(), 1);
+    let again = log.execute(with_key(young)).await;
+    assert!(matches!(again, Err(ExecuteError::KeyTaken)), "{again:?}");
+    log.execute(with_key(old)).await.unwrap();
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
 async fn a_claim_belongs_to_one_owner_until_it_is_released() {
     let db = TestDatabase::create().await;
     let (one, two) = (db.open_log().await, db.open_log().await);

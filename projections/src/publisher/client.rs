@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rdkafka::{
@@ -10,7 +11,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
     error::KafkaError,
-    producer::{DeliveryResult, ProducerContext},
+    producer::{BaseProducer, DeliveryResult, Producer, ProducerContext},
 };
 
 use super::PublisherSettings;
@@ -21,6 +22,9 @@ const TRANSACTION_TIMEOUT_MS: &str = "10000";
 const MESSAGE_TIMEOUT_MS: &str = "8000";
 /// Largest message: events of ours are far smaller, a foreign program's need not be.
 pub(super) const MAX_MESSAGE_BYTES: &str = "16777216";
+
+/// Pause of waiting for deliveries. `commit_transaction` would wait in steps of 100 ms, whatever arrives.
+const PAUSE: Duration = Duration::from_micros(250);
 
 /// The transactional producer. The order says what the operator's properties can change and what they cannot.
 pub(super) fn producer(settings: &PublisherSettings) -> ClientConfig {
@@ -52,6 +56,16 @@ pub(super) fn consumer(settings: &PublisherSettings) -> ClientConfig {
 /// A client that asks about topics and creates them.
 pub(super) fn admin(settings: &PublisherSettings) -> ClientConfig {
     with_properties(settings, &[])
+}
+
+/// Takes the reports that there are, or pauses where there are none. `poll` does not return before its time is over, and
+/// what is left of a millisecond counts as nothing: given one, it would ask without a pause, on a core of its own.
+pub(super) fn serve<C: ProducerContext>(producer: &BaseProducer<C>) {
+    let before = producer.in_flight_count();
+    producer.poll(Duration::ZERO);
+    if producer.in_flight_count() == before {
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn with_properties(settings: &PublisherSettings, tunable: &[(&str, &str)]) -> ClientConfig {
@@ -161,5 +175,38 @@ impl ProducerContext for Deliveries {
                 tally.failure.get_or_insert_with(|| error.clone());
             }
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::producer::BaseRecord;
+
+    use super::*;
+
+    /// Processor time that this thread has had, as Linux tells it.
+    fn cpu_time() -> Duration {
+        let line = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        let nanoseconds = line.split_whitespace().next().unwrap();
+        Duration::from_nanos(nanoseconds.parse().unwrap())
+    }
+
+    #[test]
+    fn waiting_for_a_delivery_keeps_no_core_busy() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1"); // nobody listens
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(Deliveries::default()).unwrap();
+        let record = BaseRecord::<str, str, usize>::with_opaque_to("topic", 0).payload("event");
+        assert!(producer.send(record).is_ok());
+        let (begun, cpu_before) = (Instant::now(), cpu_time());
+        while begun.elapsed() < Duration::from_millis(300) {
+            serve(&producer);
+        }
+        let (waited, cpu) = (begun.elapsed(), cpu_time() - cpu_before);
+        assert!(cpu < waited / 2, "{cpu:?} of {waited:?}");
+        producer.purge(rdkafka::producer::PurgeConfig::default().queue());
     }
 }

@@ -43,8 +43,6 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 const ABORT_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one call of librdkafka may block: the pace at which it is noticed that nobody waits any more.
 const SLICE: Duration = Duration::from_millis(500);
-/// Pause of waiting for deliveries. `commit_transaction` would wait in steps of 100 ms, whatever arrives.
-const PAUSE: Duration = Duration::from_micros(250);
 /// How often the partitions of the topics are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -222,7 +220,7 @@ impl Session {
                 Err((KafkaError::MessageProduction(Code::QueueFull), back))
                     if Instant::now() < deadline =>
                 {
-                    self.serve();
+                    client::serve(&self.producer);
                     record = back;
                 }
                 Err((error, _)) => return Err(self.fault("sending", &error)),
@@ -230,21 +228,11 @@ impl Session {
         }
     }
 
-    /// Takes the reports that there are, or pauses where there are none. `poll` does not return before its time is over,
-    /// and what is left of a millisecond counts as nothing: given one, it would ask without a pause, on a core of its own.
-    fn serve(&self) {
-        let before = self.producer.in_flight_count();
-        self.producer.poll(Duration::ZERO);
-        if self.producer.in_flight_count() == before {
-            std::thread::sleep(PAUSE);
-        }
-    }
-
     /// Waits until all that was sent is stored.
     fn delivered(&self) -> Result<Tally, HandleError> {
         let deadline = Instant::now() + DELIVERY_PATIENCE;
         while self.producer.in_flight_count() > 0 && !self.producer.context().failed() {
-            self.serve();
+            client::serve(&self.producer);
             if self.abandoned.load(Ordering::Relaxed) {
                 return Err(abandoned());
             }
@@ -288,7 +276,7 @@ impl Session {
                     if may_help(&error) && Instant::now() < deadline && !self.is_abandoned() =>
                 {
                     // it waits for reports of the messages that it threw away, and they come by polling
-                    self.serve();
+                    client::serve(&self.producer);
                 }
                 Err(error) => {
                     return tracing::debug!(%error, "the transaction is left to its timeout");
