@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
@@ -14,17 +14,76 @@ use crate::{
 /// Streams are loaded this many at a time.
 const STREAMS_PER_LOAD: usize = 500;
 
+/// The snapshots of streams, each of an event that the log holds: after a failover a server may still have written one
+/// of an event that is lost. Looked up one by one, through the keys: as a join, PostgreSQL may read the whole log.
+const SNAPSHOTS: &str = "select s.aggregate_type, s.aggregate_id, p.sequence, p.event_id, p.state_version, p.state \
+     from unnest($1::text[], $2::text[]) as s (aggregate_type, aggregate_id) \
+     cross join lateral ( \
+         select sequence, event_id, state_version, state::text as state from aggregate_snapshots \
+         where aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id limit 1) p \
+     where p.event_id = ( \
+         select e.event_id from events e \
+         where e.aggregate_type = s.aggregate_type and e.aggregate_id = s.aggregate_id and e.sequence = p.sequence)";
+
+/// All events of streams after a sequence each; after the greatest there is, just the last one, without its payload.
+const EVENTS: &str = "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_id, e.event_type, e.event_version, e.payload \
+     from unnest($1::text[], $2::text[], $3::bigint[]) as s (aggregate_type, aggregate_id, after) \
+     cross join lateral ( \
+         select sequence, event_id, event_type, event_version, payload::text as payload from events \
+         where aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id and sequence > s.after \
+         union all \
+         (select sequence, event_id, event_type, event_version, '' from events \
+          where s.after = 9223372036854775807 \
+            and aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id \
+          order by sequence desc limit 1)) e \
+     order by s.aggregate_type, s.aggregate_id, e.sequence";
+
 /// Loads the states of `streams`. Streams without events come back empty, at sequence 0.
 pub(crate) async fn load(
     pool: &PgPool,
     streams: &[StreamRef],
 ) -> Result<LoadedStreams, sqlx::Error> {
     let distinct = distinct(streams);
+    let mut connection = pool.acquire().await?;
     let mut loaded = Vec::with_capacity(distinct.len());
     for chunk in distinct.chunks(STREAMS_PER_LOAD) {
-        loaded.extend(load_chunk(pool, chunk).await?);
+        loaded.extend(load_chunk(&mut connection, chunk).await?);
     }
     Ok(loaded)
+}
+
+/// Makes a new connection ready to load: PostgreSQL reads its catalogue and plans the statements before anybody waits
+/// for what they find.
+pub(crate) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    snapshots(connection, &[], &[]).await?;
+    events(connection, &[], &[], &[]).await?;
+    Ok(())
+}
+
+async fn snapshots(
+    connection: &mut PgConnection,
+    types: &[&str],
+    ids: &[&str],
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::query(SNAPSHOTS)
+        .bind(types)
+        .bind(ids)
+        .fetch_all(connection)
+        .await
+}
+
+async fn events(
+    connection: &mut PgConnection,
+    types: &[&str],
+    ids: &[&str],
+    after: &[i64],
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    sqlx::query(EVENTS)
+        .bind(types)
+        .bind(ids)
+        .bind(after)
+        .fetch_all(connection)
+        .await
 }
 
 /// Each once, however many units ask for it: an event applied twice is a state that never was.
@@ -133,9 +192,12 @@ impl<'a> Assembly<'a> {
     }
 }
 
-async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<LoadedStreams, sqlx::Error> {
+async fn load_chunk(
+    connection: &mut PgConnection,
+    streams: &[StreamRef],
+) -> Result<LoadedStreams, sqlx::Error> {
     let mut assembly = Assembly::new(streams);
-    restore_snapshots(pool, &mut assembly).await?;
+    restore_snapshots(connection, &mut assembly).await?;
 
     // sequence-only streams need just their last sequence; the others all events since the snapshot
     let types: Vec<&str> = streams.iter().map(|s| &*s.id.aggregate_type).collect();
@@ -144,25 +206,7 @@ async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<LoadedStream
         .iter()
         .map(|stream| assembly.wanted_after(stream).unwrap_or(i64::MAX))
         .collect();
-    let rows = sqlx::query(
-        "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_id, e.event_type, e.event_version, e.payload \
-         from unnest($1::text[], $2::text[], $3::bigint[]) as s (aggregate_type, aggregate_id, after) \
-         cross join lateral ( \
-             select sequence, event_id, event_type, event_version, payload::text as payload from events \
-             where aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id and sequence > s.after \
-             union all \
-             (select sequence, event_id, event_type, event_version, '' from events \
-              where s.after = 9223372036854775807 \
-                and aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id \
-              order by sequence desc limit 1)) e \
-         order by s.aggregate_type, s.aggregate_id, e.sequence",
-    )
-    .bind(types)
-    .bind(ids)
-    .bind(after)
-    .fetch_all(pool)
-    .await?;
-    for row in rows {
+    for row in events(connection, &types, &ids, &after).await? {
         let event = StreamEvent {
             sequence: row.try_get("sequence")?,
             event_id: row.try_get("event_id")?,
@@ -175,14 +219,17 @@ async fn load_chunk(pool: &PgPool, streams: &[StreamRef]) -> Result<LoadedStream
     Ok(assembly.finish())
 }
 
-fn stream_of(row: &sqlx::postgres::PgRow) -> Result<StreamId, sqlx::Error> {
+fn stream_of(row: &PgRow) -> Result<StreamId, sqlx::Error> {
     Ok(StreamId {
         aggregate_type: row.try_get::<&str, _>("aggregate_type")?.into(),
         aggregate_id: row.try_get::<&str, _>("aggregate_id")?.into(),
     })
 }
 
-async fn restore_snapshots(pool: &PgPool, assembly: &mut Assembly<'_>) -> Result<(), sqlx::Error> {
+async fn restore_snapshots(
+    connection: &mut PgConnection,
+    assembly: &mut Assembly<'_>,
+) -> Result<(), sqlx::Error> {
     let (types, ids): (Vec<&str>, Vec<&str>) = assembly
         .typed()
         .map(|s| (&*s.id.aggregate_type, &*s.id.aggregate_id))
@@ -190,19 +237,7 @@ async fn restore_snapshots(pool: &PgPool, assembly: &mut Assembly<'_>) -> Result
     if types.is_empty() {
         return Ok(());
     }
-    let rows = sqlx::query(
-        // of an event that the log holds: after a failover a server may still have written one of an event that is lost
-        "select s.aggregate_type, s.aggregate_id, p.sequence, p.event_id, p.state_version, p.state::text as state \
-         from unnest($1::text[], $2::text[]) as s (aggregate_type, aggregate_id) \
-         join aggregate_snapshots p on p.aggregate_type = s.aggregate_type and p.aggregate_id = s.aggregate_id \
-         join events e on e.aggregate_type = p.aggregate_type and e.aggregate_id = p.aggregate_id \
-            and e.sequence = p.sequence and e.event_id = p.event_id",
-    )
-    .bind(types)
-    .bind(ids)
-    .fetch_all(pool)
-    .await?;
-    for row in rows {
+    for row in snapshots(connection, &types, &ids).await? {
         let snapshot = StoredSnapshot {
             sequence: row.try_get("sequence")?,
             event_id: row.try_get("event_id")?,

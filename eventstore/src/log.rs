@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     event::{EVENT_COLUMNS, RecordedEvent},
     feed::Feed,
+    load,
     position::{Head, Position},
     sequencer::Sequencer,
     snapshots,
@@ -104,6 +105,7 @@ impl EventLog {
             .max_connections(settings.pool_size)
             .min_connections(READY_CONNECTIONS.min(settings.pool_size))
             .acquire_timeout(Duration::from_secs(5))
+            .after_connect(|connection, _| Box::pin(load::prepare(connection)))
             .connect_with(settings.database.clone().application_name("souk"))
             .await?;
         let background = PgPoolOptions::new()

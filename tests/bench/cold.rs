@@ -80,10 +80,9 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
             aim: 5.0,
         },
         explanation: "An inventory, grown by orders that were placed and cancelled, is loaded by a log that was just \
-            opened: statements are not prepared, nothing is in its cache (the database has the pages in memory). The \
+            opened: nothing is in its cache (the database has the pages in memory). The \
             snapshot is the one that the product wrote, as long ago as it can be.",
-        held_by: "connecting, and the first statements of a new connection, for which PostgreSQL reads its catalogue and \
-            plans; a state and 499 events to be parsed come after that.",
+        held_by: "the state and the 499 events after it are formatted, sent and parsed.",
         notes: vec![format!(
             "The stream had {length} events, {tail} after the snapshot; without a snapshot it took {} ms. The first \
              command on it after a start took {} ms in all.",

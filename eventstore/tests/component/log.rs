@@ -324,8 +324,8 @@ async fn a_key_is_forgotten_once_it_is_too_old_and_not_before() {
         }))
     };
     for (id, age) in [
-        (old, DAY + Duration::from_mins(1)),
-        (young, DAY - Duration::from_mins(1)),
+        (old, Duration::from_mins(24 * 60 + 1)),
+        (young, Duration::from_mins(24 * 60 - 1)),
     ] {
         log.execute(with_key(id)).await.unwrap();
         sqlx::query("update idempotency_keys set recorded_at = recorded_at - $2 where id = $1")
