@@ -1,6 +1,6 @@
 //! What a scenario takes place in: a shop of its own, its server processes, and the doors that clients go through.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -13,7 +13,7 @@ use tests::{
 use tokio::sync::watch;
 
 use crate::{
-    clients::{Load, Rules},
+    clients::{Door, Doors, Load, Rules},
     seed::{Choices, Seed},
 };
 
@@ -22,7 +22,7 @@ const PRODUCTS: usize = 6;
 /// Pieces of each at first: the first ones are sold out before long.
 const STOCK: [u64; PRODUCTS] = [10, 40, 400, 100_000, 100_000, 100_000];
 /// Customers, each with one order in flight.
-const CUSTOMERS: usize = 8;
+pub(crate) const CUSTOMERS: usize = 8;
 /// How long whatever a scenario waits for may take.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) shop: Shop,
     /// By number; none where a process is down.
     servers: Vec<Option<Server>>,
-    doors: watch::Sender<Vec<Option<String>>>,
+    doors: watch::Sender<Doors>,
     own_settings: Vec<Vec<(String, String)>>,
     pub(crate) products: Vec<String>,
     customers: Vec<Client>,
@@ -185,9 +185,11 @@ impl World {
             .iter()
             .find(|(name, _)| name == "SOUK_ROLES");
         if roles.is_none_or(|(_, roles)| roles.contains("api")) {
-            let address = self.server(number).address.clone();
-            self.doors
-                .send_modify(|doors| doors[number] = Some(address));
+            let door = Door {
+                address: self.server(number).address.clone(),
+                since: Instant::now(),
+            };
+            self.doors.send_modify(|doors| doors[number] = Some(door));
         }
     }
 

@@ -1,14 +1,18 @@
 //! One client: what it does, and what it expects to be told.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::{
-    answer::{Answer, number_of, text_of},
-    client::{Ask, Client, new_order, stock_of},
+    answer::Answer,
+    client::{Ask, Client, new_order},
 };
 use tokio::sync::watch;
 
-use super::{Rules, asking::Fate};
+use super::{
+    Doors, Rules,
+    asking::Fate,
+    reading::{Level, Written, assert_is_called_off, assert_is_what_was_wished},
+};
 use crate::{
     record::{Change, Placed, Record, Wish},
     seed::Choices,
@@ -35,14 +39,14 @@ pub(super) struct Actor {
     pub(super) customer: Client,
     pub(super) admin: Client,
     pub(super) products: Vec<String>,
-    pub(super) doors: watch::Receiver<Vec<Option<String>>>,
+    pub(super) doors: watch::Receiver<Doors>,
     pub(super) rules: Rules,
     pub(super) choices: Choices,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) heard: watch::Sender<u64>,
     pub(super) record: Record,
-    /// Token of the last order that was acknowledged, and its id.
-    pub(super) position: Option<(String, String)>,
+    /// What was acknowledged lately, each with the token of its position.
+    pub(super) written: Vec<(String, Written)>,
 }
 
 impl Actor {
@@ -101,11 +105,16 @@ impl Actor {
             .key(&wish.key)
     }
 
-    /// The answer must be this very order.
+    /// The answer must be this very order; told for the first time, as it was placed.
     fn acknowledged(&mut self, wish: Wish, answer: &Answer) {
-        assert_is_what_was_wished(&wish, &answer.json());
+        let told = answer.json();
+        assert_is_what_was_wished(&wish, &told);
+        if !is_replayed(answer) {
+            let is_new = told["status"] == "pending" && told["payment_status"] == "awaiting";
+            assert!(is_new, "{answer}");
+        }
         let order = answer.id();
-        self.position = Some((answer.position(), order.clone()));
+        self.remember(answer, Written::Order(order.clone()));
         self.record.placed.push(Placed {
             wish,
             order,
@@ -132,9 +141,14 @@ impl Actor {
             .await;
         match fate {
             Fate::Done(answer) => {
-                assert_eq!(answer.json()["order_id"], order.as_str(), "{answer}");
+                let told = answer.json();
+                assert_eq!(told["order_id"], order.as_str(), "{answer}");
+                let done = answer.status == 200;
+                assert_is_called_off(&told, done);
                 let placed = &mut self.record.placed[number];
+                assert_is_what_was_wished(&placed.wish, &told);
                 (placed.cancelled, placed.cancel_asked) = (true, true);
+                self.remember(&answer, Written::Cancellation { order, done });
             }
             Fate::GivenUp => {}
             Fate::Refused => panic!("cancelling {order} was refused: nothing here is shipped"),
@@ -164,11 +178,13 @@ impl Actor {
             .await
         {
             Fate::Done(answer) => {
-                assert_eq!(
-                    answer.json()["product_id"],
-                    change.product.as_str(),
-                    "{answer}"
-                );
+                let level = Level::of(&answer, &change.product);
+                let stock = Written::Stock {
+                    product: change.product.clone(),
+                    // a repeated answer tells the level of now, not that of its position
+                    level: (!is_replayed(&answer)).then_some(level),
+                };
+                self.remember(&answer, stock);
                 self.record.changed.push(change);
             }
             Fate::Refused => panic!("{change:?} was refused"),
@@ -189,78 +205,9 @@ impl Actor {
             .json(&body)
             .key(&change.key)
     }
-
-    /// What was acknowledged is seen by whoever names its position, or the wait is refused; it is never missing.
-    async fn read_own_writing(&mut self) {
-        let Some((position, order)) = self.position.clone() else {
-            return;
-        };
-        let path = format!("/api/v1/orders/{order}");
-        let Some(answer) = self
-            .hear(|actor| {
-                actor
-                    .customer
-                    .ask(Method::GET, &path)
-                    .min_position(&position)
-            })
-            .await
-        else {
-            return;
-        };
-        if answer.status != 503 {
-            assert_eq!(
-                answer.status, 200,
-                "an acknowledged order is not there: {answer}"
-            );
-            let placed = self
-                .record
-                .placed
-                .iter()
-                .find(|placed| placed.order == order);
-            assert_is_what_was_wished(&placed.expect("recorded").wish, &answer.json());
-        }
-    }
-
-    /// Queries without a position: answered, or refused honestly.
-    async fn look_around(&mut self) {
-        let product = self.choices.of(&self.products);
-        let paths = [
-            "/api/v1/orders?limit=20".to_owned(),
-            "/api/v1/products".to_owned(),
-            "/api/v1/payments?limit=20".to_owned(),
-            format!("/api/v1/products/{product}/stock"),
-        ];
-        let path = self.choices.of(&paths);
-        let Some(answer) = self.hear(|actor| actor.admin.ask(Method::GET, &path)).await else {
-            return;
-        };
-        if answer.status == 503 {
-            return;
-        }
-        // a product that was just made may not be in the read model yet; those here were made before
-        assert_eq!(answer.status, 200, "{answer}");
-        if path.ends_with("/stock") {
-            let [_, reserved, sold] = stock_of(&answer.json());
-            assert!(reserved >= 0 && sold >= 0, "{answer}");
-        }
-    }
 }
 
-/// The order must have these items.
-pub(super) fn assert_is_what_was_wished(wish: &Wish, order: &Value) {
-    let mut told: Vec<(String, u64)> = order["items"]
-        .as_array()
-        .unwrap_or_else(|| panic!("no items in {order}"))
-        .iter()
-        .map(|line| {
-            (
-                text_of(&line["product_id"]),
-                number_of(&line["quantity"]) as u64,
-            )
-        })
-        .collect();
-    told.sort_unstable();
-    let mut wished = wish.items.clone();
-    wished.sort_unstable();
-    assert_eq!(told, wished, "{wish:?} became {order}");
+/// Whether it was done before, and is only told again.
+fn is_replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed").is_some()
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tests::{answer::Answer, client::Ask};
 
-use super::actor::{Actor, assert_is_what_was_wished};
+use super::{COMMAND_DEADLINE, Door, Doors, actor::Actor, reading::assert_is_what_was_wished};
 use crate::{record::Placed, world::PATIENCE};
 
 /// How long a client waits before it asks again.
@@ -27,12 +27,29 @@ pub(super) enum Fate {
     Open,
 }
 
+/// What was heard at a door.
+pub(super) struct Heard {
+    /// None where there was no answer, because a process died.
+    pub(super) answer: Option<Answer>,
+    /// Whether the door stayed open meanwhile: otherwise its process may have stood still.
+    door_stayed_open: bool,
+}
+
 impl Actor {
     /// Asks until it is decided, at whatever process is there, or until the client is asked to stop.
     pub(super) async fn insist(&mut self, ask: impl Fn(&Self) -> Ask, key: &str) -> Fate {
         let mut may_be_done = false;
+        let mut undisturbed = Instant::now();
         loop {
-            let answer = self.hear(&ask).await;
+            let heard = self.hear(&ask, COMMAND_DEADLINE).await;
+            if !heard.door_stayed_open {
+                undisturbed = Instant::now();
+            }
+            let (took, answer) = (undisturbed.elapsed(), heard.answer);
+            assert!(
+                self.rules.decided_within.is_none_or(|most| took <= most),
+                "no process that was asked stood still, but after {took:?}: {answer:?}"
+            );
             let kind = answer.as_ref().and_then(Answer::kind).unwrap_or_default();
             if !NOTHING_CHANGED.contains(&kind.as_str()) {
                 may_be_done = true;
@@ -59,22 +76,39 @@ impl Actor {
         }
     }
 
-    /// Asks once, and looks at how it was answered. None where there was no answer, because a process died.
-    pub(super) async fn hear(&mut self, ask: impl Fn(&Self) -> Ask) -> Option<Answer> {
-        self.go_to_a_door().await;
+    /// Asks once, and looks at how it was answered.
+    pub(super) async fn hear(&mut self, ask: impl Fn(&Self) -> Ask, deadline: Duration) -> Heard {
+        let door = self.go_to_a_door().await;
         let begun = Instant::now();
         let answer = ask(self).try_send().await;
         let waited = begun.elapsed();
+        let door_stayed_open = self.doors.borrow().contains(&Some(door));
         self.record.longest_ms = self.record.longest_ms.max(waited.as_millis());
-        assert!(waited <= self.rules.deadline, "{answer:?} after {waited:?}");
+        let most = if door_stayed_open {
+            deadline
+        } else {
+            deadline + self.rules.standing_still
+        };
+        assert!(waited <= most, "{answer:?} after {waited:?}, not {most:?}");
         let answer = match answer {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.look_at(&answer);
+                Some(answer)
+            }
             Err(error) => {
                 assert!(self.rules.may_break, "no process died, but: {error:?}");
                 *self.record.tally.entry("nothing".into()).or_default() += 1;
-                return None;
+                None
             }
         };
+        Heard {
+            answer,
+            door_stayed_open,
+        }
+    }
+
+    /// Whatever was asked for, it must be answered like this.
+    fn look_at(&mut self, answer: &Answer) {
         let kind = answer
             .kind()
             .filter(|_| answer.status >= 400)
@@ -98,22 +132,23 @@ impl Actor {
                 "without Retry-After: {answer}"
             );
         }
-        Some(answer)
     }
 
     /// Chooses a process that takes requests, once there is one.
-    async fn go_to_a_door(&mut self) {
-        let is_open = |doors: &Vec<Option<String>>| doors.iter().any(Option::is_some);
+    async fn go_to_a_door(&mut self) -> Door {
+        let is_open = |doors: &Doors| doors.iter().any(Option::is_some);
         let doors = tokio::time::timeout(PATIENCE, self.doors.wait_for(is_open)).await;
-        let open: Vec<String> = doors
+        let open: Vec<Door> = doors
             .expect("a process comes back")
             .expect("the world is there")
             .iter()
             .flatten()
             .cloned()
             .collect();
-        let address = &self.choices.of(&open);
-        (self.customer, self.admin) = (self.customer.at(address), self.admin.at(address));
+        let door = self.choices.of(&open);
+        self.customer = self.customer.at(&door.address);
+        self.admin = self.admin.at(&door.address);
+        door
     }
 
     /// Asks again for all whose fate is not known, and for some of what is known: one key, one order.
@@ -162,7 +197,7 @@ impl Actor {
     async fn decided(&mut self, ask: impl Fn(&Self) -> Ask) -> Option<Answer> {
         let until = Instant::now() + SETTLING;
         loop {
-            match self.hear(&ask).await {
+            match self.hear(&ask, COMMAND_DEADLINE).await.answer {
                 Some(answer) if (200..300).contains(&answer.status) => return Some(answer),
                 Some(answer) if answer.kind().as_deref() == Some("insufficient_stock") => {
                     return None;
