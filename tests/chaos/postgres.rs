@@ -47,6 +47,9 @@ async fn a_database_that_is_restarted_in_every_way_loses_and_doubles_nothing() {
     checks::all(world, record).await;
 }
 
+/// Longer than the crash is away, and shorter than one waits for a payment.
+const ASKED_AGAIN_AFTER: &str = "10s";
+
 /// The gateway is another company: what it answered stays true, also when our database crashes and takes with it what was
 /// not yet written to the disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,14 +61,14 @@ async fn a_charge_that_the_fake_gateway_has_answered_survives_a_crash() {
     let shop = Shop::opening()
         .on_postgres(postgres.options())
         .set("SOUK_PAYMENT_DELAY", "0s")
-        .set("SOUK_GATEWAY_RETRY", "1h")
+        .set("SOUK_GATEWAY_RETRY", ASKED_AGAIN_AFTER)
         .open()
         .await;
     let server = shop.serve().await;
     let product = shop.admin(&server).await.product(100, 10).await;
     let customer = shop.customer(&server).await;
     // its answer is lost: nothing is appended after it, which would write the charge to the disk as well
-    customer
+    let order = customer
         .place(&[(&product, 1)], "test_times_out_then_succeeds")
         .await;
     let charged = async || -> i64 {
@@ -83,6 +86,9 @@ async fn a_charge_that_the_fake_gateway_has_answered_survives_a_crash() {
     server.kill_9().await;
     postgres.go_on().await;
     assert_eq!(charged().await, 1);
+    let server = shop.serve().await;
+    customer.at(&server.address).wait_until_paid(&order).await;
+    checks::of_a_few_orders(shop, server).await;
 }
 
 /// The fault itself: how long the database is away.
@@ -200,7 +206,12 @@ async fn a_database_that_crashes_for_want_of_room_comes_back_with_all_that_was_a
     for _ in 0..if long() { 4 } else { 1 } {
         load.successes(40).await;
         disk.fill();
-        fill_log(&postgres).await;
+        let panics = postgres.times_said(PANIC);
+        eventually("the database panics", PATIENCE, || async {
+            fill_log(&postgres).await;
+            (postgres.times_said(PANIC) > panics).then_some(())
+        })
+        .await;
         disk.free();
         postgres.come_back().await;
         load.successes(40).await;
@@ -213,7 +224,10 @@ fn aside(data: &std::path::Path) -> PathBuf {
     data.with_extension("aside")
 }
 
-/// Makes the database use up its log, until it falls over: its sessions are gone.
+/// How the database says that it falls over.
+const PANIC: &str = "PANIC:  ";
+
+/// Makes the database use up its log, until it refuses: its sessions are gone when it falls over.
 async fn fill_log(postgres: &OwnPostgres) {
     // the load may have been faster
     let Ok(mut connection) = postgres.options().connect().await else {

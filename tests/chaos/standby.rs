@@ -122,7 +122,7 @@ async fn an_order_that_the_standby_does_not_have_is_not_acknowledged() {
     assert_eq!(again.id(), before.id());
     let orders = streams(&shop.events().await, "order");
     assert_eq!(orders, [before.id(), placed.id()]);
-    shop.close().await;
+    checks::of_a_few_orders(shop, server).await;
 }
 
 /// Whoever finds a thing done already, and has nothing to write, may have found what the standby does not have: that,
@@ -152,5 +152,5 @@ async fn a_cancellation_that_is_there_already_waits_for_the_standby_too() {
         (answer.status == 200).then_some(())
     })
     .await;
-    shop.close().await;
+    checks::of_a_few_orders(shop, server).await;
 }

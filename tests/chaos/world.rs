@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tests::{
     client::{Client, new_product},
+    history::Event,
     server::Server,
     shop::{Opening, Shop},
     topics::Topics,
@@ -51,6 +52,8 @@ pub(crate) struct World {
     pub(crate) products: Vec<String>,
     customers: Vec<Client>,
     admin: Client,
+    /// The log as it was before it was restored to an older state, which the gateway's book never is; else empty.
+    pub(crate) before_restore: Vec<Event>,
     /// Of the topics that are published now.
     generation: u32,
     /// How often the clients have been started again.
@@ -91,6 +94,7 @@ impl World {
             products: Vec::new(),
             customers: Vec::new(),
             admin: Client::new(""),
+            before_restore: Vec::new(),
             generation: 1,
             loads: 0,
             seed,

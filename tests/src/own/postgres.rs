@@ -163,6 +163,12 @@ impl OwnPostgres {
         String::from_utf8_lossy(&log[from..]).into_owned()
     }
 
+    /// How often its log, the whole of it, says these words.
+    pub fn times_said(&self, words: &str) -> usize {
+        let log = std::fs::read(self.log_file()).expect("its log is readable");
+        String::from_utf8_lossy(&log).matches(words).count()
+    }
+
     /// A copy of its data. Ends it for that moment.
     pub async fn backup(&mut self) -> Backup {
         self.end(End::Fast).await;
