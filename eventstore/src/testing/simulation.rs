@@ -5,11 +5,15 @@
 //! subscriptions, and whoever uses them, are the code that runs in production. Time is Tokio's paused clock, so hours
 //! pass in milliseconds; it must be a runtime of one thread.
 //!
+//! Not simulated: SQL, a synchronous standby (what is committed is safe at once), a restore to an older log, Kafka.
+//!
 //! - [`World`] is the server; [`Process`] is a client of it, with a log and subscriptions of its own.
 //! - [`Weather`] says how often what goes wrong.
 //! - [`histories`] runs a test for thousands of seeds.
+//! - [`assert_log_is_sound`], [`assert_stock_adds_up`] and [`assert_remembers`] hold at the end of each.
 
 pub use self::{
+    checks::{assert_log_is_sound, assert_remembers, assert_stock_adds_up, replay},
     contents::UNSTORABLE,
     histories::{Histories, histories},
     process::{Process, World},
@@ -19,6 +23,7 @@ pub use self::{
     weather::{Fault, Weather},
 };
 
+mod checks;
 mod contents;
 mod histories;
 mod process;

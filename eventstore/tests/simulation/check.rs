@@ -2,40 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::inventory::Inventory;
 use eventstore::{
-    event::RecordedEvent, position::Position, stream::StreamId, testing::simulation::World,
+    event::RecordedEvent,
+    position::Position,
+    testing::simulation::{World, assert_log_is_sound, assert_remembers, assert_stock_adds_up},
     unit::ExecuteError,
 };
 use uuid::Uuid;
 
 use crate::{
     clients::Record,
-    shelves::{Refusal, Replay},
+    cluster::Cluster,
+    shelves::{PRODUCTS, Refusal, Replay, product},
 };
 
-/// Positions and sequences are dense, time does not go back, no event is there twice, stock adds up.
-pub(crate) fn log(events: &[RecordedEvent]) {
-    let mut sequences: BTreeMap<StreamId, i64> = BTreeMap::new();
-    let mut ids = BTreeSet::new();
-    for (index, event) in events.iter().enumerate() {
-        assert_eq!(event.position.0, index as i64 + 1, "positions are dense");
-        let sequence = sequences.entry(event.stream()).or_default();
-        *sequence += 1;
-        assert_eq!(event.sequence, *sequence, "sequences are dense");
-        assert!(ids.insert(event.event_id), "an event is there twice");
-    }
-    assert!(
-        events.is_sorted_by_key(|event| event.recorded_at),
-        "time goes back"
-    );
-    for shelf in Replay::of(events).all() {
-        assert!(shelf.available >= 0, "sold what was not there: {shelf:?}");
-        assert!(shelf.reserved >= 0 && shelf.sold >= 0, "{shelf:?}");
+/// The log is sound, clients were told what it says, and processes remember what it says.
+pub(crate) async fn all(cluster: &Cluster, told: &[Record]) {
+    let events = cluster.world().events();
+    assert_log_is_sound(&events);
+    assert_stock_adds_up(&events);
+    records(cluster.world(), told);
+    for log in cluster.logs() {
+        let products = (0..PRODUCTS).map(product);
+        assert_remembers::<Inventory>(cluster.world(), &log, products).await;
     }
 }
 
 /// What clients were told is what the log says.
-pub(crate) fn records(world: &World, records: &[Record]) {
+fn records(world: &World, records: &[Record]) {
     let events = world.events();
     let replay = Replay::of(&events);
     let mut by_unit: BTreeMap<String, Vec<&RecordedEvent>> = BTreeMap::new();
@@ -79,8 +74,13 @@ pub(crate) fn records(world: &World, records: &[Record]) {
 
 /// What is claimed was asked for and not refused, and who was told that something is taken lost it to somebody.
 fn claims(world: &World, records: &[Record]) {
-    let may_hold =
-        |record: &&Record| matches!(record.answer, Ok(_) | Err(ExecuteError::OutcomeUnknown));
+    // a key stands for one thing, claim included: where it is taken, this was done before, or by this very attempt
+    let may_hold = |record: &&Record| {
+        matches!(
+            record.answer,
+            Ok(_) | Err(ExecuteError::OutcomeUnknown | ExecuteError::KeyTaken)
+        )
+    };
     let asked: Vec<&(String, String)> = records
         .iter()
         .filter(may_hold)

@@ -13,7 +13,7 @@ mod shelves;
 
 use eventstore::testing::simulation::{Random, Weather, World, histories};
 
-/// So many that both tests together take about ten seconds.
+/// So many that both tests together take about fifteen seconds.
 const HISTORIES: u64 = 1_500;
 
 #[test]
@@ -25,9 +25,7 @@ fn units_of_work_keep_their_promises_whatever_happens_to_processes_and_connectio
             cluster::Cluster::start(World::new(random.fork(), weather), &mut random, false);
         let records = clients::trade(&cluster, &mut random).await;
         cluster.settle().await;
-        check::log(&cluster.world().events());
-        check::records(cluster.world(), &records);
-        cluster.check_caches().await;
+        check::all(&cluster, &records).await;
     });
 }
 
@@ -38,8 +36,9 @@ fn subscriptions_handle_every_event_once_and_in_order_whatever_happens() {
         let weather = Weather::draw(&mut random);
         let cluster =
             cluster::Cluster::start(World::new(random.fork(), weather), &mut random, true);
-        clients::trade(&cluster, &mut random).await;
+        let records = clients::trade(&cluster, &mut random).await;
         cluster.settle().await;
+        check::all(&cluster, &records).await;
         followers::check(cluster.world());
     });
 }

@@ -112,11 +112,4 @@ impl Replay {
         seen.iter()
             .all(|(product, shelf)| self.at(*product, position) == *shelf)
     }
-
-    /// All states that there ever were.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Shelf> {
-        self.states
-            .iter()
-            .flat_map(|(_, history)| history.iter().map(|(_, shelf)| shelf))
-    }
 }
