@@ -1,27 +1,40 @@
 //! What must hold at the end of every history.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use commands::saga;
 use domain::{
-    aggregate::Decider,
     ids::{OrderId, PaymentId},
-    inventory::{self, Inventory},
-    order::{self, Order, OrderStatus, PaymentStatus, PlacedOrder},
-    payment::{self, Payment, StartedPayment},
+    inventory::Inventory,
+    order::{Order, OrderStatus, PaymentStatus, PlacedOrder},
+    payment::{Payment, PaymentState, StartedPayment},
 };
-use eventstore::{event::RecordedEvent, testing::simulation::SubscriptionRow};
+use eventstore::{
+    event::RecordedEvent,
+    testing::simulation::{
+        Random, SubscriptionRow, assert_log_is_sound, assert_remembers, assert_stock_adds_up,
+        replay,
+    },
+};
 
 use crate::{
     customers::Told,
     shop::{PRODUCTS, STOCK, Shop, product},
 };
 
+/// Longest that it takes, once nothing else goes wrong, until a payment about which the gateway is mute is said to be
+/// stuck: the patience with its charge, that with its void, and the pauses between.
+const STUCK_WITHIN: Duration = Duration::from_mins(3);
+/// Which process is asked what it remembers is left to chance: so often that hardly one is left out.
+const ASKED: u32 = 8;
+
 pub(crate) fn all(shop: &Shop, told: &[Told]) {
     let events = shop.world.events();
-    let orders: BTreeMap<String, Order> = replay(&events, order::TYPE);
-    let payments: BTreeMap<String, Payment> = replay(&events, payment::TYPE);
-    let stock: BTreeMap<String, Inventory> = replay(&events, inventory::TYPE);
+    assert_log_is_sound(&events);
+    assert_stock_adds_up(&events);
+    let orders: BTreeMap<String, Order> = replay(&events);
+    let payments: BTreeMap<String, Payment> = replay(&events);
+    let stock: BTreeMap<String, Inventory> = replay(&events);
     for told in told {
         let order = orders
             .get(&told.order_id.to_string())
@@ -41,21 +54,46 @@ pub(crate) fn all(shop: &Shop, told: &[Told]) {
         }
     }
     shelves(&stock, &orders);
-    let row = &shop.world.rows::<SubscriptionRow>()[saga::NAME];
-    assert_eq!(row.head, shop.world.head(), "the saga has read all");
+    assert!(saga_is_at_the_end(shop), "the saga has read all");
 }
 
-/// The states of all aggregates of one type.
-fn replay<A: Decider>(events: &[RecordedEvent], of: &str) -> BTreeMap<String, A> {
-    let mut states: BTreeMap<String, A> = BTreeMap::new();
-    for event in events.iter().filter(|event| *event.aggregate_type == *of) {
-        let state = states.entry(event.aggregate_id.to_string()).or_default();
-        state.evolve(&event.decode::<A>().expect("readable"));
+fn saga_is_at_the_end(shop: &Shop) -> bool {
+    shop.world.rows::<SubscriptionRow>()[saga::NAME].head == shop.world.head()
+}
+
+/// Waits until every payment that the gateway leaves open is said to be stuck, and the saga has read that.
+pub(crate) async fn stuck_payments_show(shop: &Shop) {
+    let all_show = || {
+        let payments: BTreeMap<String, Payment> = replay(&shop.world.events());
+        let mut started = payments.values().filter_map(Payment::started);
+        started.all(|payment| !shop.is_stuck(payment.order_id) || is_stuck(payment))
+    };
+    let shown = async {
+        while !(all_show() && saga_is_at_the_end(shop)) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let shown = tokio::time::timeout(STUCK_WITHIN, shown).await;
+    assert!(shown.is_ok(), "a stuck payment does not show");
+}
+
+fn is_stuck(payment: &StartedPayment) -> bool {
+    payment.state() == PaymentState::Stuck
+}
+
+/// What processes remember of products, orders and payments is what the log says.
+pub(crate) async fn caches(shop: &Shop, told: &[Told], random: &mut Random) {
+    for _ in 0..ASKED {
+        let running = shop.any(random).await;
+        let (world, log) = (&shop.world, running.commands.log());
+        let orders = || told.iter().map(|told| told.order_id);
+        assert_remembers::<Inventory>(world, log, (0..PRODUCTS).map(product)).await;
+        assert_remembers::<Order>(world, log, orders()).await;
+        assert_remembers::<Payment>(world, log, orders().map(PaymentId::of)).await;
     }
-    states
 }
 
-/// The gateway's book and the order tell the same.
+/// The gateway's book and the order tell the same. Where the gateway never answers, the payment is visibly stuck.
 fn money(shop: &Shop, order: &PlacedOrder, payment: Option<&StartedPayment>) {
     let id = order.order_id;
     let charges = shop
@@ -67,9 +105,12 @@ fn money(shop: &Shop, order: &PlacedOrder, payment: Option<&StartedPayment>) {
         refunded <= captured,
         "{id}: more back than came: {charges:?}"
     );
+    let shows_as_stuck = payment.is_some_and(is_stuck);
     if shop.is_stuck(id) && order.status == OrderStatus::Pending {
+        assert!(shows_as_stuck, "{id}: undecided and not seen, {payment:#?}");
         return;
     }
+    assert!(!shows_as_stuck, "{id}: decided and stuck, {payment:#?}");
     match (order.status, order.payment_status) {
         (OrderStatus::Processing, PaymentStatus::Paid) => {
             assert_eq!((captured, refunded), (order.total, 0), "{id}: paid");
@@ -113,7 +154,6 @@ fn shelves(stock: &BTreeMap<String, Inventory>, orders: &BTreeMap<String, Order>
                 .sum()
         };
         let inventory = &stock[&product_id.to_string()];
-        assert!(inventory.available() >= 0, "sold what was not there");
         assert_eq!(
             inventory.reserved(),
             pieces(OrderStatus::Pending),

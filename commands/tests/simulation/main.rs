@@ -27,6 +27,8 @@ fn every_order_is_paid_or_unpaid_exactly_once_and_nobody_is_charged_twice() {
         shop.let_things_happen(&mut random);
         let told = customers::order_and_cancel(&shop, &mut random).await;
         shop.settle().await;
+        check::stuck_payments_show(&shop).await;
         check::all(&shop, &told);
+        check::caches(&shop, &told, &mut random).await;
     });
 }
