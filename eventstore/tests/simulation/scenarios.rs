@@ -10,7 +10,7 @@ use eventstore::{
     EventLog,
     event::{Cause, RecordedEvent},
     position::Head,
-    stream::StreamRef,
+    stream::{StreamId, StreamRef},
     subscription::{HandleError, Lease, Worker},
     testing::simulation::{Fault, Process, Random, SubscriptionRow, Weather, World},
     unit::{ExecuteError, Halt, IdempotencyKey, Unit},
@@ -230,9 +230,50 @@ fn a_stream_that_was_wrongly_taken_for_a_new_one_is_not_remembered_as_empty() {
     });
 }
 
+/// So many receipts that a snapshot of the product is due.
+const SNAPSHOT_DUE: u32 = 600;
+
+async fn receive_until_a_snapshot_is_due(log: &EventLog, number: u64) {
+    for _ in 0..SNAPSHOT_DUE {
+        log.execute(receive(number)).await.unwrap();
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_never_answered_holds_up_neither_appending_nor_the_next_one_nor_closing() {
+    story(|world| async move {
+        let (_, log) = open(&world, 1_000_000).await;
+        let snapshot = |number| world.snapshot_at(&StreamId::of::<Inventory>(product(number)));
+        world.befall("snapshot", Fault::Silent { effect: false });
+        receive_until_a_snapshot_is_due(&log, 0).await;
+        receive_until_a_snapshot_is_due(&log, 1).await;
+        let next = async {
+            while snapshot(1).is_none() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let next = tokio::time::timeout(PATIENCE, next).await;
+        assert!(next.is_ok(), "the next one is written");
+        assert_eq!(snapshot(0), None, "the first one never was");
+
+        world.befall("snapshot", Fault::Silent { effect: false });
+        receive_until_a_snapshot_is_due(&log, 2).await;
+        let asked = Instant::now();
+        log.close().await;
+        assert!(
+            asked.elapsed() < Duration::from_secs(10),
+            "no longer than a call may take: {:?}",
+            asked.elapsed()
+        );
+        assert_eq!(snapshot(2), None, "it was not answered either");
+    });
+}
+
 /// Notes when each batch came and how many events were in it, and takes its time for it.
 #[derive(Clone)]
 struct Slow {
+    /// So many starts never return.
+    silent_starts: u32,
     batch_events: usize,
     takes: Duration,
     batches: Arc<Mutex<Vec<(Instant, usize)>>>,
@@ -241,6 +282,7 @@ struct Slow {
 impl Slow {
     fn new(batch_events: usize, takes: Duration) -> Self {
         Self {
+            silent_starts: 0,
             batch_events,
             takes,
             batches: Arc::default(),
@@ -271,6 +313,10 @@ impl Worker for Slow {
     }
 
     async fn start(&mut self, _: &Lease) -> Result<Head, HandleError> {
+        if self.silent_starts > 0 {
+            self.silent_starts -= 1;
+            std::future::pending::<()>().await;
+        }
         Ok(Head::EMPTY)
     }
 
@@ -287,6 +333,22 @@ impl Worker for Slow {
     }
 
     async fn stop(&mut self) {}
+}
+
+#[test]
+fn a_worker_whose_start_never_returns_is_started_again() {
+    story(|world| async move {
+        let (_, writer) = open(&world, 1_000_000).await;
+        writer.execute(receive(0)).await.unwrap();
+        let worker = Slow {
+            silent_starts: 1,
+            ..Slow::new(1_000, Duration::ZERO)
+        };
+        // a start may take a minute
+        let patience = Duration::from_mins(1) + PATIENCE;
+        let came = tokio::time::timeout(patience, worker.follow(&world, 1)).await;
+        assert_eq!(came.expect("it is started again").len(), 1);
+    });
 }
 
 fn gaps(times: &[Instant]) -> impl Iterator<Item = Duration> {

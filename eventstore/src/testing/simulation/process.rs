@@ -25,6 +25,7 @@ use crate::{
     EventLog,
     event::RecordedEvent,
     position::Head,
+    stream::StreamId,
     subscription::{Subscriber, Subscriptions},
 };
 
@@ -95,6 +96,12 @@ impl World {
     /// The committed rows of a table.
     pub fn rows<T: Clone + Send + 'static>(&self) -> Table<T> {
         self.server().table::<T>().clone()
+    }
+
+    /// At which sequence of the stream its snapshot was taken, where there is one.
+    pub fn snapshot_at(&self, stream: &StreamId) -> Option<i64> {
+        let server = self.server();
+        server.snapshots.get(stream).map(|(sequence, ..)| *sequence)
     }
 
     /// Ids of the idempotency keys that were used.
