@@ -174,6 +174,8 @@ impl Session for SimSession {
         }))
     }
 
+    /// No synchronous standby is simulated: what is committed is safe. That an answer waits for one is tested on a real
+    /// server only (`chaos/standby`).
     fn safe_head(&mut self) -> Reply<'_, Head> {
         self.head()
     }
