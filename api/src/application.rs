@@ -4,14 +4,14 @@
 //! `SOUK_SHUTDOWN_TIMEOUT`), then the timers of the saga end and the subscriptions give up their leases, then the log
 //! answers what it has accepted.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::{Router, serve::ListenerExt};
 use commands::{
     gateway::{FakeGateway, PaymentGateway},
     saga::{RunningTimers, payment_saga},
 };
-use eventstore::{EventLog, subscription::Subscriptions};
+use eventstore::subscription::Subscriptions;
 use projections::publisher::{Publisher, PublisherSettings};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Part},
+    expiry,
     router::router,
     services::{Services, StartError},
     state::App,
@@ -31,15 +32,10 @@ pub struct Application {
     services: Services,
     subscriptions: Subscriptions,
     timers: Option<RunningTimers>,
-    cleaning: JoinHandle<()>,
+    expiry: JoinHandle<()>,
     listener: TcpListener,
     router: Router,
 }
-
-/// How long an idempotency key is kept. Clients repeat within minutes; this leaves a day for those that queue.
-const KEY_LIFETIME: Duration = Duration::from_hours(24);
-/// How often old keys are removed.
-const CLEANING_INTERVAL: Duration = Duration::from_mins(30);
 
 impl Application {
     /// Connects, starts the parts that this process runs, and listens. The database must be migrated.
@@ -81,12 +77,13 @@ impl Application {
                 .await;
         }
         let router = router(App::new(services.clone(), subscriptions.clone()));
-        let cleaning = tokio::spawn(remove_old_keys(services.log.clone()));
+        let interval = services.config.database.expiry_interval;
+        let expiry = tokio::spawn(expiry::every(interval, services.clone()));
         Ok(Self {
             services,
             subscriptions,
             timers,
-            cleaning,
+            expiry,
             listener,
             router,
         })
@@ -116,7 +113,7 @@ impl Application {
             services,
             subscriptions,
             timers,
-            cleaning,
+            expiry,
             listener,
             router,
         } = self;
@@ -136,7 +133,7 @@ impl Application {
             }
         };
         tracing::info!("stopping");
-        cleaning.abort();
+        expiry.abort();
         if let Some(timers) = timers {
             timers.close().await;
         }
@@ -177,17 +174,4 @@ async fn start_saga(
     let (saga, timers) = payment_saga(services.commands.clone(), gateway, settings);
     subscriptions.spawn(saga).await;
     timers.spawn()
-}
-
-/// Removes idempotency keys that no client comes back to.
-async fn remove_old_keys(log: EventLog) {
-    let mut ticks = tokio::time::interval(CLEANING_INTERVAL);
-    loop {
-        ticks.tick().await;
-        match log.expire_keys(KEY_LIFETIME).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "old idempotency keys removed"),
-            Err(error) => tracing::warn!(%error, "old idempotency keys are not removed"),
-        }
-    }
 }

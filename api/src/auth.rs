@@ -1,7 +1,7 @@
 //! Who makes a request, and whether they may: stated by the handler's arguments.
 //!
 //! `Allowed<PlaceOrder>` means: a valid access token, and a role that may place orders. Without a token the answer is
-//! 401, without the permission 403. The token is verified without asking the database.
+//! 401, without the permission 403. What counts are the roles that the person has now, give or take two seconds.
 
 use std::marker::PhantomData;
 
@@ -10,7 +10,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use domain::ids::UserId;
-use identity::{Identity, Permission, Principal};
+use identity::{AuthenticateError, Identity, Permission, Principal};
 
 use crate::{error::ApiError, problem::Kind};
 
@@ -106,7 +106,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let principal = authenticate(parts, &Identity::from_ref(state))?;
+        let principal = authenticate(parts, &Identity::from_ref(state)).await?;
         let allowed = P::ANY_OF.is_empty()
             || P::ANY_OF
                 .iter()
@@ -140,7 +140,7 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match authenticate(parts, &Identity::from_ref(state)) {
+        match authenticate(parts, &Identity::from_ref(state)).await {
             Ok(principal) => Ok(Self(Some(principal))),
             Err(ApiError::Token(None)) => Ok(Self(None)),
             Err(other) => Err(other),
@@ -148,7 +148,7 @@ where
     }
 }
 
-fn authenticate(parts: &Parts, identity: &Identity) -> Result<Principal, ApiError> {
+async fn authenticate(parts: &Parts, identity: &Identity) -> Result<Principal, ApiError> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (None, _) => return Err(ApiError::Token(None)),
@@ -164,8 +164,12 @@ fn authenticate(parts: &Parts, identity: &Identity) -> Result<Principal, ApiErro
         .map(|(_, token)| token.trim())
         .ok_or(ApiError::Token(Some(identity::TokenError::Malformed)))?;
     identity
-        .verify(token)
-        .map_err(|error| ApiError::Token(Some(error)))
+        .authenticate(token)
+        .await
+        .map_err(|error| match error {
+            AuthenticateError::Token(error) => ApiError::Token(Some(error)),
+            AuthenticateError::Fault(fault) => fault.into(),
+        })
 }
 
 #[cfg(test)]

@@ -111,14 +111,18 @@ pub enum Outcome<T> {
     Before(StoredAnswer),
 }
 
-/// Runs a command to its end, whether or not the client waits for it.
+/// Does something to its end, whether or not the client waits for it.
+pub async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.map_err(|_| ApiError::Panicked)
+}
+
+/// Runs a command to its end.
 pub async fn run<T: Send + 'static>(
     command: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, ApiError> {
-    match tokio::spawn(command).await {
-        Ok(done) => Ok(done?),
-        Err(_) => Err(ApiError::Panicked),
-    }
+    Ok(to_its_end(command).await??)
 }
 
 /// The same for a command that was begun with a key: the key stays in use until the command has ended.
@@ -128,7 +132,7 @@ pub async fn run_once<T: Send + 'static>(
     command: impl Future<Output = Result<Committed<T>, Failure>> + Send + 'static,
 ) -> Result<Outcome<T>, ApiError> {
     let log = log.clone();
-    let done = tokio::spawn(async move {
+    to_its_end(async move {
         match (command.await, attempt) {
             (Ok(committed), _) => Ok(Outcome::Done(committed)),
             (Err(Failure::KeyTaken), Some(attempt)) => {
@@ -143,6 +147,6 @@ pub async fn run_once<T: Send + 'static>(
             }
             (Err(failure), _) => Err(failure.into()),
         }
-    });
-    done.await.unwrap_or(Err(ApiError::Panicked))
+    })
+    .await?
 }

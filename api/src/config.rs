@@ -6,6 +6,7 @@
 //! | `DATABASE_URL` | required | the PostgreSQL database |
 //! | `SOUK_POOL_SIZE` | `16` | most pooled connections of one process |
 //! | `SOUK_CACHE` | `64MiB` | memory for aggregate states |
+//! | `SOUK_EXPIRY_INTERVAL` | `30m` | how often expired refresh tokens and old idempotency keys are removed |
 //! | `SOUK_ADDR` | `127.0.0.1:8080` | where HTTP is served |
 //! | `PORT` | | alone, it means `0.0.0.0:PORT`, as hosting services want it |
 //! | `SOUK_REQUEST_TIMEOUT` | `10s` | after this a command that was not decided is dropped |
@@ -17,6 +18,7 @@
 //! | `SOUK_JWT_SECRET` | required, but in demo mode | signs access tokens; at least 32 bytes |
 //! | `SOUK_MASTER_KEY` | required, but in demo mode | wraps people's keys; 32 bytes in base64 |
 //! | `SOUK_TOKEN_TTL` | `15m` | life of an access token |
+//! | `SOUK_REFRESH_TTL` | `30d` | how long after its last use a session ends |
 //! | `SOUK_SIMPLE_TOKEN_TTL` | `24h` | the same for the simple client contract |
 //! | `SOUK_BCRYPT_COST` | `12` | bcrypt's cost |
 //! | `SOUK_PAYMENT_DELAY` | `60s` | from the order to its payment |
@@ -47,7 +49,7 @@ use std::{
 use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use commands::saga::SagaSettings;
 use eventstore::LogSettings;
-use identity::{HashingSettings, TokenSettings};
+use identity::{HashingSettings, SessionSettings, TokenSettings};
 use projections::publisher::PublisherSettings;
 use sqlx::postgres::PgConnectOptions;
 
@@ -153,6 +155,10 @@ pub struct DatabaseConfig {
         value_name = "BYTES"
     )]
     pub cache: ByteSize,
+
+    /// How often expired refresh tokens and old idempotency keys are removed, by one of all processes
+    #[arg(long, env = "SOUK_EXPIRY_INTERVAL", default_value = "30m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub expiry_interval: Duration,
 }
 
 impl DatabaseConfig {
@@ -229,6 +235,10 @@ pub struct IdentityConfig {
     #[arg(long, env = "SOUK_TOKEN_TTL", default_value = "15m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub token_ttl: Duration,
 
+    /// How long after its last use a session ends: the life of a refresh token
+    #[arg(long, env = "SOUK_REFRESH_TTL", default_value = "30d", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub refresh_ttl: Duration,
+
     /// Life of an access token of the simple client contract
     #[arg(long, env = "SOUK_SIMPLE_TOKEN_TTL", default_value = "24h", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub simple_token_ttl: Duration,
@@ -245,6 +255,14 @@ impl IdentityConfig {
             lifetime: self.token_ttl,
             contract_lifetime: self.simple_token_ttl,
             ..TokenSettings::default()
+        }
+    }
+
+    /// How long sessions last.
+    pub fn session_settings(&self) -> SessionSettings {
+        SessionSettings {
+            lifetime: self.refresh_ttl,
+            ..SessionSettings::default()
         }
     }
 

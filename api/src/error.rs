@@ -12,7 +12,7 @@ use domain::{
     region::RegionError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
-use identity::{LogInError, RegisterError, TokenError};
+use identity::{LogInError, RefreshError, RegisterError, TokenError};
 use projections::{QueryError, page::PageError};
 
 use crate::problem::{FieldError, Kind, Problem};
@@ -41,6 +41,9 @@ pub enum ApiError {
     /// Nobody was logged in.
     #[error(transparent)]
     LogIn(#[from] LogInError),
+    /// A session was not continued.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
     /// No account was made.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -92,9 +95,13 @@ impl ApiError {
             Self::LogIn(LogInError::WrongCredentials) => {
                 Problem::new(Kind::WrongCredentials).header(header::WWW_AUTHENTICATE, CHALLENGE)
             }
+            Self::Refresh(RefreshError::Refused) => {
+                Problem::new(Kind::SessionOver).header(header::WWW_AUTHENTICATE, CHALLENGE)
+            }
             Self::Register(RegisterError::EmailTaken) => Problem::new(Kind::EmailTaken),
             Self::Token(error) => of_token(error),
             Self::LogIn(LogInError::Fault(fault))
+            | Self::Refresh(RefreshError::Fault(fault))
             | Self::Register(RegisterError::Fault(fault))
             | Self::Identity(fault) => of_identity(&fault),
             Self::Database(error)
@@ -120,8 +127,11 @@ fn of_token(error: Option<TokenError>) -> Problem {
     let problem = Problem::new(Kind::Unauthenticated);
     match error {
         None => problem.header(header::WWW_AUTHENTICATE, CHALLENGE),
-        Some(TokenError::Expired) => problem
-            .detail("the access token has expired")
+        Some(error @ (TokenError::Expired | TokenError::Revoked)) => problem
+            .detail(match error {
+                TokenError::Revoked => "the access token was revoked",
+                _ => "the access token has expired",
+            })
             .header(header::WWW_AUTHENTICATE, BAD_TOKEN),
         Some(error) => {
             tracing::debug!(%error, "access token refused");

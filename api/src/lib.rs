@@ -18,6 +18,7 @@ pub mod config;
 pub mod consistency;
 pub mod docs;
 pub mod error;
+mod expiry;
 pub mod extract;
 pub mod fields;
 pub mod idempotency;

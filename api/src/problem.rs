@@ -75,6 +75,8 @@ kinds! {
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "Log in first";
     /// The e-mail address or the password is wrong; which of them is told to nobody.
     WrongCredentials = "wrong-credentials", UNAUTHORIZED, "Wrong e-mail address or password";
+    /// The refresh token is unknown, or it has expired, was used before, or its session was ended. Log in again.
+    SessionOver = "session-over", UNAUTHORIZED, "The session is over";
     /// The access token is valid, but none of its roles allows this.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
     /// There is nothing at this address, or nothing that you may see.

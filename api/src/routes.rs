@@ -10,11 +10,11 @@ pub mod event_body;
 pub mod events;
 pub mod health;
 pub mod list;
-pub mod log_in;
 pub mod orders;
 pub mod payments;
 pub mod products;
 pub mod regions;
+pub mod sessions;
 pub mod simple;
 pub mod stock;
 pub mod subscriptions;
@@ -23,7 +23,7 @@ pub mod timeline;
 /// Every route of the API proper.
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::default()
-        .merge(log_in::router())
+        .merge(sessions::router())
         .merge(regions::router())
         .merge(products::router())
         .merge(stock::router())

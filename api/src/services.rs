@@ -79,6 +79,7 @@ impl Services {
             jwt_secret.expose().as_bytes(),
             config.identity.token_settings(),
         )?;
+        let sessions = config.identity.session_settings();
         let log = EventLog::open(config.database.log_settings()?)
             .await
             .map_err(explain)?;
@@ -87,7 +88,7 @@ impl Services {
         Ok(Self {
             commands: Commands::new(log.clone(), vault.clone(), settings),
             read_models: ReadModels::new(log.pool().clone()),
-            identity: Identity::new(log.pool().clone(), hasher, tokens),
+            identity: Identity::new(log.pool().clone(), hasher, tokens, sessions),
             config: Arc::new(config),
             log,
             vault,

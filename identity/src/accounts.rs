@@ -1,8 +1,10 @@
-//! Registration and log-in: what joins users, credentials, hashing and tokens. [`Identity`] is all that `api` holds.
+//! Registration, log-in and what follows from it: what joins users, credentials, hashing, sessions and tokens.
+//! [`Identity`] is all that `api` holds.
 //!
 //! Guarantees: a user and its credential come into being together or not at all; one address is one account, however
 //! many register it at once; no database connection is held while bcrypt works; a failed log-in says and takes the
-//! same whether the address is known or not.
+//! same whether the address is known or not. Whoever makes a request may do what their roles allow at that time, not
+//! when their token was signed.
 
 use domain::ids::UserId;
 use sqlx::PgPool;
@@ -13,10 +15,12 @@ use crate::{
     email::Email,
     hashing::{HashingError, PasswordHasher},
     password::Password,
-    permissions::Principal,
+    permissions::{Means, Principal},
     person_name::PersonName,
     roles::{Role, Roles},
-    tokens::{AccessToken, AccessTokens, SigningError, TokenError, TokenKind},
+    sessions::{self, RefreshToken, Rotation, SessionSettings},
+    standing::Standings,
+    tokens::{AccessToken, AccessTokens, SigningError, Subject, TokenError, TokenKind},
     users::{self, User},
 };
 
@@ -33,21 +37,41 @@ pub struct NewAccount {
     pub roles: Roles,
 }
 
-/// Users, credentials and tokens over one database. Clones share all of it.
+/// Somebody who is logged in.
+#[derive(Clone, Debug)]
+pub struct LoggedIn {
+    /// Who.
+    pub user: User,
+    /// What requests are made with.
+    pub access_token: AccessToken,
+    /// What continues the session; the simple client contract has none.
+    pub refresh_token: Option<RefreshToken>,
+}
+
+/// Users, credentials, sessions and tokens over one database. Clones share all of it.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pool: PgPool,
     hasher: PasswordHasher,
     tokens: AccessTokens,
+    sessions: SessionSettings,
+    standings: Standings,
 }
 
 impl Identity {
     /// The facade over its parts.
-    pub fn new(pool: PgPool, hasher: PasswordHasher, tokens: AccessTokens) -> Self {
+    pub fn new(
+        pool: PgPool,
+        hasher: PasswordHasher,
+        tokens: AccessTokens,
+        sessions: SessionSettings,
+    ) -> Self {
         Self {
+            standings: Standings::new(pool.clone()),
             pool,
             hasher,
             tokens,
+            sessions,
         }
     }
 
@@ -83,14 +107,14 @@ impl Identity {
         }
     }
 
-    /// Exchanges address and password for an access token. Takes the texts as they were typed: one that cannot be an
-    /// address or a password is a wrong one like any other.
+    /// Exchanges address and password for tokens. Takes the texts as they were typed: one that cannot be an address or a
+    /// password is a wrong one like any other.
     pub async fn log_in(
         &self,
         email: &str,
         password: &str,
         kind: TokenKind,
-    ) -> Result<(User, AccessToken), LogInError> {
+    ) -> Result<LoggedIn, LogInError> {
         let (email, password) = (
             email.parse::<Email>().ok(),
             password.parse::<Password>().ok(),
@@ -117,15 +141,62 @@ impl Identity {
             .user(credential.user_id)
             .await?
             .ok_or(LogInError::WrongCredentials)?;
+        let (subject, refresh_token) = self.begin_session(&credential, kind).await?;
         if self.hasher.is_outdated(&credential.password_hash) {
             self.hash_anew(&credential, &password).await;
         }
-        let principal = Principal {
-            user_id: user.id,
-            roles: user.roles,
+        Ok(self.logged_in(user, &subject, refresh_token)?)
+    }
+
+    /// Exchanges a refresh token for its successor and a new access token.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, RefreshError> {
+        let token = Uuid::try_parse(refresh_token).map_err(|_| RefreshError::Refused)?;
+        let rotation = sessions::rotate(&self.pool, token, self.sessions).await;
+        let session = match rotation.map_err(Fault::from)? {
+            Rotation::Continued(session) => session,
+            Rotation::Unknown => return Err(RefreshError::Refused),
+            Rotation::Reused { user_id } => {
+                tracing::warn!(%user_id, "a refresh token was used twice: its session is over");
+                return Err(RefreshError::Refused);
+            }
         };
-        let token = self.tokens.sign(&principal, kind).map_err(Fault::from)?;
-        Ok((user, token))
+        let user = self
+            .user(session.user_id)
+            .await?
+            .ok_or(RefreshError::Refused)?;
+        let subject = Subject {
+            user_id: user.id,
+            epoch: session.epoch,
+            session: Some(session.id),
+        };
+        Ok(self.logged_in(user, &subject, Some(session.refresh_token))?)
+    }
+
+    /// Ends the session of a refresh token. A token that is not known ends nothing, and nobody is told.
+    pub async fn log_out(&self, refresh_token: &str) -> Result<(), Fault> {
+        match Uuid::try_parse(refresh_token) {
+            Ok(token) => Ok(sessions::end(&self.pool, token).await?),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Ends all sessions of somebody, and with them all access tokens.
+    pub async fn log_out_everywhere(&self, user_id: UserId) -> Result<(), Fault> {
+        let mut transaction = self.pool.begin().await?;
+        if credentials::hold(&mut transaction, user_id)
+            .await?
+            .is_some()
+        {
+            sessions::end_all(&mut transaction, user_id).await?;
+        }
+        transaction.commit().await?;
+        self.standings.forget(user_id);
+        Ok(())
+    }
+
+    /// Removes refresh tokens that have expired. Returns how many.
+    pub async fn remove_expired(&self) -> Result<u64, Fault> {
+        Ok(sessions::remove_expired(&self.pool).await?)
     }
 
     /// The person with that id.
@@ -133,9 +204,76 @@ impl Identity {
         Ok(users::find(&self.pool, id).await?)
     }
 
-    /// Who the access token speaks for, and with which roles. Asks no database.
-    pub fn verify(&self, token: &str) -> Result<Principal, TokenError> {
-        self.tokens.verify(token)
+    /// Who sends an access token, and what they may do now. Asks the database at most every
+    /// [`crate::standing::MAX_AGE`] for each person.
+    pub async fn authenticate(&self, access_token: &str) -> Result<Principal, AuthenticateError> {
+        let subject = self.tokens.verify(access_token)?;
+        let standing = self.standings.of(subject.user_id).await;
+        let standing = standing
+            .map_err(Fault::from)?
+            .filter(|standing| standing.access.epoch == subject.epoch)
+            .ok_or(TokenError::Revoked)?;
+        Ok(Principal {
+            user_id: subject.user_id,
+            permissions: standing.roles.permissions(),
+            verified: standing.access.verified,
+            means: subject.session.map_or(Means::Contract, Means::Session),
+        })
+    }
+
+    /// Takes somebody to have these roles for a moment, without asking the database.
+    #[cfg(feature = "testing")]
+    pub fn assume(&self, user_id: UserId, roles: Roles) {
+        let access = credentials::Access {
+            epoch: 0,
+            verified: true,
+        };
+        let standing = crate::standing::Standing { roles, access };
+        self.standings.assume(user_id, Some(standing));
+    }
+
+    /// Begins a session where the kind of log-in has one. Refused where the password was changed since it was verified:
+    /// a session that begins behind a reset would outlive it.
+    async fn begin_session(
+        &self,
+        credential: &Credential,
+        kind: TokenKind,
+    ) -> Result<(Subject, Option<RefreshToken>), LogInError> {
+        let mut transaction = self.pool.begin().await.map_err(Fault::from)?;
+        let epoch = credentials::hold_verified(&mut transaction, credential)
+            .await
+            .map_err(Fault::from)?
+            .ok_or(LogInError::WrongCredentials)?;
+        let user_id = credential.user_id;
+        let session = match kind {
+            TokenKind::Api => Some(
+                sessions::begin(&mut transaction, user_id, epoch, self.sessions)
+                    .await
+                    .map_err(Fault::from)?,
+            ),
+            TokenKind::Contract => None,
+        };
+        transaction.commit().await.map_err(Fault::from)?;
+        let subject = Subject {
+            user_id,
+            epoch,
+            session: session.as_ref().map(|session| session.id),
+        };
+        Ok((subject, session.map(|session| session.refresh_token)))
+    }
+
+    fn logged_in(
+        &self,
+        user: User,
+        subject: &Subject,
+        refresh_token: Option<RefreshToken>,
+    ) -> Result<LoggedIn, Fault> {
+        let access_token = self.tokens.sign(subject, user.roles)?;
+        Ok(LoggedIn {
+            user,
+            access_token,
+            refresh_token,
+        })
     }
 
     /// Makes user and credential in one transaction; none when the address is taken.
@@ -192,6 +330,28 @@ pub enum LogInError {
     /// Address or password is wrong; which of them is told to nobody.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
+    /// Not the client's doing.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why a session was not continued.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The token is unknown, expired, ended or was used before; which of these is told to nobody.
+    #[error("the refresh token is not valid")]
+    Refused,
+    /// Not the client's doing.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// Why it is not known who makes a request.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticateError {
+    /// The token is not accepted.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// Not the client's doing.
     #[error(transparent)]
     Fault(#[from] Fault),

@@ -51,6 +51,64 @@ pub(crate) async fn find(
     }))
 }
 
+/// What of a credential an access token is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// Access tokens of another epoch are of before the last log-out everywhere.
+    pub(crate) epoch: i32,
+    /// Whether mail to the user name is known to reach the person.
+    pub(crate) verified: bool,
+}
+
+/// What the person's access tokens are held against now; none where they cannot sign in any more.
+pub(crate) async fn access(pool: &PgPool, user_id: UserId) -> Result<Option<Access>, sqlx::Error> {
+    let row: Option<(i32, bool)> = sqlx::query_as(
+        "select session_epoch, verified_at is not null from credentials where user_id = $1",
+    )
+    .bind(Uuid::from(user_id))
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|(epoch, verified)| Access { epoch, verified }))
+}
+
+/// Holds the credential until the transaction ends: what begins, continues or ends sessions of one person happens one
+/// after the other. Returns the epoch; none where the person cannot sign in any more.
+pub(crate) async fn hold(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar("select session_epoch from credentials where user_id = $1 for update")
+        .bind(Uuid::from(user_id))
+        .fetch_optional(connection)
+        .await
+}
+
+/// The same, only where the password is still the one that was verified.
+pub(crate) async fn hold_verified(
+    connection: &mut PgConnection,
+    verified: &Credential,
+) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar(
+        "select session_epoch from credentials where user_id = $1 and password_hash = $2 for update",
+    )
+    .bind(Uuid::from(verified.user_id))
+    .bind(&verified.password_hash.0)
+    .fetch_optional(connection)
+    .await
+}
+
+/// Begins the next epoch: access tokens of before are refused from now on.
+pub(crate) async fn begin_epoch(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update credentials set session_epoch = session_epoch + 1 where user_id = $1")
+        .bind(Uuid::from(user_id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Puts a new hash of the same password in the place of the old one; nothing happens when the password was changed
 /// meanwhile.
 pub(crate) async fn replace_hash(

@@ -3,7 +3,8 @@
 //! - [`users`] is what a person is, [`credentials`] how they sign in: two modules with a table each and no join
 //!   between them, so that they can be served apart. Only the creation of both is one transaction ([`accounts`]).
 //! - [`roles`] and [`permissions`]: one table says which role may do what; nothing else in Souk decides by role.
-//! - [`tokens`] signs and verifies access tokens; [`hashing`] keeps bcrypt off the async threads.
+//! - [`tokens`] signs and verifies access tokens, [`sessions`] keeps somebody logged in, [`standing`] knows what they may
+//!   do now; [`hashing`] keeps bcrypt off the async threads.
 //! - [`email`], [`password`], [`person_name`]: input parsed once, then trusted.
 //!
 //! Used by `api` through the facade [`Identity`]. Guarantees: no password and no token is ever printed, personal data
@@ -17,17 +18,23 @@ pub mod password;
 pub mod permissions;
 pub mod person_name;
 pub mod roles;
+pub mod sessions;
+pub mod standing;
 pub mod tokens;
 pub mod users;
 
-pub use accounts::{Fault, Identity, LogInError, NewAccount, RegisterError};
+pub use accounts::{
+    AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError, RegisterError,
+};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{CostNotAllowed, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use password::{InvalidPassword, Password};
-pub use permissions::{Permission, Principal};
+pub use permissions::{Means, Permission, Permissions, Principal, UnknownPermission};
 pub use person_name::{InvalidPersonName, PersonName};
 pub use roles::{Role, Roles, UnknownRole};
+pub use sessions::{RefreshToken, SessionSettings};
 pub use tokens::{
-    AccessToken, AccessTokens, SigningError, TokenError, TokenKind, TokenSettings, WeakSecret,
+    AccessToken, AccessTokens, SigningError, Subject, TokenError, TokenKind, TokenSettings,
+    WeakSecret,
 };
 pub use users::User;

@@ -1,58 +1,138 @@
 //! What may be done, and the one table of which role may do it. A handler asks a [`Principal`] for a [`Permission`];
 //! nothing else in Souk decides by role. Whether a thing is one's own is the handler's to check.
 
+use std::{fmt, str::FromStr};
+
 use domain::ids::UserId;
+use uuid::Uuid;
 
 use crate::roles::{Role, Roles};
 
-/// Something that not everybody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
+macro_rules! permissions {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// Something that not everybody may do. Its name is also the scope of an API key.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Permission {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Permission {
+            /// Every permission.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its name in scopes and in JSON.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+permissions! {
     /// Read the orders that one placed, with their payments.
-    ReadOwnOrders,
+    ReadOwnOrders = "read_own_orders",
     /// Place an order in one's own name.
-    PlaceOrder,
+    PlaceOrder = "place_order",
     /// Cancel an order that one placed.
-    CancelOwnOrder,
+    CancelOwnOrder = "cancel_own_order",
     /// Read anybody's orders, with name and address.
-    ReadAnyOrder,
+    ReadAnyOrder = "read_any_order",
     /// Cancel anybody's orders.
-    CancelAnyOrder,
+    CancelAnyOrder = "cancel_any_order",
     /// Open, change, disable and enable regions.
-    ManageRegions,
+    ManageRegions = "manage_regions",
     /// Create, change and delete products that belong to no shop.
-    ManageProducts,
+    ManageProducts = "manage_products",
     /// Create a product by the simple client contract (`POST /api/products`), which serves sellers too.
-    CreateContractProduct,
+    CreateContractProduct = "create_contract_product",
     /// Receive, adjust and set stock.
-    AdjustStock,
+    AdjustStock = "adjust_stock",
     /// Read anybody's payments.
-    ReadPayments,
+    ReadPayments = "read_payments",
     /// Read the event log; personal data in it stays sealed.
-    ReadHistory,
+    ReadHistory = "read_history",
     /// Read personal data in the event log.
-    ReadPersonalDataInHistory,
+    ReadPersonalDataInHistory = "read_personal_data_in_history",
     /// See how the server runs: subscriptions, parked keys, readiness in detail.
-    ReadOperations,
+    ReadOperations = "read_operations",
+    /// Create, read, change and delete anybody's account, grant and revoke roles.
+    ManageUsers = "manage_users",
+    /// Read the mails that were not sent because no mail server is configured.
+    ReadOutbox = "read_outbox",
 }
 
 impl Permission {
-    /// Every permission.
-    pub const ALL: [Self; 13] = [
-        Self::ReadOwnOrders,
-        Self::PlaceOrder,
-        Self::CancelOwnOrder,
-        Self::ReadAnyOrder,
-        Self::CancelAnyOrder,
-        Self::ManageRegions,
-        Self::ManageProducts,
-        Self::CreateContractProduct,
-        Self::AdjustStock,
-        Self::ReadPayments,
-        Self::ReadHistory,
-        Self::ReadPersonalDataInHistory,
-        Self::ReadOperations,
-    ];
+    const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Permission {
+    type Err = UnknownPermission;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|permission| permission.as_str() == text)
+            .ok_or(UnknownPermission)
+    }
+}
+
+/// The text names no permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such permission")]
+pub struct UnknownPermission;
+
+/// A set of permissions.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Permissions(u64);
+
+impl Permissions {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the permission is in the set.
+    pub const fn contains(self, permission: Permission) -> bool {
+        self.0 & permission.bit() != 0
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether all of this set is in the other one.
+    pub const fn is_within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// The permissions of the set, in the order of [`Permission::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        let mut all = Permission::ALL.iter().copied();
+        std::iter::from_fn(move || all.find(|permission| self.contains(*permission)))
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
+        Self(
+            permissions
+                .into_iter()
+                .fold(0, |bits, permission| bits | permission.bit()),
+        )
+    }
+}
+
+impl fmt::Debug for Permissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
 }
 
 impl Role {
@@ -78,27 +158,52 @@ impl Role {
                 P::ReadHistory,
                 P::ReadPersonalDataInHistory,
                 P::ReadOperations,
+                P::ManageUsers,
+                P::ReadOutbox,
             ],
             Self::Analyst => &[P::ReadHistory],
         }
     }
 }
 
-/// Who makes a request: the outcome of verifying an access token.
+impl Roles {
+    /// What somebody of these roles may do.
+    pub fn permissions(self) -> Permissions {
+        self.iter()
+            .flat_map(|role| role.permissions())
+            .copied()
+            .collect()
+    }
+}
+
+/// How somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// An access token of that session.
+    Session(Uuid),
+    /// An access token of the simple client contract, which has no sessions.
+    Contract,
+    /// That API key.
+    ApiKey(Uuid),
+}
+
+/// Who makes a request, and what they may do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The user.
     pub user_id: UserId,
-    /// The roles they had when the token was signed.
-    pub roles: Roles,
+    /// What they may do: what their roles allow, and of that no more than the scopes of their API key.
+    pub permissions: Permissions,
+    /// Whether mail to the address that they log in with is known to reach them.
+    pub verified: bool,
+    /// How they proved who they are.
+    pub means: Means,
 }
 
 impl Principal {
-    /// Whether one of the roles allows it.
-    pub fn can(&self, permission: Permission) -> bool {
-        self.roles
-            .iter()
-            .any(|role| role.permissions().contains(&permission))
+    /// Whether they may do it.
+    pub const fn can(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
     }
 }
 
@@ -109,7 +214,7 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-    const EXPECTED: [(P, [bool; 4]); 13] = {
+    const EXPECTED: [(P, [bool; 4]); 15] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -126,19 +231,23 @@ mod tests {
             (P::ReadHistory, [N, N, Y, Y]),
             (P::ReadPersonalDataInHistory, [N, N, Y, N]),
             (P::ReadOperations, [N, N, Y, N]),
+            (P::ManageUsers, [N, N, Y, N]),
+            (P::ReadOutbox, [N, N, Y, N]),
         ]
     };
 
     fn principal(roles: Roles) -> Principal {
         Principal {
             user_id: UserId::from(Uuid::nil()),
-            roles,
+            permissions: roles.permissions(),
+            verified: false,
+            means: Means::Contract,
         }
     }
 
     #[test]
     fn every_role_may_do_exactly_what_the_table_says() {
-        assert_eq!(EXPECTED.map(|(permission, _)| permission), P::ALL);
+        assert_eq!(EXPECTED.map(|(permission, _)| permission), *P::ALL);
         for (permission, row) in EXPECTED {
             for (role, expected) in [Role::Customer, Role::Seller, Role::Admin, Role::Analyst]
                 .into_iter()
@@ -175,10 +284,25 @@ mod tests {
 
     #[test]
     fn without_a_role_nothing_is_allowed() {
-        assert!(
-            P::ALL
-                .into_iter()
-                .all(|permission| !principal(Roles::NONE).can(permission))
-        );
+        let nobody = principal(Roles::NONE);
+        assert!(P::ALL.iter().all(|permission| !nobody.can(*permission)));
+    }
+
+    #[test]
+    fn a_permission_has_a_name_of_its_own_that_reads_back() {
+        for permission in P::ALL {
+            assert_eq!(permission.as_str().parse(), Ok(*permission));
+        }
+        assert_eq!("manage".parse::<P>(), Err(UnknownPermission));
+        assert!(P::ALL.len() <= 64, "a set of them is 64 bits");
+    }
+
+    #[test]
+    fn a_set_of_permissions_is_cut_down_by_another() {
+        let both: Permissions = [P::PlaceOrder, P::ReadHistory].into_iter().collect();
+        let one = Permissions::from_iter([P::ReadHistory]);
+        assert_eq!(both.and(one), one);
+        assert!(one.is_within(both) && !both.is_within(one) && Permissions::NONE.is_within(one));
+        assert!(both.iter().eq([P::PlaceOrder, P::ReadHistory]));
     }
 }

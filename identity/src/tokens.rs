@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, erro
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{permissions::Principal, roles::Roles};
+use crate::roles::Roles;
 
 /// Fewest bytes of the secret: as many as the hash has (RFC 7518, 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -44,13 +44,25 @@ impl Default for TokenSettings {
     }
 }
 
-/// Which log-in a token is for. It decides how long the token lives and nothing else: both are accepted everywhere.
+/// Which log-in a token is for. It decides how long the token lives and whether there is a session to continue, and
+/// nothing else: both are accepted everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
-    /// The log-in of `/api/v1`.
+    /// The log-in of `/api/v1`, which begins a session.
     Api,
     /// The log-in of the simple client contract.
     Contract,
+}
+
+/// Whom a token speaks for, and what it is held against when it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The user.
+    pub user_id: UserId,
+    /// The epoch of their access tokens when it was signed.
+    pub epoch: i32,
+    /// The session that it is of; none for a token of the simple client contract.
+    pub session: Option<Uuid>,
 }
 
 /// A signed access token.
@@ -115,6 +127,10 @@ struct Claims<'a> {
     iat: i64,
     nbf: i64,
     exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<Uuid>,
+    epoch: i32,
+    /// For whoever else verifies our tokens. Souk itself goes by what the person may do when the token is used.
     roles: Roles,
 }
 
@@ -122,7 +138,9 @@ struct Claims<'a> {
 #[derive(Deserialize)]
 struct VerifiedClaims {
     sub: UserId,
-    roles: Roles,
+    #[serde(default)]
+    sid: Option<Uuid>,
+    epoch: i32,
 }
 
 impl AccessTokens {
@@ -154,16 +172,13 @@ impl AccessTokens {
         })))
     }
 
-    /// A token that speaks for the principal from now on.
-    pub fn sign(
-        &self,
-        principal: &Principal,
-        kind: TokenKind,
-    ) -> Result<AccessToken, SigningError> {
+    /// A token that speaks for the subject from now on: for the life of the API's tokens where it is of a session,
+    /// otherwise for that of the simple client contract's.
+    pub fn sign(&self, subject: &Subject, roles: Roles) -> Result<AccessToken, SigningError> {
         let settings = &self.0.settings;
-        let lifetime = match kind {
-            TokenKind::Api => settings.lifetime,
-            TokenKind::Contract => settings.contract_lifetime,
+        let lifetime = match subject.session {
+            Some(_) => settings.lifetime,
+            None => settings.contract_lifetime,
         };
         let now = Utc::now();
         let expires_at = TimeDelta::from_std(lifetime)
@@ -173,12 +188,14 @@ impl AccessTokens {
         let claims = Claims {
             iss: &settings.issuer,
             aud: &settings.audience,
-            sub: principal.user_id,
+            sub: subject.user_id,
             jti: Uuid::new_v4(),
             iat: now.timestamp(),
             nbf: now.timestamp(),
             exp: expires_at.timestamp(),
-            roles: principal.roles,
+            sid: subject.session,
+            epoch: subject.epoch,
+            roles,
         };
         let text = jsonwebtoken::encode(&self.0.header, &claims, &self.0.signing_key)?;
         Ok(AccessToken {
@@ -189,7 +206,7 @@ impl AccessTokens {
     }
 
     /// Who the token speaks for. Nothing in it is believed before its signature is found right.
-    pub fn verify(&self, token: &str) -> Result<Principal, TokenError> {
+    pub fn verify(&self, token: &str) -> Result<Subject, TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
@@ -203,9 +220,10 @@ impl AccessTokens {
         if verified.header.typ.as_deref() != Some(TOKEN_TYPE) || verified.header.crit.is_some() {
             return Err(TokenError::Foreign);
         }
-        Ok(Principal {
+        Ok(Subject {
             user_id: verified.claims.sub,
-            roles: verified.claims.roles,
+            epoch: verified.claims.epoch,
+            session: verified.claims.sid,
         })
     }
 }
@@ -251,6 +269,9 @@ pub enum TokenError {
     /// It has not begun.
     #[error("not valid yet")]
     NotYetValid,
+    /// Its sessions were ended, or its user is gone.
+    #[error("revoked")]
+    Revoked,
 }
 
 impl From<&ErrorKind> for TokenError {

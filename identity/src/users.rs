@@ -89,3 +89,12 @@ pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<User>, sqlx
     .fetch_optional(pool)
     .await
 }
+
+/// The roles of a person; none where there is no such person.
+pub(crate) async fn roles(pool: &PgPool, id: UserId) -> Result<Option<Roles>, sqlx::Error> {
+    let names: Option<Vec<String>> = sqlx::query_scalar("select roles from users where id = $1")
+        .bind(Uuid::from(id))
+        .fetch_optional(pool)
+        .await?;
+    Ok(names.map(|names| Roles::from_names(names.iter().map(String::as_str))))
+}

@@ -11,8 +11,9 @@ use std::{
 use domain::ids::UserId;
 use futures::future::join_all;
 use identity::{
-    AccessTokens, Email, Fault, HashingSettings, Identity, LogInError, NewAccount, Password,
-    PasswordHasher, Permission, RegisterError, Role, Roles, TokenKind, TokenSettings, User,
+    AccessTokens, AuthenticateError, Email, Fault, HashingSettings, Identity, LogInError, NewAccount,
+    Password, PasswordHasher, Permission, RegisterError, Role, Roles, SessionSettings, TokenKind,
+    TokenSettings, User,
 };
 use scratch_database::with_database;
 use sqlx::PgPool;
@@ -29,7 +30,7 @@ fn identity_of_cost(pool: &PgPool, cost: u32) -> Identity {
     })
     .unwrap();
     let tokens = AccessTokens::new(SECRET, TokenSettings::default()).unwrap();
-    Identity::new(pool.clone(), hasher, tokens)
+    Identity::new(pool.clone(), hasher, tokens, SessionSettings::default())
 }
 
 fn identity(pool: &PgPool) -> Identity {
@@ -79,15 +80,22 @@ async fn a_registered_person_logs_in_as_a_customer() {
         assert_eq!((&registered.phone, &registered.address), (&None, &None));
         assert_eq!(registered.created_at, registered.updated_at);
 
-        let (user, token) = identity
+        let logged_in = identity
             .log_in("mai@example.com", "souk-demo", TokenKind::Api)
             .await
             .unwrap();
-        assert_eq!(user, registered);
-        let principal = identity.verify(token.as_str()).unwrap();
-        assert_eq!((principal.user_id, principal.roles), (user.id, user.roles));
+        assert_eq!(logged_in.user, registered);
+        let token = logged_in.access_token.as_str();
+        let principal = identity.authenticate(token).await.unwrap();
+        assert_eq!(
+            (principal.user_id, principal.permissions),
+            (registered.id, registered.roles.permissions())
+        );
         assert!(principal.can(Permission::PlaceOrder) && !principal.can(Permission::ReadAnyOrder));
-        assert_eq!(identity.user(user.id).await.unwrap(), Some(registered));
+        assert_eq!(
+            identity.user(registered.id).await.unwrap(),
+            Some(registered)
+        );
     })
     .await;
 }
@@ -445,7 +453,8 @@ async fn a_database_that_is_gone_is_told_from_a_wrong_password() {
     with_database(4, |pool| async move {
         let identity = identity(&pool);
         let mai = register(&identity, "Mai", "mai@example.com").await.unwrap();
-        let (_, token) = identity.log_in("mai@example.com", "souk-demo", TokenKind::Api).await.unwrap();
+        let logged_in = identity.log_in("mai@example.com", "souk-demo", TokenKind::Api).await.unwrap();
+        let token = logged_in.access_token.as_str();
         pool.close().await;
 
         let log_in = identity.log_in("mai@example.com", "souk-demo", TokenKind::Api).await;
@@ -453,7 +462,8 @@ async fn a_database_that_is_gone_is_told_from_a_wrong_password() {
         let registration = register(&identity, "Tom", "tom@example.com").await;
         assert!(matches!(registration, Err(RegisterError::Fault(Fault::Database(_)))), "{registration:?}");
         assert!(matches!(identity.user(mai.id).await, Err(Fault::Database(_))));
-        assert!(identity.verify(token.as_str()).is_ok(), "a token needs no database");
+        let authenticated = identity.authenticate(token).await;
+        assert!(matches!(authenticated, Err(AuthenticateError::Fault(Fault::Database(_)))), "{authenticated:?}");
     })
     .await;
 }

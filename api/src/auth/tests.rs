@@ -9,7 +9,8 @@ use axum::{
 };
 use domain::ids::UserId;
 use identity::{
-    AccessTokens, HashingSettings, PasswordHasher, Role, Roles, TokenKind, TokenSettings,
+    AccessTokens, HashingSettings, Means, PasswordHasher, Role, Roles, SessionSettings, Subject,
+    TokenSettings,
 };
 use sqlx::postgres::PgPoolOptions;
 use tower::ServiceExt;
@@ -30,7 +31,13 @@ fn tokens(lifetime: Duration) -> AccessTokens {
     .unwrap()
 }
 
-/// Verifying asks no database, so none is there.
+/// Somebody with these roles.
+fn person(roles: Roles) -> UserId {
+    let bits = roles.iter().map(|role| 1 << role as u128).sum();
+    UserId(Uuid::from_u128(bits))
+}
+
+/// What people may do is assumed, so no database is there.
 fn routes() -> Router {
     let pool = PgPoolOptions::new()
         .connect_lazy("postgres://nobody@127.0.0.1:1/none")
@@ -40,7 +47,18 @@ fn routes() -> Router {
         ..HashingSettings::default()
     })
     .unwrap();
-    let identity = Identity::new(pool, hasher, tokens(Duration::from_mins(1)));
+    let tokens = tokens(Duration::from_mins(1));
+    let identity = Identity::new(pool, hasher, tokens, SessionSettings::default());
+    let sets = [
+        Roles::NONE,
+        Role::Customer.into(),
+        Role::Seller.into(),
+        Role::Admin.into(),
+        Role::Analyst.into(),
+    ];
+    for roles in sets {
+        identity.assume(person(roles), roles);
+    }
     Router::new()
         .route(
             "/orders",
@@ -54,13 +72,18 @@ fn routes() -> Router {
         .with_state(identity)
 }
 
+fn subject(roles: Roles, epoch: i32) -> Subject {
+    Subject {
+        user_id: person(roles),
+        epoch,
+        session: Some(Uuid::nil()),
+    }
+}
+
 fn token(roles: Roles, lifetime: Duration) -> String {
-    let principal = Principal {
-        user_id: UserId(Uuid::from_u128(7)),
-        roles,
-    };
+    // signed as an admin's: what counts are the roles that the person has when the token is used
     tokens(lifetime)
-        .sign(&principal, TokenKind::Api)
+        .sign(&subject(roles, 0), Role::Admin.into())
         .unwrap()
         .as_str()
         .to_owned()
@@ -131,7 +154,12 @@ async fn without_a_token_one_is_asked_to_log_in() {
 async fn a_token_that_is_not_good_is_refused_everywhere() {
     let good = valid(Role::Customer.into());
     let expired = format!("Bearer {}", token(Role::Customer.into(), Duration::ZERO));
+    let of_before = tokens(Duration::from_mins(1))
+        .sign(&subject(Role::Customer.into(), -1), Role::Customer.into())
+        .unwrap();
+    let of_before = format!("Bearer {}", of_before.as_str());
     let bad = [
+        vec![of_before.as_str()],
         vec!["Bearer nonsense"],
         vec!["Bearer "],
         vec!["Bearer"],
@@ -174,10 +202,12 @@ async fn what_is_open_to_anyone_knows_who_asks() {
 #[test]
 fn whose_things_are_listed() {
     let (own, other) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-    let who = |roles| Allowed::<ReadOrders> {
+    let who = |roles: Roles| Allowed::<ReadOrders> {
         principal: Principal {
             user_id: own,
-            roles,
+            permissions: roles.permissions(),
+            verified: true,
+            means: Means::Contract,
         },
         policy: PhantomData,
     };

@@ -85,6 +85,8 @@ refusals! {
     Missing = [NotFound];
     /// 401 of a log-in.
     NotLoggedIn = [WrongCredentials];
+    /// 401 of a refresh token.
+    NotRefreshed = [SessionOver];
     /// 409 of a query.
     Unplaced = [PositionUnknown];
     /// 503 of a query.

@@ -10,6 +10,12 @@ use sqlx::{
 };
 use uuid::Uuid;
 
+/// The migrations that this crate lives on.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../../migrations/0002_identity.sql"),
+    include_str!("../../../migrations/0006_sessions.sql"),
+];
+
 /// Runs the test on a fresh database through a pool of at most that many connections.
 pub(crate) async fn with_database<F: Future<Output = ()>>(
     connections: u32,
@@ -26,10 +32,12 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(
         .connect_with(server.clone().database(&name))
         .await
         .expect("the new database answers");
-    sqlx::raw_sql(include_str!("../../../migrations/0002_identity.sql"))
-        .execute(&pool)
-        .await
-        .expect("the migration applies to an empty database");
+    for migration in MIGRATIONS {
+        sqlx::raw_sql(migration)
+            .execute(&pool)
+            .await
+            .expect("the migration applies");
+    }
 
     let outcome = std::panic::AssertUnwindSafe(test(pool.clone()))
         .catch_unwind()

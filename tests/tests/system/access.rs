@@ -16,6 +16,8 @@ const SIGNED_IN: &str = "csya";
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, &str, u16)] = &[
     ("POST",   "/api/v1/login",                           EVERYBODY, 422),
+    ("POST",   "/api/v1/refresh",                         EVERYBODY, 422),
+    ("POST",   "/api/v1/logout",                          EVERYBODY, 422),
     ("GET",    "/api/v1/regions",                         EVERYBODY, 200),
     ("POST",   "/api/v1/regions",                         "a",       422),
     ("GET",    "/api/v1/regions/{id}",                    EVERYBODY, 200),
@@ -50,6 +52,8 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("GET",    "/health/live",                            EVERYBODY, 200),
     ("GET",    "/health/ready",                           EVERYBODY, 200),
     ("GET",    "/openapi.json",                           EVERYBODY, 200),
+    // the last row: nobody's token counts behind it
+    ("POST",   "/api/v1/logout/everywhere",               SIGNED_IN, 204),
 ];
 
 /// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them.

@@ -15,7 +15,7 @@ use crate::{
     extract::Body,
     fields::input,
     openapi::parts::{AddressTaken, NotLoggedIn},
-    routes::log_in::Credentials,
+    routes::sessions::Credentials,
     state::App,
 };
 
@@ -132,13 +132,13 @@ async fn log_in(
     body: Body<Credentials>,
 ) -> Result<Answer<LoggedIn>, ApiError> {
     let Credentials { email, password } = body.value;
-    let (_, token) = app
+    let logged_in = app
         .identity
         .log_in(&email.take(), &password.take(), TokenKind::Contract)
         .await?;
     Ok(Answer::ok(LoggedIn {
         message: "Login jwt generated",
-        token: format!("Bearer {}", token.as_str()),
+        token: format!("Bearer {}", logged_in.access_token.as_str()),
     }))
 }
 
@@ -149,12 +149,12 @@ async fn profile(
     State(app): State<App>,
     who: Allowed<SignedIn>,
 ) -> Result<Answer<Profile>, ApiError> {
-    // a token outlives the user that it speaks for by minutes: then it speaks for nobody
+    // a token outlives the user that it speaks for by a moment: then it speaks for nobody
     let user = app
         .identity
         .user(who.user_id)
         .await?
-        .ok_or(ApiError::Token(Some(TokenError::Expired)))?;
+        .ok_or(ApiError::Token(Some(TokenError::Revoked)))?;
     let details = Details {
         id: user.id,
         name: user.name,
