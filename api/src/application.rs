@@ -121,7 +121,11 @@ impl Application {
         let stopping = CancellationToken::new();
         let stopped = stopping.clone();
         let listener = listener.tap_io(send_at_once);
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let serving = axum::serve(
+            listener,
+            router.into_make_service_with_connect_info::<SocketAddr>(),
+        )
+        .with_graceful_shutdown(async move {
             stop.await;
             stopped.cancel();
         });

@@ -21,6 +21,15 @@
 //! | `SOUK_REFRESH_TTL` | `30d` | how long after its last use a session ends |
 //! | `SOUK_SIMPLE_TOKEN_TTL` | `24h` | the same for the simple client contract |
 //! | `SOUK_BCRYPT_COST` | `12` | bcrypt's cost |
+//! | `SOUK_RATE_LIMITS` | `true` | whether trying is limited at all; each limit is so many at once, and as many again within a time |
+//! | `SOUK_LIMIT_LOG_IN` | `30/1m` | log-ins from one address |
+//! | `SOUK_LIMIT_LOG_IN_ACCOUNT` | `10/5m` | log-ins from one address to one account |
+//! | `SOUK_LIMIT_LOG_IN_STRANGERS` | `50/1h` | log-ins to one account from all addresses that it was never used from |
+//! | `SOUK_LIMIT_REGISTRATION` | `20/10m` | registrations from one address |
+//! | `SOUK_LIMIT_REFRESH` | `120/1m` | sessions continued from one address |
+//! | `SOUK_LIMIT_CODES` | `20/10m` | one-time codes asked for or tried from one address |
+//! | `SOUK_LIMIT_CODES_ACCOUNT` | `10/30m` | one-time codes asked for or tried for one account |
+//! | `SOUK_TRUSTED_PROXIES` | none | addresses or networks of the proxies in front, whose `X-Forwarded-For` is believed |
 //! | `SOUK_PAYMENT_DELAY` | `60s` | from the order to its payment |
 //! | `SOUK_PAYMENT_WINDOW` | `0s` | how long a declined payment may be tried again |
 //! | `SOUK_TEST_PAYMENT_METHODS` | as `SOUK_DEMO` | whether methods that choose their outcome are accepted |
@@ -54,10 +63,12 @@ use projections::publisher::PublisherSettings;
 use sqlx::postgres::PgConnectOptions;
 
 pub use self::{
+    limits::{InvalidLimit, Limit, LimitsConfig},
     secrets::{Secrets, SecretsConfig},
     values::{ByteSize, Secret},
 };
 
+mod limits;
 mod secrets;
 mod values;
 
@@ -110,6 +121,9 @@ pub struct Config {
     /// Log-in.
     #[command(flatten)]
     pub identity: IdentityConfig,
+    /// How often one may try.
+    #[command(flatten)]
+    pub limits: LimitsConfig,
     /// Payments.
     #[command(flatten)]
     pub payment: PaymentConfig,

@@ -3,12 +3,14 @@
 
 pub use self::{
     body::{Body, OptionalBody, RequestLimits},
+    caller::Caller,
     headers::{ClientKey, IDEMPOTENCY_KEY, IfMatch, MIN_POSITION, MinPosition, POSITION, REPLAYED},
     path::Id,
     query::Query,
 };
 
 mod body;
+mod caller;
 mod headers;
 mod path;
 mod query;

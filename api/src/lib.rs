@@ -7,6 +7,7 @@
 //! - [`router`] puts the [`routes`] together, in a frame ([`request_id`], [`unread`]); [`mod@openapi`] describes them; [`docs`] shows the description.
 //! - [`error`] says which [`problem`] each error is answered with.
 //! - [`extract`], [`fields`], [`auth`], [`call`]: what handlers take. [`answer`]: what they give.
+//! - [`limits`]: how often one may try.
 //! - [`idempotency`] and [`consistency`]: doing once what is asked twice, reading what one has written.
 
 pub mod answer;
@@ -22,6 +23,7 @@ mod expiry;
 pub mod extract;
 pub mod fields;
 pub mod idempotency;
+pub mod limits;
 pub mod logging;
 pub mod openapi;
 pub mod problem;

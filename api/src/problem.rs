@@ -77,6 +77,9 @@ kinds! {
     WrongCredentials = "wrong-credentials", UNAUTHORIZED, "Wrong e-mail address or password";
     /// The refresh token is unknown, or it has expired, was used before, or its session was ended. Log in again.
     SessionOver = "session-over", UNAUTHORIZED, "The session is over";
+    /// That was tried too often: from this address, or for this account. Try again after `Retry-After`; `RateLimit` says in
+    /// every answer what is left.
+    TooManyTries = "too-many-tries", TOO_MANY_REQUESTS, "Too many tries";
     /// The access token is valid, but none of its roles allows this.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
     /// There is nothing at this address, or nothing that you may see.

@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use std::{ops::Deref, sync::Arc};
+use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use aws_lc_rs::hmac;
 use axum::extract::FromRef;
@@ -12,6 +12,7 @@ use identity::Identity;
 use crate::{
     extract::RequestLimits,
     idempotency::{Idempotency, derived_key},
+    limits::Limits,
     profiles::Profiles,
     services::Services,
 };
@@ -29,7 +30,10 @@ pub struct Inner {
     pub idempotency: Idempotency,
     /// Names and addresses for orders that do not give their own.
     pub profiles: Profiles,
+    /// How often one may try.
+    pub limits: Limits,
     client_secrets: hmac::Key,
+    addresses: hmac::Key,
 }
 
 impl App {
@@ -39,10 +43,20 @@ impl App {
         Self(Arc::new(Inner {
             idempotency: Idempotency::new(secret),
             profiles: Profiles::new(services.identity.clone()),
+            limits: Limits::new(&services.config.limits),
             client_secrets: derived_key(secret, "client secret of a payment"),
+            addresses: derived_key(secret, "known network address"),
             subscriptions,
             services,
         }))
+    }
+
+    /// A network address as it is kept: nobody reads it back without the secret.
+    pub fn address_digest(&self, address: IpAddr) -> [u8; 32] {
+        let tag = hmac::sign(&self.addresses, address.to_string().as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(tag.as_ref()); // HMAC-SHA-256 has 32 bytes
+        digest
     }
 
     /// The client secret of a payment: it names the payment and proves that this server gave it out.

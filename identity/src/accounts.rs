@@ -14,6 +14,7 @@ use crate::{
     credentials::{self, Credential},
     email::Email,
     hashing::{HashingError, PasswordHasher},
+    known_addresses::{self, AddressDigest},
     password::Password,
     permissions::{Means, Principal},
     person_name::PersonName,
@@ -194,9 +195,33 @@ impl Identity {
         Ok(())
     }
 
-    /// Removes refresh tokens that have expired. Returns how many.
+    /// Whether somebody has logged in to that account from there before. Takes the user name as it was typed.
+    pub async fn knows_address(&self, email: &str, address: &AddressDigest) -> Result<bool, Fault> {
+        let Ok(email) = email.parse::<Email>() else {
+            return Ok(false);
+        };
+        match credentials::find(&self.pool, &email).await? {
+            Some(credential) => {
+                let user_id = credential.user_id;
+                Ok(known_addresses::contains(&self.pool, user_id, address).await?)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Notes that somebody has proved from there who they are.
+    pub async fn remember_address(
+        &self,
+        user_id: UserId,
+        address: &AddressDigest,
+    ) -> Result<(), Fault> {
+        Ok(known_addresses::remember(&self.pool, user_id, address).await?)
+    }
+
+    /// Removes refresh tokens that have expired, and addresses that were not seen for long. Returns how many.
     pub async fn remove_expired(&self) -> Result<u64, Fault> {
-        Ok(sessions::remove_expired(&self.pool).await?)
+        let tokens = sessions::remove_expired(&self.pool).await?;
+        Ok(tokens + known_addresses::remove_old(&self.pool).await?)
     }
 
     /// The person with that id.

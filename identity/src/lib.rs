@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod credentials;
 pub mod email;
 pub mod hashing;
+pub mod known_addresses;
 pub mod password;
 pub mod permissions;
 pub mod person_name;
@@ -28,6 +29,7 @@ pub use accounts::{
 };
 pub use email::{Email, InvalidEmail};
 pub use hashing::{CostNotAllowed, HashingError, HashingSettings, PasswordHash, PasswordHasher};
+pub use known_addresses::AddressDigest;
 pub use password::{InvalidPassword, Password};
 pub use permissions::{Means, Permission, Permissions, Principal, UnknownPermission};
 pub use person_name::{InvalidPersonName, PersonName};

@@ -117,6 +117,7 @@ const BASE_SETTINGS: &[(&str, &str)] = &[
     ("SOUK_POOL_SIZE", "6"),
     ("SOUK_KAFKA_PARTITIONS", PARTITIONS),
     ("SOUK_PAYMENT_DELAY", "1h"), // a test that is about payments says when
+    ("SOUK_RATE_LIMITS", "false"), // all clients of a test come from one address
     ("SOUK_LOG", "info"),
 ];
 

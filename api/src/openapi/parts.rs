@@ -87,6 +87,8 @@ refusals! {
     NotLoggedIn = [WrongCredentials];
     /// 401 of a refresh token.
     NotRefreshed = [SessionOver];
+    /// 429.
+    TriedTooOften = [TooManyTries];
     /// 409 of a query.
     Unplaced = [PositionUnknown];
     /// 503 of a query.

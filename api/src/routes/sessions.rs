@@ -1,7 +1,7 @@
 //! Sessions of `/api/v1`: e-mail and password against a short-lived access token and a refresh token, which is good for
 //! the next two; and the ways to end a session.
 
-use axum::extract::State;
+use axum::{extract::State, middleware};
 use chrono::{DateTime, Utc};
 use domain::ids::UserId;
 use garde::Validate;
@@ -15,9 +15,10 @@ use crate::{
     auth::{Allowed, SignedIn},
     call,
     error::ApiError,
-    extract::Body,
+    extract::{Body, Caller},
     fields::input,
-    openapi::parts::{NotLoggedIn, NotRefreshed},
+    limits::{self, Policy},
+    openapi::parts::{NotLoggedIn, NotRefreshed, TriedTooOften},
     state::App,
 };
 
@@ -28,6 +29,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(refresh))
         .routes(routes!(log_out))
         .routes(routes!(log_out_everywhere))
+        .route_layer(middleware::from_fn(limits::tell))
 }
 
 /// Who wants to log in.
@@ -117,17 +119,39 @@ pub struct SignedInUser {
 ///
 /// A wrong password and an unknown address are answered alike.
 #[utoipa::path(post, path = "/api/v1/login", operation_id = "logIn", tag = "log-in", request_body = Credentials,
-    responses((status = 200, body = Session), NotLoggedIn))]
+    responses((status = 200, body = Session), NotLoggedIn, TriedTooOften))]
 async fn log_in(
     State(app): State<App>,
+    caller: Caller,
     body: Body<Credentials>,
 ) -> Result<Answer<Session>, ApiError> {
-    let Credentials { email, password } = body.value;
-    let logged_in = app
-        .identity
-        .log_in(&email.take(), &password.take(), TokenKind::Api)
-        .await?;
+    let logged_in = within_limits(&app, &caller, body.value, TokenKind::Api).await?;
     Ok(Answer::ok(logged_in.into()))
+}
+
+/// Logs somebody in, unless that was tried too often.
+pub(super) async fn within_limits(
+    app: &App,
+    caller: &Caller,
+    credentials: Credentials,
+    kind: TokenKind,
+) -> Result<LoggedIn, ApiError> {
+    let (email, password) = (credentials.email.take(), credentials.password.take());
+    caller.spend(Policy::LogIn)?;
+    caller.spend_on(Policy::LogInToAccount, &email)?;
+    let address = caller.digest();
+    if !app.identity.knows_address(&email, &address).await? {
+        caller.spend_anywhere(Policy::LogInByStrangers, &email)?;
+    }
+    let identity = app.identity.clone();
+    call::to_its_end(async move {
+        let logged_in = identity.log_in(&email, &password, kind).await?;
+        identity
+            .remember_address(logged_in.user.id, &address)
+            .await?;
+        Ok(logged_in)
+    })
+    .await?
 }
 
 /// Continue a session
@@ -135,11 +159,13 @@ async fn log_in(
 /// Exchanges the refresh token for its successor and a new access token. Whoever gets no answer repeats the request
 /// within ten seconds.
 #[utoipa::path(post, path = "/api/v1/refresh", operation_id = "refresh", tag = "log-in", request_body = Refresh,
-    responses((status = 200, body = Session), NotRefreshed))]
+    responses((status = 200, body = Session), NotRefreshed, TriedTooOften))]
 async fn refresh(
     State(app): State<App>,
+    caller: Caller,
     body: Body<Refresh>,
 ) -> Result<Answer<Session>, ApiError> {
+    caller.spend(Policy::Refresh)?;
     let (identity, token) = (app.identity.clone(), body.value.refresh_token.take());
     let logged_in = call::to_its_end(async move { identity.refresh(&token).await }).await??;
     Ok(Answer::ok(logged_in.into()))

@@ -11,9 +11,10 @@ use sqlx::{
 use uuid::Uuid;
 
 /// The migrations that this crate lives on.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0002_identity.sql"),
     include_str!("../../../migrations/0006_sessions.sql"),
+    include_str!("../../../migrations/0011_known_addresses.sql"),
 ];
 
 /// Runs the test on a fresh database through a pool of at most that many connections.
@@ -32,7 +33,7 @@ pub(crate) async fn with_database<F: Future<Output = ()>>(
         .connect_with(server.clone().database(&name))
         .await
         .expect("the new database answers");
-    for migration in MIGRATIONS {
+    for migration in MIGRATIONS.iter().copied() {
         sqlx::raw_sql(migration)
             .execute(&pool)
             .await

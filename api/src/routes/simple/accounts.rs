@@ -1,6 +1,6 @@
 //! Registration, log-in and profile of the simple client contract.
 
-use axum::{extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode, middleware};
 use domain::ids::UserId;
 use garde::Validate;
 use identity::{TokenError, TokenKind};
@@ -12,10 +12,11 @@ use crate::{
     answer::Answer,
     auth::{Allowed, SignedIn},
     error::ApiError,
-    extract::Body,
+    extract::{Body, Caller},
     fields::input,
-    openapi::parts::{AddressTaken, NotLoggedIn},
-    routes::sessions::Credentials,
+    limits::{self, Policy},
+    openapi::parts::{AddressTaken, NotLoggedIn, TriedTooOften},
+    routes::sessions::{Credentials, within_limits},
     state::App,
 };
 
@@ -25,6 +26,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(register))
         .routes(routes!(log_in))
         .routes(routes!(profile))
+        .route_layer(middleware::from_fn(limits::tell))
 }
 
 /// Somebody who wants an account.
@@ -94,11 +96,13 @@ pub(crate) struct Details {
 ///
 /// Makes the account of a customer. An address that is taken is answered 409 here.
 #[utoipa::path(post, path = "/api/registration", operation_id = "simpleRegister", tag = "simple contract", request_body = Registration,
-    responses((status = 201, body = Registered), AddressTaken))]
+    responses((status = 201, body = Registered), AddressTaken, TriedTooOften))]
 async fn register(
     State(app): State<App>,
+    caller: Caller,
     body: Body<Registration>,
 ) -> Result<Answer<Registered>, ApiError> {
+    caller.spend(Policy::Registration)?;
     let Registration {
         name,
         email,
@@ -126,16 +130,13 @@ async fn register(
 ///
 /// A wrong password and an unknown address are answered alike.
 #[utoipa::path(post, path = "/api/login", operation_id = "simpleLogIn", tag = "simple contract", request_body = Credentials,
-    responses((status = 200, body = LoggedIn), NotLoggedIn))]
+    responses((status = 200, body = LoggedIn), NotLoggedIn, TriedTooOften))]
 async fn log_in(
     State(app): State<App>,
+    caller: Caller,
     body: Body<Credentials>,
 ) -> Result<Answer<LoggedIn>, ApiError> {
-    let Credentials { email, password } = body.value;
-    let logged_in = app
-        .identity
-        .log_in(&email.take(), &password.take(), TokenKind::Contract)
-        .await?;
+    let logged_in = within_limits(&app, &caller, body.value, TokenKind::Contract).await?;
     Ok(Answer::ok(LoggedIn {
         message: "Login jwt generated",
         token: format!("Bearer {}", logged_in.access_token.as_str()),

@@ -1,0 +1,76 @@
+//! Where a request comes from, and how often it may: see [`crate::limits`].
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use axum::{
+    extract::{ConnectInfo, FromRequestParts},
+    http::{header::HeaderName, request::Parts},
+};
+
+use crate::{
+    error::ApiError,
+    limits::{Policy, Said, caller_of},
+    state::App,
+};
+
+/// Each proxy adds the address that it was asked from.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Whoever asks, known by their address alone.
+#[derive(Clone)]
+pub struct Caller {
+    app: App,
+    /// An address of IPv4 or a network of IPv6.
+    address: IpAddr,
+    said: Said,
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let peer = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let hops: Vec<_> = parts.headers.get_all(FORWARDED_FOR).iter().collect();
+        let address = app.limits.client_address(peer, hops.into_iter());
+        Ok(Self {
+            app: app.clone(),
+            address: caller_of(address),
+            said: parts.extensions.get().cloned().unwrap_or_default(),
+        })
+    }
+}
+
+impl Caller {
+    /// Counts one try from this address.
+    pub fn spend(&self, policy: Policy) -> Result<(), ApiError> {
+        self.said.spend(&self.app.limits, policy, self.address)
+    }
+
+    /// Counts one try from this address to this account.
+    pub fn spend_on(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
+        let who = (self.address, spelled(account));
+        self.said.spend(&self.app.limits, policy, who)
+    }
+
+    /// Counts one try to this account, from wherever it comes.
+    pub fn spend_anywhere(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
+        self.said
+            .spend(&self.app.limits, policy, spelled(account))
+    }
+
+    /// The address as a keyed digest, to be kept.
+    pub fn digest(&self) -> [u8; 32] {
+        self.app.address_digest(self.address)
+    }
+}
+
+/// One account in all spellings of its address; a text that is no address is an account of its own.
+fn spelled(account: &str) -> String {
+    account.trim().to_ascii_lowercase()
+}

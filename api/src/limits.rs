@@ -1,0 +1,382 @@
+//! How often one may try to log in, to register, to continue a session, to ask for codes. A limit is so many at once and
+//! as many again within a time (a leaky bucket, GCRA); whoever is beyond it is told when to come again (429,
+//! `Retry-After`), and every answer says what is left (`RateLimit`, draft-ietf-httpapi-ratelimit-headers-10).
+//!
+//! Nobody can lock somebody else out: log-ins to an account are limited per address, and beside that for all addresses
+//! together that the account was never used from. From where its owner has logged in before, it stays open.
+//!
+//! Each process counts for itself, in memory that is bounded: what is counted goes by a keyed hash into one of
+//! [`SLOTS`] slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some
+//! ten thousands share a slot.
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::keyed::HashMapStateStore,
+};
+use ipnet::IpNet;
+
+use crate::{
+    config::{Limit, LimitsConfig},
+    error::ApiError,
+    problem::{Kind, Problem},
+};
+
+/// How many callers each limit can tell apart.
+const SLOTS: u64 = 1 << 16;
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Log-ins from one address.
+    LogIn,
+    /// Log-ins from one address to one account.
+    LogInToAccount,
+    /// Log-ins to one account from all addresses that it was never used from.
+    LogInByStrangers,
+    /// Registrations from one address.
+    Registration,
+    /// Sessions continued from one address.
+    Refresh,
+    /// One-time codes asked for or tried from one address.
+    Codes,
+    /// One-time codes asked for or tried for one account.
+    CodesOfAccount,
+}
+
+impl Policy {
+    const ALL: [Self; 7] = [
+        Self::LogIn,
+        Self::LogInToAccount,
+        Self::LogInByStrangers,
+        Self::Registration,
+        Self::Refresh,
+        Self::Codes,
+        Self::CodesOfAccount,
+    ];
+
+    /// Its name in headers.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::LogIn => "log-in",
+            Self::LogInToAccount => "log-in-account",
+            Self::LogInByStrangers => "log-in-strangers",
+            Self::Registration => "registration",
+            Self::Refresh => "refresh",
+            Self::Codes => "codes",
+            Self::CodesOfAccount => "codes-account",
+        }
+    }
+
+    fn limit(self, config: &LimitsConfig) -> Limit {
+        match self {
+            Self::LogIn => config.limit_log_in,
+            Self::LogInToAccount => config.limit_log_in_account,
+            Self::LogInByStrangers => config.limit_log_in_strangers,
+            Self::Registration => config.limit_registration,
+            Self::Refresh => config.limit_refresh,
+            Self::Codes => config.limit_codes,
+            Self::CodesOfAccount => config.limit_codes_account,
+        }
+    }
+}
+
+type Limiter =
+    RateLimiter<u64, HashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
+
+/// One limit with what was counted.
+struct Bucket {
+    limit: Limit,
+    limiter: Limiter,
+}
+
+/// All limits of this process.
+pub struct Limits {
+    /// In the order of [`Policy::ALL`]; none where trying is not limited.
+    buckets: Vec<Bucket>,
+    hasher: RandomState,
+    clock: DefaultClock,
+    trusted_proxies: Vec<IpNet>,
+}
+
+/// What one has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    policy: Policy,
+    limit: Limit,
+    /// How many more at once.
+    remaining: u32,
+    /// Until all are given again; where none is left, until the next is.
+    reset: Duration,
+}
+
+impl Limits {
+    /// The limits of these settings.
+    pub fn new(config: &LimitsConfig) -> Self {
+        let bucket = |policy: Policy| {
+            let limit = policy.limit(config);
+            let quota = Quota::new(limit.burst, limit.within)?;
+            Some(Bucket {
+                limit,
+                limiter: RateLimiter::hashmap(quota).with_middleware(),
+            })
+        };
+        let buckets = if config.rate_limits {
+            // a limit has at least one piece in at least a second, so each makes a quota
+            Policy::ALL.into_iter().filter_map(bucket).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            buckets,
+            hasher: RandomState::new(),
+            clock: DefaultClock::default(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        }
+    }
+
+    /// Counts one try. Returns what is left; none where trying is not limited.
+    fn spend(&self, policy: Policy, who: impl Hash) -> Result<Option<Allowance>, Allowance> {
+        let Some(Bucket { limit, limiter }) = self.buckets.get(policy as usize) else {
+            return Ok(None);
+        };
+        let slot = self.hasher.hash_one(who) % SLOTS;
+        let allowance = |remaining, reset| Allowance {
+            policy,
+            limit: *limit,
+            remaining,
+            reset,
+        };
+        match limiter.check_key(&slot) {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                let spent = limit.burst.get().saturating_sub(remaining);
+                let each = limit.within / limit.burst.get();
+                Ok(Some(allowance(remaining, each * spent)))
+            }
+            Err(until) => Err(allowance(0, until.wait_time_from(self.clock.now()))),
+        }
+    }
+
+    /// The address that a request comes from: the nearest that is not one of our proxies, each of which has added the
+    /// one before it to `X-Forwarded-For`.
+    pub fn client_address<'h>(
+        &self,
+        peer: IpAddr,
+        forwarded_for: impl DoubleEndedIterator<Item = &'h HeaderValue>,
+    ) -> IpAddr {
+        let mut address = peer.to_canonical();
+        let hops = forwarded_for
+            .rev()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.rsplit(','));
+        for hop in hops {
+            if !self.is_trusted(address) {
+                break;
+            }
+            match hop.trim().parse::<IpAddr>() {
+                Ok(before) => address = before.to_canonical(),
+                Err(_) => break,
+            }
+        }
+        address
+    }
+
+    fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+}
+
+/// What counts as one caller: an address of IPv4, or a network of IPv6, of which a customer has at least a /64.
+pub fn caller_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let network = u128::from(v6) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+    }
+}
+
+/// What the limits have said of one request: the tightest of them, for its answer's headers.
+#[derive(Clone, Default)]
+pub struct Said(Arc<Mutex<Option<Allowance>>>);
+
+impl Said {
+    /// Counts one try, and refuses where it is one too many.
+    pub fn spend(&self, limits: &Limits, policy: Policy, who: impl Hash) -> Result<(), ApiError> {
+        let (allowance, refused) = match limits.spend(policy, who) {
+            Ok(None) => return Ok(()),
+            Ok(Some(allowance)) => (allowance, false),
+            Err(allowance) => (allowance, true),
+        };
+        let mut tightest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tightest.is_none_or(|tightest| allowance.remaining <= tightest.remaining) {
+            *tightest = Some(allowance);
+        }
+        if refused {
+            let after = HeaderValue::from(whole_seconds(allowance.reset));
+            return Err(Problem::new(Kind::TooManyTries)
+                .header(header::RETRY_AFTER, after)
+                .into());
+        }
+        Ok(())
+    }
+}
+
+/// A name, the quota and its window in seconds.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The name, what is left, and the seconds until it is given again.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Says in every answer of the routes that it is laid around what is left.
+pub async fn tell(mut request: Request, next: Next) -> Response {
+    let said = Said::default();
+    request.extensions_mut().insert(said.clone());
+    let mut response = next.run(request).await;
+    let allowance = *said.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(allowance) = allowance {
+        let name = allowance.policy.name();
+        let Limit { burst, within } = allowance.limit;
+        let policy = format!("\"{name}\";q={burst};w={}", within.as_secs());
+        let left = format!(
+            "\"{name}\";r={};t={}",
+            allowance.remaining,
+            whole_seconds(allowance.reset)
+        );
+        for (header, text) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, left)] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                response.headers_mut().insert(header, value);
+            }
+        }
+    }
+    response
+}
+
+/// Seconds, rounded up: whoever comes then does not come too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn limits(log_in: &str, proxies: &[&str]) -> Limits {
+        let limit: Limit = log_in.parse().unwrap();
+        Limits::new(&LimitsConfig {
+            rate_limits: true,
+            limit_log_in: limit,
+            limit_log_in_account: limit,
+            limit_log_in_strangers: limit,
+            limit_registration: limit,
+            limit_refresh: limit,
+            limit_codes: limit,
+            limit_codes_account: limit,
+            trusted_proxies: proxies.iter().map(|net| net.parse().unwrap()).collect(),
+        })
+    }
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+    }
+
+    #[test]
+    fn so_many_are_allowed_and_the_next_one_is_told_when() {
+        let limits = limits("3/30s", &[]);
+        for remaining in [2, 1, 0] {
+            let left = limits.spend(Policy::LogIn, address(1)).unwrap().unwrap();
+            assert_eq!(left.remaining, remaining);
+            let spent = 3 - remaining;
+            assert_eq!(left.reset, Duration::from_secs(u64::from(10 * spent)));
+        }
+        let refused = limits.spend(Policy::LogIn, address(1)).unwrap_err();
+        let wait = refused.reset;
+        assert!(wait <= Duration::from_secs(10) && wait > Duration::from_secs(9), "{wait:?}");
+        assert!(limits.spend(Policy::LogIn, address(2)).is_ok(), "another caller");
+        assert!(limits.spend(Policy::Refresh, address(1)).is_ok(), "another limit");
+    }
+
+    #[test]
+    fn limits_that_are_turned_off_limit_nothing() {
+        let mut limits = limits("1/1h", &[]);
+        limits.buckets.clear();
+        for _ in 0..10 {
+            assert_eq!(limits.spend(Policy::LogIn, address(1)), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_flood_of_callers_takes_no_more_memory_than_there_is() {
+        let limits = limits("1/1h", &[]);
+        for caller in 0..200_000_u32 {
+            let _ = limits.spend(Policy::LogIn, caller);
+        }
+        let kept = limits.buckets[Policy::LogIn as usize].limiter.len();
+        assert!(kept as u64 <= SLOTS, "{kept}");
+    }
+
+    #[test]
+    fn every_policy_has_its_own_bucket_and_name() {
+        let limits = limits("1/1h", &[]);
+        for (index, policy) in Policy::ALL.into_iter().enumerate() {
+            assert_eq!(policy as usize, index);
+            assert!(limits.spend(policy, "x").is_ok(), "{}", policy.name());
+        }
+    }
+
+    #[test]
+    fn only_our_proxies_are_believed() {
+        let ours = limits("1/1h", &["10.0.0.0/8"]);
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        let of = |limits: &Limits, peer: IpAddr, hops: &[&'static str]| {
+            let values: Vec<_> = hops.iter().map(|hops| HeaderValue::from_static(hops)).collect();
+            limits.client_address(peer, values.iter())
+        };
+        assert_eq!(of(&ours, address(7), &["192.0.2.1"]), address(7), "not a proxy");
+        assert_eq!(of(&ours, proxy, &["192.0.2.1"]), address(1));
+        assert_eq!(
+            of(&ours, proxy, &["203.0.113.9, 192.0.2.1", "192.0.2.2, 10.0.0.2"]),
+            address(2),
+            "what is before the first stranger may be made up"
+        );
+        assert_eq!(of(&ours, proxy, &[]), proxy);
+        assert_eq!(of(&ours, proxy, &["nonsense"]), proxy);
+        assert_eq!(
+            of(&limits("1/1h", &[]), proxy, &["192.0.2.1"]),
+            proxy,
+            "without a setting nobody is believed"
+        );
+        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        assert_eq!(of(&ours, mapped, &["192.0.2.1"]), address(1));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_caller() {
+        let [one, same, other] = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"]
+            .map(|text| caller_of(text.parse().unwrap()));
+        assert_eq!(one, same);
+        assert_ne!(one, other);
+        assert_eq!(caller_of(address(3)), address(3));
+    }
+}

@@ -1,0 +1,69 @@
+//! From where people have signed in before: the table `known_addresses`. Addresses are only there as keyed digests,
+//! which the caller makes. Used by [`crate::accounts`]; what it is for is in `api`'s limits.
+
+use domain::ids::UserId;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// A network address, digested with a key.
+pub type AddressDigest = [u8; 32];
+
+/// Days after which an address that was not seen again is forgotten.
+const KEPT_DAYS: i32 = 90;
+
+/// Whether somebody has signed in from there before.
+pub(crate) async fn contains(
+    pool: &PgPool,
+    user_id: UserId,
+    address: &AddressDigest,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "select exists (select 1 from known_addresses where user_id = $1 and address_digest = $2)",
+    )
+    .bind(Uuid::from(user_id))
+    .bind(address.as_slice())
+    .fetch_one(pool)
+    .await
+}
+
+/// Notes that somebody has signed in from there.
+pub(crate) async fn remember(
+    pool: &PgPool,
+    user_id: UserId,
+    address: &AddressDigest,
+) -> Result<(), sqlx::Error> {
+    // once a day is enough; only while the person is there, since an erasure may be under way
+    sqlx::query(
+        "insert into known_addresses (user_id, address_digest)
+         select user_id, $2 from credentials where user_id = $1
+         on conflict (user_id, address_digest) do update set seen_at = now()
+         where known_addresses.seen_at < now() - interval '1 day'",
+    )
+    .bind(Uuid::from(user_id))
+    .bind(address.as_slice())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Removes what is known of somebody.
+pub(crate) async fn forget(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from known_addresses where user_id = $1")
+        .bind(Uuid::from(user_id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Removes addresses that were not seen for long. Returns how many.
+pub(crate) async fn remove_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
+    let removed =
+        sqlx::query("delete from known_addresses where seen_at < now() - make_interval(days => $1)")
+            .bind(KEPT_DAYS)
+            .execute(pool)
+            .await?;
+    Ok(removed.rows_affected())
+}
