@@ -52,11 +52,11 @@ pub struct LoggedIn {
 /// Users, credentials, sessions and tokens over one database. Clones share all of it.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    pool: PgPool,
-    hasher: PasswordHasher,
+    pub(crate) pool: PgPool,
+    pub(crate) hasher: PasswordHasher,
     tokens: AccessTokens,
     sessions: SessionSettings,
-    standings: Standings,
+    pub(crate) standings: Standings,
 }
 
 impl Identity {
