@@ -55,6 +55,8 @@ policies! {
     ReadPayments = [ReadOwnOrders, ReadPayments];
     /// Read the event log.
     ReadHistory = [ReadHistory];
+    /// Create, read, change and delete anybody's account, grant and revoke roles.
+    ManageUsers = [ManageUsers];
     /// See how the server runs.
     ReadOperations = [ReadOperations];
 }

@@ -103,6 +103,8 @@ kinds! {
     Taken = "taken", CONFLICT, "Taken already";
     /// The e-mail address belongs to an account already. Log in, or choose another one.
     EmailTaken = "email-taken", CONFLICT, "The e-mail address is taken";
+    /// Nobody could manage users any more. Make somebody else an admin first.
+    LastAdmin = "last-admin", CONFLICT, "The last admin stays";
     /// The thing was changed since you read it: `If-Match` does not fit. Read it again and decide anew.
     PreconditionFailed = "precondition-failed", PRECONDITION_FAILED, "Changed in the meantime";
     /// This change needs an `If-Match` header with the `ETag` of what you have read.

@@ -5,7 +5,7 @@
 //! - [`roles`] and [`permissions`]: one table says which role may do what; nothing else in Souk decides by role.
 //! - [`tokens`] signs and verifies access tokens, [`sessions`] keeps somebody logged in, [`standing`] knows what they may
 //!   do now; [`hashing`] keeps bcrypt off the async threads.
-//! - [`email`], [`password`], [`person_name`]: input parsed once, then trusted.
+//! - [`email`], [`password`], [`person_name`], [`phone`], [`postal_address`]: input parsed once, then trusted.
 //!
 //! Used by `api` through the facade [`Identity`]. Guarantees: no password and no token is ever printed, personal data
 //! is not in `Debug` output, and an unknown address cannot be told from a wrong password by answer or by time.
@@ -18,6 +18,8 @@ pub mod known_addresses;
 pub mod password;
 pub mod permissions;
 pub mod person_name;
+pub mod phone;
+pub mod postal_address;
 pub mod roles;
 pub mod sessions;
 pub mod standing;
@@ -33,6 +35,8 @@ pub use known_addresses::AddressDigest;
 pub use password::{InvalidPassword, Password};
 pub use permissions::{Means, Permission, Permissions, Principal, UnknownPermission};
 pub use person_name::{InvalidPersonName, PersonName};
+pub use phone::{InvalidPhoneNumber, PhoneNumber};
+pub use postal_address::{InvalidPostalAddress, PostalAddress};
 pub use roles::{Role, Roles, UnknownRole};
 pub use sessions::{RefreshToken, SessionSettings};
 pub use tokens::{

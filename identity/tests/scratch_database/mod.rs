@@ -14,6 +14,7 @@ use uuid::Uuid;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0002_identity.sql"),
     include_str!("../../../migrations/0006_sessions.sql"),
+    include_str!("../../../migrations/0008_users.sql"),
     include_str!("../../../migrations/0011_known_addresses.sql"),
 ];
 
