@@ -3,6 +3,7 @@
 //! - [`EventLog`] opens the log, executes units of work over several streams, and reads.
 //! - [`mod@unit`] is what a command handler builds: streams, a decision, an idempotency key.
 //! - [`feed`] gives committed events in order; [`subscription`] runs what follows them.
+//! - [`page`] is how lists are paged, wherever they are.
 //! - [`sealing`] encrypts personal data before it gets into events.
 //! - [`repository`] lets cqrs-es's `CqrsFramework` run on the log.
 //!
@@ -15,6 +16,7 @@ pub mod event;
 pub mod feed;
 mod load;
 mod log;
+pub mod page;
 pub mod position;
 pub mod repository;
 pub mod sealing;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 pub use self::proxy::Proxy;
 use crate::{EventLog, LogSettings};
 
+pub mod plans;
 mod proxy;
 pub mod simulation;
 

@@ -13,7 +13,6 @@
 
 mod decode;
 pub mod orders;
-pub mod page;
 pub mod payments;
 #[cfg(test)]
 mod plans;
@@ -25,5 +24,6 @@ pub mod regions;
 pub mod timeline;
 pub mod views;
 
+pub use eventstore::page;
 pub use read_models::{QueryError, ReadModels};
 pub use views::{View, migrate_views, spawn_all};

@@ -10,21 +10,21 @@ use domain::{
     order::{OrderStatus, PaymentStatus},
     payment::PaymentState,
 };
-use eventstore::testing::TestDatabase;
-use sqlx::{Execute, PgConnection, Postgres, QueryBuilder};
+use eventstore::testing::{
+    TestDatabase,
+    plans::{assert_served_by_indexes, pages},
+};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     orders::{self, OrderFilter, OrderSort},
-    page::{Direction, Limits, PageRequest, Sort, SortKey, SortValue, Span},
+    page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
     products::{self, PriceSpan, ProductFilter, ProductSort},
     timeline::{self, TimelineSort},
     views::{View, migrate_views},
 };
-
-/// Most blocks of 8 KB that a page of 20 may touch. All rows of the smallest table here take several times that.
-const MOST_BLOCKS: i64 = 400;
 
 // Rows of the same shape as the projectors', with the spread of a shop: few regions, many customers, most orders
 // settled, a few in trouble.
@@ -78,45 +78,6 @@ const TIMELINE: &str = "
 const REGION: Uuid = Uuid::from_u128(0x7c92_cf1e_ee8d_99cc_85f8_355a_3d6e_4b86); // r1
 const CUSTOMER: Uuid = Uuid::from_u128(0x4d3a_21d8_c684_c09c_19b9_3be9_1182_7fd5); // c7
 const ORDER: Uuid = Uuid::from_u128(0x5e74_9466_2ea0_4ad8_e731_cc25_c614_0eb6); // o7
-
-/// Runs the query under EXPLAIN; panics where it scans a table or touches many blocks.
-async fn assert_served_by_indexes(
-    what: &str,
-    mut query: QueryBuilder<'_, Postgres>,
-    connection: &mut PgConnection,
-) {
-    let mut query = query.build();
-    let arguments = query.take_arguments().unwrap().unwrap();
-    let explain = format!("explain (analyze, buffers, format json) {}", query.sql());
-    let plan: serde_json::Value = sqlx::query_scalar_with(&explain, arguments)
-        .fetch_one(connection)
-        .await
-        .unwrap();
-    let top = &plan[0]["Plan"];
-    let blocks =
-        ["Shared Hit Blocks", "Shared Read Blocks"].map(|kind| top[kind].as_i64().unwrap());
-    let plan = serde_json::to_string_pretty(&plan).unwrap();
-    assert!(!plan.contains("Seq Scan"), "{what} scans a table: {plan}");
-    assert!(
-        blocks.iter().sum::<i64>() <= MOST_BLOCKS,
-        "{what} touches {blocks:?} blocks: {plan}"
-    );
-}
-
-/// A first page and one from the middle, both ways.
-fn pages<K: SortKey>(key: K, middle: &SortValue) -> Vec<PageRequest<K>> {
-    let mut pages = vec![];
-    for direction in [Direction::Asc, Direction::Desc] {
-        let sort = Sort { key, direction };
-        let first = PageRequest::new(Limits::STANDARD, sort, Some(20), None).unwrap();
-        let next = PageRequest {
-            after: Some((middle.clone(), Uuid::nil())),
-            ..first.clone()
-        };
-        pages.extend([first, next]);
-    }
-    pages
-}
 
 fn middle_of_time() -> DateTime<Utc> {
     "2026-01-08T00:00:00Z".parse().unwrap()

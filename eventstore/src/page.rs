@@ -1,7 +1,8 @@
 //! Paged lists: a whitelisted sort, a bounded number of rows, and an opaque cursor.
 //!
 //! A cursor names the last row of a page by its sort value and id, so that the next page begins right behind it,
-//! whatever was inserted meanwhile, and is read off the index. Used by every list query; the API hands cursors through.
+//! whatever was inserted meanwhile, and is read off the index. Used by every list query of the read models and of
+//! `identity`; the API hands cursors through.
 
 use std::fmt;
 
@@ -88,9 +89,12 @@ pub enum SortKind {
 
 /// The sort value of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum SortValue {
+pub enum SortValue {
+    /// A moment, to the microsecond.
     Time(DateTime<Utc>),
+    /// A whole number.
     Integer(i64),
+    /// A text.
     Text(String),
 }
 
@@ -106,9 +110,11 @@ pub struct Sort<K> {
 /// Which page of a list is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageRequest<K> {
-    pub(crate) sort: Sort<K>,
-    pub(crate) limit: u32,
-    pub(crate) after: Option<(SortValue, Uuid)>,
+    /// In which order.
+    pub sort: Sort<K>,
+    /// Sort value and id of the row that it begins behind; none for the first page.
+    pub after: Option<(SortValue, Uuid)>,
+    limit: u32,
 }
 
 /// Some rows of a list, and where the next ones begin.
@@ -152,12 +158,12 @@ impl<K: SortKey> PageRequest<K> {
         let after = cursor
             .map(|cursor| parse_cursor(sort, cursor))
             .transpose()?;
-        Ok(Self { sort, limit, after })
+        Ok(Self { sort, after, limit })
     }
 
     /// Adds what is behind the cursor, the order, and one row more than wanted, to know whether there are any.
     /// `table` is the alias of the one that is sorted.
-    pub(crate) fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, table: &str) {
+    pub fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, table: &str) {
         let [value, id] = self
             .sort
             .key
@@ -183,7 +189,7 @@ impl<K: SortKey> PageRequest<K> {
     }
 
     /// The page of these rows, of which there may be one more than wanted.
-    pub(crate) fn page<T>(
+    pub fn page<T>(
         &self,
         mut rows: Vec<T>,
         last: impl Fn(&T) -> (SortValue, Uuid),
@@ -263,7 +269,7 @@ where
     T: Copy + Send + for<'q> sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres> + 'static,
 {
     /// Adds the condition on a column.
-    pub(crate) fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, column: impl fmt::Display) {
+    pub fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, column: impl fmt::Display) {
         if let Some(least) = self.gte {
             sql.push(format_args!(" and {column} >= ")).push_bind(least);
         }
