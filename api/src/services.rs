@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use commands::{CommandSettings, Commands, payment_methods::PaymentMethods};
 use eventstore::{EventLog, sealing::Vault};
-use identity::{AccessTokens, CostNotAllowed, Identity, PasswordHasher, WeakSecret};
+use identity::{AccessTokens, HasherNotStarted, Identity, PasswordHasher, WeakSecret};
 
 use projections::{ReadModels, publisher::InvalidSettings};
 
@@ -23,9 +23,9 @@ pub enum StartError {
     /// The tables are not there.
     #[error("the database is not migrated: run `souk migrate` first")]
     NotMigrated,
-    /// bcrypt's cost is out of range.
+    /// bcrypt's cost is out of range, or there are no threads for it.
     #[error("SOUK_BCRYPT_COST: {0}")]
-    BcryptCost(#[from] CostNotAllowed),
+    Hashing(#[from] HasherNotStarted),
     /// The secret of access tokens is too short.
     #[error("SOUK_JWT_SECRET: {0}")]
     WeakSecret(#[from] WeakSecret),

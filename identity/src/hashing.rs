@@ -1,12 +1,18 @@
-//! bcrypt, off the async threads and never more at once than the machine has cores, so that a burst of log-ins does
-//! not slow other requests. Verifying takes the same time whether or not there is anything to verify against.
+//! bcrypt, on threads of its own that give way to everything else, and never more at once than the machine has cores, so
+//! that a burst of log-ins does not slow other requests. Verifying takes the same time whether or not there is anything to verify against.
 //! Used by [`crate::accounts`] alone.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{fmt, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
+use self::threads::Threads;
 use crate::password::Password;
+
+mod threads;
 
 /// How passwords are hashed.
 #[derive(Clone, Debug)]
@@ -46,21 +52,23 @@ pub struct PasswordHasher {
     /// What an attempt without a known user name is verified against: as much work, and never a match.
     no_match: PasswordHash,
     slots: Arc<Semaphore>,
+    threads: Threads,
     max_wait: Duration,
 }
 
 impl PasswordHasher {
-    /// A hasher of its own bound.
-    pub fn new(settings: &HashingSettings) -> Result<Self, CostNotAllowed> {
+    /// A hasher of its own bound, with threads of its own.
+    pub fn new(settings: &HashingSettings) -> Result<Self, HasherNotStarted> {
         let cost = settings.cost;
         if !(4..=31).contains(&cost) {
-            return Err(CostNotAllowed { cost });
+            return Err(HasherNotStarted::CostNotAllowed { cost });
         }
         Ok(Self {
             cost,
             // salt and digest of zeros: well-formed, and no password is known that hashes to it
             no_match: PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53))),
             slots: Arc::new(Semaphore::new(settings.concurrency.get())),
+            threads: Threads::start(settings.concurrency)?,
             max_wait: settings.max_wait,
         })
     }
@@ -109,22 +117,31 @@ impl PasswordHasher {
             .await
             .map_err(|_| HashingError::Busy)?
             .map_err(|_| HashingError::Interrupted)?;
-        spawn_blocking(move || {
+        let (tell, told) = oneshot::channel();
+        let begun = self.threads.run(move || {
             // the slot goes with the work: a caller that gives up does not stop it, so it must not free the place
             let _slot = slot;
-            work()
-        })
-        .await
-        .map_err(|_| HashingError::Interrupted)
+            let _ = tell.send(work()); // nobody may be waiting any more
+        });
+        if !begun {
+            return Err(HashingError::Interrupted);
+        }
+        told.await.map_err(|_| HashingError::Interrupted)
     }
 }
 
-/// The cost is not one that bcrypt knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a bcrypt cost is between 4 and 31, not {cost}")]
-pub struct CostNotAllowed {
-    /// What was set.
-    pub cost: u32,
+/// Why there is no hasher.
+#[derive(Debug, thiserror::Error)]
+pub enum HasherNotStarted {
+    /// The cost is not one that bcrypt knows.
+    #[error("a bcrypt cost is between 4 and 31, not {cost}")]
+    CostNotAllowed {
+        /// What was set.
+        cost: u32,
+    },
+    /// The system gives no threads.
+    #[error("threads to hash on: {0}")]
+    Threads(#[from] io::Error),
 }
 
 /// Why a password could be neither hashed nor verified.
@@ -284,9 +301,10 @@ mod tests {
                 cost,
                 ..HashingSettings::default()
             };
-            assert_eq!(
-                PasswordHasher::new(&settings).unwrap_err(),
-                CostNotAllowed { cost }
+            let refusal = PasswordHasher::new(&settings).unwrap_err();
+            assert!(
+                matches!(refusal, HasherNotStarted::CostNotAllowed { cost: it } if it == cost),
+                "{refusal}"
             );
         }
     }

@@ -30,7 +30,7 @@ pub use accounts::{
     AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError, RegisterError,
 };
 pub use email::{Email, InvalidEmail};
-pub use hashing::{CostNotAllowed, HashingError, HashingSettings, PasswordHash, PasswordHasher};
+pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use known_addresses::AddressDigest;
 pub use password::{InvalidPassword, Password};
 pub use permissions::{Means, Permission, Permissions, Principal, UnknownPermission};

@@ -1,0 +1,141 @@
+//! How often one may try to log in, and that nobody can lock somebody else out by trying.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tests::{answer::Answer, client::Client, server::Server, shop::{DEMO_PASSWORD, Shop}};
+
+const CUSTOMER: &str = "customer@example.com";
+const OWNER: &str = "192.0.2.1";
+
+/// A shop whose clients say through a proxy, which is this machine, where they come from.
+async fn shop(limits: &[(&str, &str)]) -> (Shop, Server) {
+    let mut opening = Shop::opening()
+        .set("SOUK_RATE_LIMITS", "true")
+        .set("SOUK_TRUSTED_PROXIES", "127.0.0.0/8");
+    for (limit, value) in limits {
+        opening = opening.set(limit, value);
+    }
+    let shop = opening.open().await;
+    let server = shop.serve().await;
+    (shop, server)
+}
+
+async fn log_in(client: &Client, from: &str, email: &str, password: &str) -> Answer {
+    client
+        .ask(Method::POST, "/api/v1/login")
+        .header("x-forwarded-for", from)
+        .json(&json!({"email": email, "password": password}))
+        .send()
+        .await
+}
+
+/// Fails unless the answer says that this was one try too many, and when to come again.
+fn assert_too_many(answer: &Answer) {
+    answer.problem_of(429, "too-many-tries");
+    let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3_600).contains(&seconds), "{answer}");
+}
+
+#[tokio::test]
+async fn whoever_tries_too_often_is_told_when_to_come_again() {
+    let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN", "3/1h")]).await;
+    let client = shop.client(&server);
+    for left in ["2", "1", "0"] {
+        let answer = log_in(&client, OWNER, "nobody@example.com", "a wrong password").await;
+        answer.problem_of(401, "wrong-credentials");
+        assert_eq!(
+            answer.header("ratelimit-policy"),
+            Some("\"log-in\";q=3;w=3600")
+        );
+        let told = answer.header("ratelimit").unwrap();
+        assert!(told.starts_with(&format!("\"log-in\";r={left};t=")), "{told}");
+    }
+    let refused = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await;
+    assert_too_many(&refused);
+    assert!(refused.header("ratelimit").unwrap().starts_with("\"log-in\";r=0;t="));
+    log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn known_and_unknown_accounts_are_limited_alike() {
+    let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN_ACCOUNT", "2/1h")]).await;
+    let client = shop.client(&server);
+    for email in [CUSTOMER, "nobody@example.com", "not an address"] {
+        for _ in 0..2 {
+            let answer = log_in(&client, OWNER, email, "a wrong password").await;
+            answer.problem_of(401, "wrong-credentials");
+        }
+        assert_too_many(&log_in(&client, OWNER, email, "a wrong password").await);
+        let spelled = format!(" {}", email.to_uppercase());
+        assert_too_many(&log_in(&client, OWNER, &spelled, "a wrong password").await);
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn nobody_can_lock_somebody_else_out() {
+    let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN_STRANGERS", "5/1h")]).await;
+    let client = shop.client(&server);
+    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    let mut refused = 0;
+    for attacker in 0..10 {
+        let from = format!("198.51.100.{attacker}");
+        let answer = log_in(&client, &from, CUSTOMER, "a wrong password").await;
+        refused += usize::from(answer.status == 429);
+    }
+    assert!(refused >= 5, "an attack from many addresses is stopped");
+    assert_too_many(&log_in(&client, "198.51.100.77", CUSTOMER, DEMO_PASSWORD).await);
+    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    let other_process = shop.serve().await;
+    log_in(&shop.client(&other_process), OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn registrations_and_refreshes_are_limited_too() {
+    let limits = [("SOUK_LIMIT_REGISTRATION", "1/1h"), ("SOUK_LIMIT_REFRESH", "1/1h")];
+    let (shop, server) = shop(&limits).await;
+    let client = shop.client(&server);
+    let register = async |email: &str| {
+        let body = json!({"name": "Mai", "email": email, "password": "a long password"});
+        client.post("/api/registration", &body).await
+    };
+    let registered = register("mai@example.com").await.expect(201);
+    assert!(registered.header("ratelimit").unwrap().starts_with("\"registration\";r=0;"));
+    assert_too_many(&register("tom@example.com").await);
+    let refresh = async |token: &str| {
+        client.post("/api/v1/refresh", &json!({"refresh_token": token})).await
+    };
+    let session = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200).json();
+    let token = session["refresh_token"].as_str().unwrap();
+    refresh(token).await.expect(200);
+    assert_too_many(&refresh(token).await);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_limit_gives_way_with_time() {
+    let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN", "1/1s")]).await;
+    let client = shop.client(&server);
+    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    eventstore::testing::eventually("it is given again", Duration::from_secs(10), || async {
+        let answer = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn without_a_trusted_proxy_nobody_is_somebody_else_by_saying_so() {
+    let opening = Shop::opening().set("SOUK_RATE_LIMITS", "true").set("SOUK_LIMIT_LOG_IN", "1/1h");
+    let shop = opening.open().await;
+    let server = shop.serve().await;
+    let client = shop.client(&server);
+    log_in(&client, "192.0.2.1", CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    assert_too_many(&log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD).await);
+    shop.close().await;
+}
