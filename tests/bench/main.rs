@@ -9,7 +9,7 @@
 //! - `shop`: buyers at the store, through the production path. `history`: a long log, written in bulk.
 //! - `store`, `bare`, `held`, `deep`, `cold`, `rebuild`: the rows measured there.
 //! - `market`: a shop as processes see it. `load`: orders over HTTP, from a process of its own. `process`: what one takes.
-//! - `http`, `saga`, `publish`, `latency`, `memory`: the rows measured at server processes and Kafka.
+//! - `http`, `saga`, `publish`, `latency`, `sign_in`, `memory`: the rows measured at server processes and Kafka.
 
 use std::process::ExitCode;
 
@@ -39,6 +39,7 @@ mod rebuild;
 mod report;
 mod saga;
 mod shop;
+mod sign_in;
 mod store;
 
 /// That of the server, for "plain" as well as for what is measured in this process.
@@ -94,6 +95,7 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
     take("publish", publish::run(&env).await);
     take("rebuild", rebuild::run(&env).await);
     take("latency", latency::run(&env).await);
+    take("sign-in", sign_in::run(&env).await);
     take("memory", memory::run(&env).await);
     let (whole, quick) = (env.wants_all(), env.quick);
     if rows.is_empty() {
