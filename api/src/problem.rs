@@ -71,7 +71,7 @@ kinds! {
     PayloadTooLarge = "payload-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The request did not arrive in time. Send it again.
     RequestTimeout = "request-timeout", REQUEST_TIMEOUT, "The request took too long to arrive";
-    /// There is no access token, or it is not valid, or it expired. Log in and send `Authorization: Bearer <token>`.
+    /// There is no access token, or it is not valid, expired or revoked. Log in and send `Authorization: Bearer <token>`.
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "Log in first";
     /// The e-mail address or the password is wrong; which of them is told to nobody.
     WrongCredentials = "wrong-credentials", UNAUTHORIZED, "Wrong e-mail address or password";
