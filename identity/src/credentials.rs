@@ -1,5 +1,7 @@
 //! How a person signs in: the table `credentials`. Knows nothing of [`crate::users`] but the id.
 
+use std::collections::HashSet;
+
 use domain::ids::UserId;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -35,6 +37,48 @@ pub(crate) async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Adds credentials, all by one statement. Returns those whose user name was free; the others are not added.
+pub(crate) async fn insert_all<'a>(
+    connection: &mut PgConnection,
+    credentials: impl Iterator<Item = (UserId, &'a Email, &'a PasswordHash)>,
+) -> Result<HashSet<UserId>, sqlx::Error> {
+    let (mut ids, mut names, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, name, hash) in credentials {
+        ids.push(Uuid::from(id));
+        names.push(name.as_str());
+        hashes.push(hash.0.as_str());
+    }
+    // in the order of the names, so that two of these never wait for each other
+    let added: Vec<Uuid> = sqlx::query_scalar(
+        "insert into credentials (user_id, user_name, password_hash)
+         select user_id, user_name, password_hash
+         from unnest($1::uuid[], $2::text[], $3::text[]) as new (user_id, user_name, password_hash)
+         order by user_name
+         on conflict (user_name) do nothing
+         returning user_id",
+    )
+    .bind(ids)
+    .bind(names)
+    .bind(hashes)
+    .fetch_all(connection)
+    .await?;
+    Ok(added.into_iter().map(UserId::from).collect())
+}
+
+/// Which of these user names are taken.
+pub(crate) async fn taken<'a>(
+    pool: &PgPool,
+    user_names: impl Iterator<Item = &'a Email>,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let names: Vec<&str> = user_names.map(Email::as_str).collect();
+    let taken: Vec<String> =
+        sqlx::query_scalar("select user_name from credentials where user_name = any($1)")
+            .bind(names)
+            .fetch_all(pool)
+            .await?;
+    Ok(taken.into_iter().collect())
+}
+
 /// The credential with that user name.
 pub(crate) async fn find(
     pool: &PgPool,
@@ -47,6 +91,19 @@ pub(crate) async fn find(
             .await?;
     Ok(row.map(|(user_id, hash)| Credential {
         user_id: user_id.into(),
+        password_hash: PasswordHash(hash),
+    }))
+}
+
+/// The credential of that person.
+pub(crate) async fn of(pool: &PgPool, user_id: UserId) -> Result<Option<Credential>, sqlx::Error> {
+    let hash: Option<String> =
+        sqlx::query_scalar("select password_hash from credentials where user_id = $1")
+            .bind(Uuid::from(user_id))
+            .fetch_optional(pool)
+            .await?;
+    Ok(hash.map(|hash| Credential {
+        user_id,
         password_hash: PasswordHash(hash),
     }))
 }
@@ -104,6 +161,37 @@ pub(crate) async fn begin_epoch(
 ) -> Result<(), sqlx::Error> {
     sqlx::query("update credentials set session_epoch = session_epoch + 1 where user_id = $1")
         .bind(Uuid::from(user_id))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes that mail to the user name reaches the person. False where it is not their user name, or not any more.
+pub(crate) async fn verify(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    user_name: &Email,
+) -> Result<bool, sqlx::Error> {
+    let verified = sqlx::query(
+        "update credentials set verified_at = coalesce(verified_at, clock_timestamp())
+         where user_id = $1 and user_name = $2",
+    )
+    .bind(Uuid::from(user_id))
+    .bind(user_name.as_str())
+    .execute(connection)
+    .await?;
+    Ok(verified.rows_affected() == 1)
+}
+
+/// Puts the hash of another password in the place of the old one, for somebody whose credential is held.
+pub(crate) async fn set_password(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    hash: &PasswordHash,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("update credentials set password_hash = $2 where user_id = $1")
+        .bind(Uuid::from(user_id))
+        .bind(&hash.0)
         .execute(connection)
         .await?;
     Ok(())

@@ -4,6 +4,7 @@
 
 use std::{fmt, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use futures::{StreamExt, TryStreamExt};
 use tokio::{
     sync::{Semaphore, oneshot},
     time::timeout,
@@ -52,6 +53,7 @@ pub struct PasswordHasher {
     /// What an attempt without a known user name is verified against: as much work, and never a match.
     no_match: PasswordHash,
     slots: Arc<Semaphore>,
+    concurrency: NonZeroUsize,
     threads: Threads,
     max_wait: Duration,
 }
@@ -68,6 +70,7 @@ impl PasswordHasher {
             // salt and digest of zeros: well-formed, and no password is known that hashes to it
             no_match: PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53))),
             slots: Arc::new(Semaphore::new(settings.concurrency.get())),
+            concurrency: settings.concurrency,
             threads: Threads::start(settings.concurrency)?,
             max_wait: settings.max_wait,
         })
@@ -82,6 +85,19 @@ impl PasswordHasher {
             .run(move || bcrypt::hash(password.as_bytes(), cost))
             .await??;
         Ok(PasswordHash(hash))
+    }
+
+    /// Hashes each of them, and returns the hashes in the same order. No more of them wait for their turn than are hashed
+    /// at once: whoever logs in meanwhile waits for some of them and not for all.
+    pub async fn hash_all(
+        &self,
+        passwords: Vec<&Password>,
+    ) -> Result<Vec<PasswordHash>, HashingError> {
+        futures::stream::iter(passwords)
+            .map(|password| self.hash(password))
+            .buffered(self.concurrency.get())
+            .try_collect()
+            .await
     }
 
     /// Whether the password is the one that was hashed.
@@ -270,6 +286,25 @@ mod tests {
         let hash = quick().hash(&password("souk-demo")).await.unwrap();
         assert!(!quick().is_outdated(&hash));
         assert!(hasher(5, 1, Duration::ZERO).is_outdated(&hash));
+    }
+
+    #[tokio::test]
+    async fn many_are_hashed_in_order_and_nobody_else_waits_for_all_of_them() {
+        let hasher = hasher(8, 1, Duration::from_mins(1));
+        let passwords: Vec<Password> = (0..20).map(|n| password(&format!("souk-demo-{n}"))).collect();
+        let (many, other) = (hasher.hash_all(passwords.iter().collect()), password("souk-demo"));
+        let mut many = std::pin::pin!(many);
+        let one = async {
+            tokio::task::yield_now().await; // the many come first
+            hasher.hash(&other).await
+        };
+        tokio::select! {
+            _ = &mut many => panic!("the one should be done before the twenty"),
+            hash = one => assert!(hash.is_ok()),
+        }
+        let hashes = many.await.unwrap();
+        let last = hasher.verify(Some(&passwords[19]), Some(&hashes[19])).await;
+        assert!(last.unwrap() && hashes.len() == 20);
     }
 
     #[tokio::test]

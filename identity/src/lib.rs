@@ -11,6 +11,7 @@
 //! is not in `Debug` output, and an unknown address cannot be told from a wrong password by answer or by time.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod credentials;
 pub mod email;
 pub mod hashing;
@@ -29,6 +30,7 @@ pub mod users;
 pub use accounts::{
     AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError, RegisterError,
 };
+pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use known_addresses::AddressDigest;
@@ -40,7 +42,11 @@ pub use postal_address::{InvalidPostalAddress, PostalAddress};
 pub use roles::{Role, Roles, UnknownRole};
 pub use sessions::{RefreshToken, SessionSettings};
 pub use tokens::{
-    AccessToken, AccessTokens, SigningError, Subject, TokenError, TokenKind, TokenSettings,
-    WeakSecret,
+    AccessToken, AccessTokens, PublicKey, SigningError, Subject, TokenError, TokenKeys, TokenKind,
+    TokenSettings, UnfitKeys, WeakSecret,
 };
-pub use users::User;
+pub use users::{
+    User,
+    change::{NewUser, Refusal, RoleChange, UserChange, UserChanges, UsersError},
+    list::{UserFilter, UserSort},
+};

@@ -1,6 +1,7 @@
 //! What a person is: the table `users`. Holds no log-in data and knows nothing of [`crate::credentials`].
 //!
-//! Whoever takes the role of admin from somebody, in whatever way, asks [`assure_an_admin_stays`] first.
+//! - [`list`] finds people, [`change`] makes and changes them, one or many at once.
+//! - Whoever takes the role of admin from somebody, in whatever way, asks [`assure_an_admin_stays`] first.
 
 use std::{collections::HashMap, fmt};
 
@@ -16,6 +17,11 @@ use crate::{
     postal_address::PostalAddress,
     roles::{Role, Roles},
 };
+
+pub mod change;
+pub mod list;
+#[cfg(test)]
+mod plans;
 
 /// A person, as stored.
 #[derive(Clone, PartialEq, Eq)]
