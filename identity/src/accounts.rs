@@ -11,17 +11,22 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
+    api_keys::{self, ApiKeys},
+    codes,
     credentials::{self, Credential},
     email::Email,
     hashing::{HashingError, PasswordHasher},
     known_addresses::{self, AddressDigest},
+    mail::MailKind,
     password::Password,
     permissions::{Means, Principal},
     person_name::PersonName,
     roles::{Role, Roles},
     sessions::{self, RefreshToken, Rotation, SessionSettings},
     standing::Standings,
-    tokens::{AccessToken, AccessTokens, SigningError, Subject, TokenError, TokenKind},
+    tokens::{
+        AccessToken, AccessTokens, PublicKey, SigningError, Subject, TokenError, TokenKind,
+    },
     users::{self, User},
 };
 
@@ -57,6 +62,7 @@ pub struct Identity {
     tokens: AccessTokens,
     sessions: SessionSettings,
     pub(crate) standings: Standings,
+    api_keys: ApiKeys,
 }
 
 impl Identity {
@@ -69,6 +75,7 @@ impl Identity {
     ) -> Self {
         Self {
             standings: Standings::new(pool.clone()),
+            api_keys: ApiKeys::new(pool.clone()),
             pool,
             hasher,
             tokens,
@@ -76,7 +83,7 @@ impl Identity {
         }
     }
 
-    /// Makes the account of a customer.
+    /// Makes the account of a customer, and asks for a code to verify the address.
     pub async fn register(
         &self,
         name: PersonName,
@@ -84,14 +91,15 @@ impl Identity {
         password: Password,
     ) -> Result<User, RegisterError> {
         let roles = Role::Customer.into();
-        self.create(&NewAccount {
+        let account = NewAccount {
             name,
             email,
             password,
             roles,
-        })
-        .await?
-        .ok_or(RegisterError::EmailTaken)
+        };
+        self.create(&account, Origin::Registered)
+            .await?
+            .ok_or(RegisterError::EmailTaken)
     }
 
     /// Sees to it that somebody can log in with that address: makes the account when there is none. One that is there
@@ -102,7 +110,7 @@ impl Identity {
                 return Ok(existing.user_id);
             }
             // none: somebody else made it a moment ago, so it is found now
-            if let Some(user) = self.create(account).await? {
+            if let Some(user) = self.create(account, Origin::Ours).await? {
                 return Ok(user.id);
             }
         }
@@ -229,10 +237,23 @@ impl Identity {
         Ok(users::find(&self.pool, id).await?)
     }
 
-    /// Who sends an access token, and what they may do now. Asks the database at most every
-    /// [`crate::standing::MAX_AGE`] for each person.
-    pub async fn authenticate(&self, access_token: &str) -> Result<Principal, AuthenticateError> {
-        let subject = self.tokens.verify(access_token)?;
+    /// The API keys of all people.
+    pub fn api_keys(&self) -> &ApiKeys {
+        &self.api_keys
+    }
+
+    /// The public keys by which others verify access tokens; none where they are signed with a secret.
+    pub fn public_keys(&self) -> &[PublicKey] {
+        self.tokens.public_keys()
+    }
+
+    /// Who sends an access token or an API key, and what they may do now. Asks the database at most every
+    /// [`crate::standing::MAX_AGE`] for each person and each key.
+    pub async fn authenticate(&self, bearer: &str) -> Result<Principal, AuthenticateError> {
+        if api_keys::is_meant(bearer) {
+            return self.authenticate_key(bearer).await;
+        }
+        let subject = self.tokens.verify(bearer)?;
         let standing = self.standings.of(subject.user_id).await;
         let standing = standing
             .map_err(Fault::from)?
@@ -243,6 +264,22 @@ impl Identity {
             permissions: standing.roles.permissions(),
             verified: standing.access.verified,
             means: subject.session.map_or(Means::Contract, Means::Session),
+        })
+    }
+
+    /// A key does what its scopes name, and of that only what its maker may now. It is of no session, so the end of all
+    /// sessions is not its end; that of the account is.
+    async fn authenticate_key(&self, text: &str) -> Result<Principal, AuthenticateError> {
+        let key = self.api_keys.find(text).await.map_err(Fault::from)?;
+        let key = key.ok_or(TokenError::ApiKey)?;
+        let standing = self.standings.of(key.user_id).await.map_err(Fault::from)?;
+        let standing = standing.ok_or(TokenError::ApiKey)?;
+        self.api_keys.note_use(key.id);
+        Ok(Principal {
+            user_id: key.user_id,
+            permissions: standing.roles.permissions().and(key.scopes),
+            verified: standing.access.verified,
+            means: Means::ApiKey(key.id),
         })
     }
 
@@ -302,7 +339,7 @@ impl Identity {
     }
 
     /// Makes user and credential in one transaction; none when the address is taken.
-    async fn create(&self, account: &NewAccount) -> Result<Option<User>, Fault> {
+    async fn create(&self, account: &NewAccount, origin: Origin) -> Result<Option<User>, Fault> {
         // before the transaction, so that no connection waits for it; also for a taken address, so that time tells
         // nothing
         let hash = self.hasher.hash(&account.password).await?;
@@ -320,6 +357,14 @@ impl Identity {
             account.roles,
         )
         .await?;
+        match origin {
+            Origin::Registered => {
+                codes::request(&mut transaction, &account.email, MailKind::VerifyEmail).await?;
+            }
+            Origin::Ours => {
+                credentials::verify(&mut transaction, id, &account.email).await?;
+            }
+        }
         transaction.commit().await?;
         Ok(Some(user))
     }
@@ -336,6 +381,15 @@ impl Identity {
             tracing::warn!(user_id = %credential.user_id, %error, "the password hash keeps its old cost");
         }
     }
+}
+
+/// Where an account comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// Its owner made it: whether the address is theirs is to be shown.
+    Registered,
+    /// Whoever runs the shop made it, with an address that they know.
+    Ours,
 }
 
 /// Why no account was made.
@@ -394,6 +448,9 @@ pub enum Fault {
     /// The token could not be signed.
     #[error("{0}")]
     Signing(#[from] SigningError),
+    /// The system gave no randomness.
+    #[error("the system has no randomness")]
+    Randomness,
 }
 
 impl Fault {
@@ -402,7 +459,7 @@ impl Fault {
         match self {
             Self::Database(_) => true,
             Self::Hashing(error) => matches!(error, HashingError::Busy | HashingError::Interrupted),
-            Self::Signing(_) => false,
+            Self::Signing(_) | Self::Randomness => false,
         }
     }
 }

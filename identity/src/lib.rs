@@ -5,6 +5,8 @@
 //! - [`roles`] and [`permissions`]: one table says which role may do what; nothing else in Souk decides by role.
 //! - [`tokens`] signs and verifies access tokens, [`sessions`] keeps somebody logged in, [`standing`] knows what they may
 //!   do now; [`hashing`] keeps bcrypt off the async threads.
+//! - [`codes`] by e-mail prove that an address is one's own, and open the way to a new password ([`passwords`] is for those
+//!   who know the old one); [`mail`] keeps what is to be sent, sealed.
 //! - [`email`], [`password`], [`person_name`], [`phone`], [`postal_address`]: input parsed once, then trusted.
 //!
 //! Used by `api` through the facade [`Identity`]. Guarantees: no password and no token is ever printed, personal data
@@ -12,11 +14,14 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod codes;
 pub mod credentials;
 pub mod email;
 pub mod hashing;
 pub mod known_addresses;
+pub mod mail;
 pub mod password;
+pub mod passwords;
 pub mod permissions;
 pub mod person_name;
 pub mod phone;
@@ -31,10 +36,13 @@ pub use accounts::{
     AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError, RegisterError,
 };
 pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
+pub use codes::{CodeError, CodeSettings, Codes, Purpose};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use known_addresses::AddressDigest;
+pub use mail::{Letter, Mail, MailKind, Mails};
 pub use password::{InvalidPassword, Password};
+pub use passwords::ChangePasswordError;
 pub use permissions::{Means, Permission, Permissions, Principal, UnknownPermission};
 pub use person_name::{InvalidPersonName, PersonName};
 pub use phone::{InvalidPhoneNumber, PhoneNumber};

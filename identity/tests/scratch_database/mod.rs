@@ -14,7 +14,9 @@ use uuid::Uuid;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0002_identity.sql"),
     include_str!("../../../migrations/0006_sessions.sql"),
+    include_str!("../../../migrations/0007_codes_and_mail.sql"),
     include_str!("../../../migrations/0008_users.sql"),
+    include_str!("../../../migrations/0009_api_keys.sql"),
     include_str!("../../../migrations/0011_known_addresses.sql"),
 ];
 
