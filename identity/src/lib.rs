@@ -5,6 +5,7 @@
 //! - [`roles`] and [`permissions`]: one table says which role may do what; nothing else in Souk decides by role.
 //! - [`tokens`] signs and verifies access tokens, [`sessions`] keeps somebody logged in, [`standing`] knows what they may
 //!   do now; [`hashing`] keeps bcrypt off the async threads.
+//! - [`api_keys`] is what programs send instead of an access token.
 //! - [`codes`] by e-mail prove that an address is one's own, and open the way to a new password ([`passwords`] is for those
 //!   who know the old one); [`mail`] keeps what is to be sent, sealed.
 //! - [`email`], [`password`], [`person_name`], [`phone`], [`postal_address`]: input parsed once, then trusted.
@@ -14,6 +15,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod closing;
 pub mod codes;
 pub mod credentials;
 pub mod email;
@@ -37,6 +39,7 @@ pub use accounts::{
 };
 pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
 pub use codes::{CodeError, CodeSettings, Codes, Purpose};
+pub use closing::{CloseError, Closure, ClosureFilter, ClosureSort, DueClosure};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use known_addresses::AddressDigest;

@@ -1,15 +1,24 @@
-//! Access tokens: JWTs (RFC 7519) signed with HMAC-SHA-256, one algorithm and no other, checked by the rules of
-//! RFC 8725. They hold ids and roles, never personal data. Signed at log-in, verified on every request.
+//! Access tokens: JWTs (RFC 7519) signed by one algorithm and no other, HMAC-SHA-256 or Ed25519 as the settings say,
+//! checked by the rules of RFC 8725. They hold ids and roles, never personal data. Signed at log-in, verified on every
+//! request.
+//!
+//! A token names its key, and only among the keys of the settings it is looked for: what a token brings along (`jwk`,
+//! `jku`, `x5u`, `x5c`) is never used, and its `alg` is compared, not followed.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::ids::UserId;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use jsonwebtoken::{Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::keys::{PublicKey, TokenKeys, UnfitKeys};
+use self::verified::VerifiedTokens;
 use crate::roles::Roles;
+
+mod keys;
+mod verified;
 
 /// Fewest bytes of the secret: as many as the hash has (RFC 7518, 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
@@ -98,22 +107,24 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Signs and verifies access tokens with one secret. Clones share it.
+/// Signs and verifies access tokens. Clones share the keys.
 #[derive(Clone)]
 pub struct AccessTokens(Arc<Inner>);
 
 struct Inner {
     settings: TokenSettings,
+    keys: TokenKeys,
     header: Header,
-    signing_key: EncodingKey,
-    verifying_key: DecodingKey,
     validation: Validation,
+    /// Where signatures are slow to verify.
+    verified: Option<VerifiedTokens>,
 }
 
 impl fmt::Debug for AccessTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessTokens")
             .field("settings", &self.0.settings)
+            .field("keys", &self.0.keys)
             .finish_non_exhaustive()
     }
 }
@@ -135,21 +146,24 @@ struct Claims<'a> {
 }
 
 /// What is read back. The other claims are compared by the library and needed by nobody here.
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct VerifiedClaims {
     sub: UserId,
     #[serde(default)]
     sid: Option<Uuid>,
     epoch: i32,
+    exp: i64,
 }
 
 impl AccessTokens {
     /// Tokens signed with that secret. All servers that share a database need the same one.
     pub fn new(secret: &[u8], settings: TokenSettings) -> Result<Self, WeakSecret> {
-        if secret.len() < MIN_SECRET_BYTES {
-            return Err(WeakSecret);
-        }
-        let mut validation = Validation::new(Algorithm::HS256); // this one, whatever the token's header says
+        Ok(Self::with_keys(TokenKeys::hs256(secret, &[])?, settings))
+    }
+
+    /// Tokens of these keys. All servers that share a database need to verify what any of them signs.
+    pub fn with_keys(keys: TokenKeys, settings: TokenSettings) -> Self {
+        let mut validation = Validation::new(keys.algorithm()); // this one, whatever the token's header says
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
@@ -157,19 +171,21 @@ impl AccessTokens {
         validation.leeway = CLOCK_SKEW.as_secs();
         let header = Header {
             typ: Some(TOKEN_TYPE.into()),
-            ..Header::new(Algorithm::HS256)
+            kid: Some(keys.id().to_owned()),
+            ..Header::new(keys.algorithm())
         };
-        let (signing_key, verifying_key) = (
-            EncodingKey::from_secret(secret),
-            DecodingKey::from_secret(secret),
-        );
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             settings,
+            verified: keys.is_asymmetric().then(VerifiedTokens::new),
+            keys,
             header,
-            signing_key,
-            verifying_key,
             validation,
-        })))
+        }))
+    }
+
+    /// The public keys by which others verify tokens; none where they are signed with a secret.
+    pub fn public_keys(&self) -> &[PublicKey] {
+        self.0.keys.public_keys()
     }
 
     /// A token that speaks for the subject from now on: for the life of the API's tokens where it is of a session,
@@ -197,7 +213,7 @@ impl AccessTokens {
             epoch: subject.epoch,
             roles,
         };
-        let text = jsonwebtoken::encode(&self.0.header, &claims, &self.0.signing_key)?;
+        let text = jsonwebtoken::encode(&self.0.header, &claims, self.0.keys.signing())?;
         Ok(AccessToken {
             text,
             expires_at,
@@ -210,21 +226,39 @@ impl AccessTokens {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
-        let verified = jsonwebtoken::decode::<VerifiedClaims>(
-            token,
-            &self.0.verifying_key,
-            &self.0.validation,
-        )
-        .map_err(|error| TokenError::from(error.kind()))?;
+        let claims = match &self.0.verified {
+            Some(verified) => verified.or_verify(token, || self.decode(token))?,
+            None => self.decode(token)?,
+        };
+        if claims.exp < Utc::now().timestamp() - CLOCK_SKEW.as_secs() as i64 {
+            return Err(TokenError::Expired);
+        }
+        Ok(Subject {
+            user_id: claims.sub,
+            epoch: claims.epoch,
+            session: claims.sid,
+        })
+    }
+
+    /// What the token says, if it was signed with one of our keys for a use like this one.
+    fn decode(&self, token: &str) -> Result<VerifiedClaims, TokenError> {
+        let Inner {
+            keys, validation, ..
+        } = &*self.0;
+        let header = jsonwebtoken::decode_header(token).map_err(|error| of(&error))?;
+        if header.alg != keys.algorithm() {
+            return Err(TokenError::WrongAlgorithm);
+        }
+        let key = keys
+            .verifying(header.kid.as_deref())
+            .ok_or(TokenError::UnknownKey)?;
+        let verified = jsonwebtoken::decode::<VerifiedClaims>(token, key, validation)
+            .map_err(|error| of(&error))?;
         // `crit` names extensions that must be understood (RFC 7515, 4.1.11): we know none
         if verified.header.typ.as_deref() != Some(TOKEN_TYPE) || verified.header.crit.is_some() {
             return Err(TokenError::Foreign);
         }
-        Ok(Subject {
-            user_id: verified.claims.sub,
-            epoch: verified.claims.epoch,
-            session: verified.claims.sid,
-        })
+        Ok(verified.claims)
     }
 }
 
@@ -257,7 +291,10 @@ pub enum TokenError {
     /// Signed with another algorithm than ours, or with none.
     #[error("wrong algorithm")]
     WrongAlgorithm,
-    /// Changed after it was signed, or signed with another secret.
+    /// Signed with a key that is not ours, or not any more.
+    #[error("unknown key")]
+    UnknownKey,
+    /// Changed after it was signed, or signed with another key than it says.
     #[error("wrong signature")]
     WrongSignature,
     /// Rightly signed, but of another issuer, for another audience or of another type.
@@ -272,20 +309,21 @@ pub enum TokenError {
     /// Its sessions were ended, or its user is gone.
     #[error("revoked")]
     Revoked,
+    /// No access token but an API key: there is none like it, or not any more.
+    #[error("no such API key")]
+    ApiKey,
 }
 
-impl From<&ErrorKind> for TokenError {
-    fn from(kind: &ErrorKind) -> Self {
-        match kind {
-            ErrorKind::InvalidAlgorithm
-            | ErrorKind::MissingAlgorithm
-            | ErrorKind::UnsupportedAlgorithm => Self::WrongAlgorithm,
-            ErrorKind::InvalidSignature => Self::WrongSignature,
-            ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => Self::Foreign,
-            ErrorKind::ExpiredSignature => Self::Expired,
-            ErrorKind::ImmatureSignature => Self::NotYetValid,
-            _ => Self::Malformed,
-        }
+fn of(error: &jsonwebtoken::errors::Error) -> TokenError {
+    match error.kind() {
+        ErrorKind::InvalidAlgorithm
+        | ErrorKind::MissingAlgorithm
+        | ErrorKind::UnsupportedAlgorithm => TokenError::WrongAlgorithm,
+        ErrorKind::InvalidSignature => TokenError::WrongSignature,
+        ErrorKind::InvalidIssuer | ErrorKind::InvalidAudience => TokenError::Foreign,
+        ErrorKind::ExpiredSignature => TokenError::Expired,
+        ErrorKind::ImmatureSignature => TokenError::NotYetValid,
+        _ => TokenError::Malformed,
     }
 }
 

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0007_codes_and_mail.sql"),
     include_str!("../../../migrations/0008_users.sql"),
     include_str!("../../../migrations/0009_api_keys.sql"),
+    include_str!("../../../migrations/0010_erasure.sql"),
     include_str!("../../../migrations/0011_known_addresses.sql"),
 ];
 
