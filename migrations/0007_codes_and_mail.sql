@@ -35,7 +35,7 @@ create index one_time_codes_expiry on one_time_codes (expires_at);
 -- Mails, written in the transaction of what they tell of and sent afterwards. Recipient, subject and text are sealed
 -- with the key of the person. Without a mail server they stay, and can be read here.
 create table mails (
-    id              uuid primary key, -- uuid v7: lists go by it
+    id              uuid primary key,
     user_id         uuid not null,
     kind            text not null,
     recipient       text not null, -- sealed
@@ -53,5 +53,5 @@ create table mails (
 create index mails_due on mails (next_attempt_at) where sent_at is null and failed_at is null;
 -- erasure
 create index mails_user on mails (user_id);
--- removal of old ones
-create index mails_age on mails (created_at);
+-- the list, newest first; removal of old ones
+create index mails_created on mails (created_at, id);

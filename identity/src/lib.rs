@@ -43,7 +43,7 @@ pub use closing::{CloseError, Closure, ClosureFilter, ClosureSort, DueClosure};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use known_addresses::AddressDigest;
-pub use mail::{Letter, Mail, MailKind, Mails};
+pub use mail::{Mail, MailKind, MailSort, Mails, Opened};
 pub use password::{InvalidPassword, Password};
 pub use passwords::ChangePasswordError;
 pub use permissions::{Means, Permission, Permissions, Principal, UnknownPermission};

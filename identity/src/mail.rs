@@ -9,8 +9,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::{ids::UserId, sealed::Sealed};
-use eventstore::sealing::{PersonKey, SealError, Vault};
-use sqlx::{FromRow, PgConnection, PgPool, Row, postgres::PgRow};
+use eventstore::{
+    page::{Page, PageRequest, SortKey, SortKind, SortValue},
+    sealing::{PersonKey, SealError, Vault},
+};
+use sqlx::{FromRow, PgConnection, PgPool, QueryBuilder, Row, postgres::PgRow};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -137,7 +140,7 @@ pub(crate) enum WriteError {
 /// A mail as it is stored.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// Which; later ones have larger ids.
+    /// Which.
     pub id: Uuid,
     /// Whom it is to.
     pub user_id: UserId,
@@ -184,6 +187,29 @@ impl FromRow<'_, PgRow> for Mail {
             last_error: row.try_get("last_error")?,
             useless: row.try_get("useless")?,
         })
+    }
+}
+
+/// What mails are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSort {
+    /// When they were written.
+    CreatedAt,
+}
+
+impl SortKey for MailSort {
+    const ALL: &'static [Self] = &[Self::CreatedAt];
+
+    fn name(self) -> &'static str {
+        "created_at"
+    }
+
+    fn columns(self) -> [&'static str; 2] {
+        ["created_at", "id"]
+    }
+
+    fn kind(self) -> SortKind {
+        SortKind::Time
     }
 }
 
@@ -246,16 +272,14 @@ impl Mails {
             .map(|((to, subject), body)| Opened { to, subject, body }))
     }
 
-    /// The newest mails, or those that came before that one.
-    pub async fn list(&self, before: Option<Uuid>, limit: u32) -> Result<Vec<Mail>, sqlx::Error> {
-        let query = format!(
-            "select {COLUMNS} from mails where $1::uuid is null or id < $1 order by id desc limit $2"
-        );
-        sqlx::query_as(&query)
-            .bind(before)
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
+    /// A page of all mails, sent and unsent.
+    pub async fn list(&self, page: &PageRequest<MailSort>) -> Result<Page<Mail>, sqlx::Error> {
+        let mut sql = QueryBuilder::new(format!("select {COLUMNS} from mails m where true"));
+        page.push_to(&mut sql, "m");
+        let mails = sql.build_query_as().fetch_all(&self.pool).await?;
+        Ok(page.page(mails, |mail: &Mail| {
+            (SortValue::Time(mail.created_at), mail.id)
+        }))
     }
 
     /// Claims mails that are due, oldest first, for [`CLAIM`]. The attempt counts from here.
