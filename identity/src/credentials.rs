@@ -140,7 +140,20 @@ pub(crate) async fn hold(
         .await
 }
 
-/// The same, only where the password is still the one that was verified.
+/// The same for several people, always in the same order.
+pub(crate) async fn hold_all(
+    connection: &mut PgConnection,
+    user_ids: &[UserId],
+) -> Result<(), sqlx::Error> {
+    let user_ids: Vec<Uuid> = user_ids.iter().map(|id| id.0).collect();
+    sqlx::query("select user_id from credentials where user_id = any($1) order by user_id for update")
+        .bind(user_ids)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The same for one, only where the password is still the one that was verified.
 pub(crate) async fn hold_verified(
     connection: &mut PgConnection,
     verified: &Credential,
@@ -212,5 +225,17 @@ pub(crate) async fn replace_hash(
     .bind(&new.0)
     .execute(pool)
     .await?;
+    Ok(())
+}
+
+/// Takes a credential away: the person cannot sign in any more.
+pub(crate) async fn delete(
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from credentials where user_id = $1")
+        .bind(Uuid::from(user_id))
+        .execute(connection)
+        .await?;
     Ok(())
 }

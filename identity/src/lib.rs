@@ -6,6 +6,7 @@
 //! - [`tokens`] signs and verifies access tokens, [`sessions`] keeps somebody logged in, [`standing`] knows what they may
 //!   do now; [`hashing`] keeps bcrypt off the async threads.
 //! - [`api_keys`] is what programs send instead of an access token.
+//! - [`closing`] accounts deletes all of this at once, and says whose key in the event store is to go.
 //! - [`codes`] by e-mail prove that an address is one's own, and open the way to a new password ([`passwords`] is for those
 //!   who know the old one); [`mail`] keeps what is to be sent, sealed.
 //! - [`email`], [`password`], [`person_name`], [`phone`], [`postal_address`]: input parsed once, then trusted.
@@ -38,8 +39,8 @@ pub use accounts::{
     AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError, RegisterError,
 };
 pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
+pub use closing::{CloseOwnError, Closure, ClosureFilter, ClosureSort, DueClosure};
 pub use codes::{CodeError, CodeSettings, Codes, Purpose};
-pub use closing::{CloseError, Closure, ClosureFilter, ClosureSort, DueClosure};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
 pub use known_addresses::AddressDigest;

@@ -198,6 +198,19 @@ pub(crate) async fn assure_an_admin_stays(
     another_stays.then_some(()).ok_or(NotLeaving::LastAdmin)
 }
 
+/// Deletes people.
+pub(crate) async fn delete(
+    connection: &mut PgConnection,
+    ids: &[UserId],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query("delete from users where id = any($1)")
+        .bind(ids)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 fn by_id(users: Vec<User>) -> HashMap<UserId, User> {
     users.into_iter().map(|user| (user.id, user)).collect()
 }

@@ -234,7 +234,7 @@ fn person(user: &NewUser) -> NewPerson<'_> {
     }
 }
 
-fn refuse(refused: Vec<(usize, Refusal)>) -> Result<(), UsersError> {
+pub(crate) fn refuse(refused: Vec<(usize, Refusal)>) -> Result<(), UsersError> {
     if refused.is_empty() {
         Ok(())
     } else {
@@ -243,7 +243,7 @@ fn refuse(refused: Vec<(usize, Refusal)>) -> Result<(), UsersError> {
 }
 
 /// The elements that are the same as an earlier one.
-fn repeated<T: Hash + Eq>(keys: impl Iterator<Item = T>) -> Vec<(usize, Refusal)> {
+pub(crate) fn repeated<T: Hash + Eq>(keys: impl Iterator<Item = T>) -> Vec<(usize, Refusal)> {
     let mut first = HashMap::new();
     keys.enumerate()
         .filter_map(|(index, key)| {
@@ -254,7 +254,7 @@ fn repeated<T: Hash + Eq>(keys: impl Iterator<Item = T>) -> Vec<(usize, Refusal)
 }
 
 /// The elements that are refused for this reason.
-fn positions<T>(
+pub(crate) fn positions<T>(
     elements: impl Iterator<Item = T>,
     refused: impl Fn(T) -> bool,
     why: Refusal,
@@ -304,7 +304,7 @@ async fn assure(
 }
 
 /// The people with these ids, whose rows are held until the transaction ends.
-async fn hold(
+pub(crate) async fn hold(
     connection: &mut PgConnection,
     ids: impl Iterator<Item = UserId>,
 ) -> Result<HashMap<UserId, User>, sqlx::Error> {
