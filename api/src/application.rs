@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Part},
     expiry,
+    mailing::{self, Mailing, Sender},
     router::router,
     services::{Services, StartError},
     state::App,
@@ -33,6 +34,7 @@ pub struct Application {
     subscriptions: Subscriptions,
     timers: Option<RunningTimers>,
     expiry: JoinHandle<()>,
+    mailing: Mailing,
     listener: TcpListener,
     router: Router,
 }
@@ -57,6 +59,7 @@ impl Application {
     ) -> Result<Self, StartError> {
         // everything that can be refused is looked at before anything runs
         let publisher = publisher_settings(&config)?;
+        let sender = Sender::new(&config.mail)?;
         let addr = config.http.listen_addr();
         let listener = TcpListener::bind(addr)
             .await
@@ -79,11 +82,13 @@ impl Application {
         let router = router(App::new(services.clone(), subscriptions.clone()));
         let interval = services.config.database.expiry_interval;
         let expiry = tokio::spawn(expiry::every(interval, services.clone()));
+        let mailing = mailing::start(&services, sender);
         Ok(Self {
             services,
             subscriptions,
             timers,
             expiry,
+            mailing,
             listener,
             router,
         })
@@ -114,6 +119,7 @@ impl Application {
             subscriptions,
             timers,
             expiry,
+            mailing,
             listener,
             router,
         } = self;
@@ -138,6 +144,7 @@ impl Application {
         };
         tracing::info!("stopping");
         expiry.abort();
+        mailing.close().await;
         if let Some(timers) = timers {
             timers.close().await;
         }

@@ -2,6 +2,9 @@
 //!
 //! `Allowed<PlaceOrder>` means: a valid access token, and a role that may place orders. Without a token the answer is
 //! 401, without the permission 403. What counts are the roles that the person has now, give or take two seconds.
+//!
+//! An API key does what its scopes name and nothing else. What needs no permission but somebody who is logged in, and
+//! what could make a key grant more than it does (passwords, roles, accounts, other keys), is done in person.
 
 use std::marker::PhantomData;
 
@@ -10,31 +13,39 @@ use axum::{
     http::{header, request::Parts},
 };
 use domain::ids::UserId;
-use identity::{AuthenticateError, Identity, Permission, Principal};
+use identity::{AuthenticateError, Identity, Means, Permission, Principal};
 
-use crate::{error::ApiError, problem::Kind};
+use crate::{
+    error::ApiError,
+    problem::{Kind, Problem},
+};
 
 /// What a handler demands: any of these permissions.
 pub trait Policy: Send + Sync + 'static {
     /// One of them is enough; none demands but a valid token.
     const ANY_OF: &'static [Permission];
+    /// Whether it is done with an access token only, never with an API key.
+    const IN_PERSON: bool = false;
 }
 
 macro_rules! policies {
-    ($($(#[$doc:meta])* $name:ident = [$($permission:ident),*];)+) => {$(
+    (@) => { false };
+    (@ in_person) => { true };
+    ($($(#[$doc:meta])* $name:ident = [$($permission:ident),*] $($how:ident)?;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
 
         impl Policy for $name {
             const ANY_OF: &'static [Permission] = &[$(Permission::$permission),*];
+            const IN_PERSON: bool = policies!(@ $($how)?);
         }
     )+};
 }
 
 policies! {
     /// Whoever is logged in.
-    SignedIn = [];
+    SignedIn = [] in_person;
     /// Place an order in one's own name.
     PlaceOrder = [PlaceOrder];
     /// Read one's own orders, or all.
@@ -55,10 +66,14 @@ policies! {
     ReadPayments = [ReadOwnOrders, ReadPayments];
     /// Read the event log.
     ReadHistory = [ReadHistory];
-    /// Create, read, change and delete anybody's account, grant and revoke roles.
-    ManageUsers = [ManageUsers];
+    /// Create, change and delete anybody's account, grant and revoke roles: what gives access is given in person.
+    ManageUsers = [ManageUsers] in_person;
+    /// Read anybody's account.
+    ReadUsers = [ManageUsers];
     /// See how the server runs.
     ReadOperations = [ReadOperations];
+    /// Read the mails that were written.
+    ReadOutbox = [ReadOutbox];
 }
 
 /// Somebody who may do what `P` demands.
@@ -109,6 +124,11 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let principal = authenticate(parts, &Identity::from_ref(state)).await?;
+        if P::IN_PERSON && matches!(principal.means, Means::ApiKey(_)) {
+            return Err(Problem::new(Kind::Forbidden)
+                .detail("this is not done with an API key: log in")
+                .into());
+        }
         let allowed = P::ANY_OF.is_empty()
             || P::ANY_OF
                 .iter()

@@ -6,21 +6,28 @@
 //! | `DATABASE_URL` | required | the PostgreSQL database |
 //! | `SOUK_POOL_SIZE` | `16` | most pooled connections of one process |
 //! | `SOUK_CACHE` | `64MiB` | memory for aggregate states |
-//! | `SOUK_EXPIRY_INTERVAL` | `30m` | how often expired refresh tokens and old idempotency keys are removed |
+//! | `SOUK_EXPIRY_INTERVAL` | `30m` | how often expired refresh tokens and codes, old mails and idempotency keys are removed |
 //! | `SOUK_ADDR` | `127.0.0.1:8080` | where HTTP is served |
 //! | `PORT` | | alone, it means `0.0.0.0:PORT`, as hosting services want it |
 //! | `SOUK_REQUEST_TIMEOUT` | `10s` | after this a command that was not decided is dropped |
 //! | `SOUK_READ_WAIT` | `5s` | how long a query waits for the position that it names |
 //! | `SOUK_SHUTDOWN_TIMEOUT` | `20s` | how long requests under way may take at a stop |
 //! | `SOUK_MAX_BODY` | `1MiB` | largest request body |
+//! | `SOUK_BULK_LIMIT` | `100` | most elements of a bulk request |
 //! | `SOUK_DEMO` | `false` | demo mode: seeding, test payment methods, secrets made by the server |
 //! | `SOUK_STATE_DIR` | `.local/run/secrets` | where demo mode keeps the secrets that it makes |
 //! | `SOUK_JWT_SECRET` | required, but in demo mode | signs access tokens; at least 32 bytes |
+//! | `SOUK_JWT_KEYS` | none | a PEM file of Ed25519 private keys: signs access tokens with the first instead, takes those of any |
+//! | `SOUK_JWT_PREVIOUS_SECRETS` | none | secrets, with commas between, whose access tokens are taken too |
 //! | `SOUK_MASTER_KEY` | required, but in demo mode | wraps people's keys; 32 bytes in base64 |
+//! | `SOUK_PREVIOUS_MASTER_KEYS` | none | master keys that still unwrap what they have wrapped |
 //! | `SOUK_TOKEN_TTL` | `15m` | life of an access token |
 //! | `SOUK_REFRESH_TTL` | `30d` | how long after its last use a session ends |
 //! | `SOUK_SIMPLE_TOKEN_TTL` | `24h` | the same for the simple client contract |
 //! | `SOUK_BCRYPT_COST` | `12` | bcrypt's cost |
+//! | `SOUK_UNVERIFIED_MAY_ORDER` | `true` | whether somebody may order whose e-mail address is not verified |
+//! | `SOUK_SMTP_URL` | none | the mail server; without it mails are kept to be read |
+//! | `SOUK_MAIL_FROM` | required with `SOUK_SMTP_URL` | who mails come from |
 //! | `SOUK_RATE_LIMITS` | `true` | whether trying is limited at all; each limit is so many at once, and as many again within a time |
 //! | `SOUK_LIMIT_LOG_IN` | `30/1m` | log-ins from one address |
 //! | `SOUK_LIMIT_LOG_IN_ACCOUNT` | `10/5m` | log-ins from one address to one account |
@@ -36,6 +43,8 @@
 //! | `SOUK_GATEWAY_TIMEOUT` | `10s` | how long one call of the payment gateway may take |
 //! | `SOUK_GATEWAY_RETRY` | `2s` | first pause before the gateway is asked again; doubled each time |
 //! | `SOUK_GATEWAY_PATIENCE` | `5m` | how long the gateway may not answer before the charge is voided |
+//! | `SOUK_ERASURE_GRACE` | `1m` | how long after an account was closed its data is kept at the least |
+//! | `SOUK_FULFILMENT_TIME` | `14d` | how long after its payment an order that is to be shipped counts as open |
 //! | `SOUK_ROLES` | all | which parts this process runs: `api`, `projectors`, `saga`, `publisher` |
 //! | `KAFKA_BROKERS` | none | without it all runs but the publisher |
 //! | `SOUK_KAFKA_PREFIX` | `souk` | first part of topic names |
@@ -64,12 +73,15 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use self::{
     limits::{InvalidLimit, Limit, LimitsConfig},
+    mail::MailConfig,
     secrets::{Secrets, SecretsConfig},
     values::{ByteSize, Secret},
 };
 
 mod limits;
+mod mail;
 mod secrets;
+mod token_keys;
 mod values;
 
 /// Why the settings do not make a server.
@@ -96,6 +108,22 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file with the keys of access tokens cannot be read.
+    #[error("SOUK_JWT_KEYS {path}: {source}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not the address of a mail server. The address itself is not told, since it may hold a password.
+    #[error(
+        "SOUK_SMTP_URL must be like smtps://user:password@host or smtp://user:password@host:587?tls=required"
+    )]
+    SmtpUrl,
+    /// Mails could be sent, but from nobody.
+    #[error("SOUK_MAIL_FROM must be an address such as Souk <shop@example.com>, since SOUK_SMTP_URL is set")]
+    MailFrom,
     /// The folder for the secrets of demo mode cannot be used.
     #[error("SOUK_STATE_DIR {path}: {source}")]
     StateDir {
@@ -124,9 +152,15 @@ pub struct Config {
     /// How often one may try.
     #[command(flatten)]
     pub limits: LimitsConfig,
+    /// Mail.
+    #[command(flatten)]
+    pub mail: MailConfig,
     /// Payments.
     #[command(flatten)]
     pub payment: PaymentConfig,
+    /// Closed accounts.
+    #[command(flatten)]
+    pub closing: ClosingConfig,
     /// Which parts run here.
     #[command(flatten)]
     pub parts: PartsConfig,
@@ -170,7 +204,7 @@ pub struct DatabaseConfig {
     )]
     pub cache: ByteSize,
 
-    /// How often expired refresh tokens and old idempotency keys are removed, by one of all processes
+    /// How often expired refresh tokens and codes, old mails and idempotency keys are removed, by one of all processes
     #[arg(long, env = "SOUK_EXPIRY_INTERVAL", default_value = "30m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub expiry_interval: Duration,
 }
@@ -226,6 +260,10 @@ pub struct HttpConfig {
         value_name = "BYTES"
     )]
     pub max_body: ByteSize,
+
+    /// Most elements of a bulk request
+    #[arg(long, env = "SOUK_BULK_LIMIT", default_value = "100", value_name = "N")]
+    pub bulk_limit: NonZeroUsize,
 }
 
 /// Where HTTP is served when nothing says where.
@@ -260,6 +298,18 @@ pub struct IdentityConfig {
     /// Cost of bcrypt: each step doubles the time of a log-in
     #[arg(long, env = "SOUK_BCRYPT_COST", default_value = "12", value_name = "COST", value_parser = clap::value_parser!(u32).range(4..=31))]
     pub bcrypt_cost: u32,
+
+    /// Whether somebody may order whose e-mail address is not verified
+    #[arg(
+        long,
+        env = "SOUK_UNVERIFIED_MAY_ORDER",
+        value_name = "BOOL",
+        default_value = "true",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub unverified_may_order: bool,
 }
 
 impl IdentityConfig {
@@ -336,6 +386,18 @@ impl PaymentConfig {
             claim: defaults.claim,
         }
     }
+}
+
+/// When the data of people whose accounts were closed is erased.
+#[derive(Args, Clone, Debug)]
+pub struct ClosingConfig {
+    /// How long after an account was closed its data is kept at the least: longer than any process may take for a request
+    #[arg(long, env = "SOUK_ERASURE_GRACE", default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub erasure_grace: Duration,
+
+    /// How long after its payment an order that is to be shipped counts as open
+    #[arg(long, env = "SOUK_FULFILMENT_TIME", default_value = "14d", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub fulfilment_time: Duration,
 }
 
 /// A part of the server that can run in a process of its own.

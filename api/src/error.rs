@@ -12,7 +12,7 @@ use domain::{
     region::RegionError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
-use identity::{LogInError, RefreshError, RegisterError, TokenError};
+use identity::{ChangePasswordError, CodeError, LogInError, RefreshError, Refusal, RegisterError, TokenError, UsersError};
 use projections::{QueryError, page::PageError};
 
 use crate::problem::{FieldError, Kind, Problem};
@@ -47,6 +47,15 @@ pub enum ApiError {
     /// No account was made.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// A one-time code opened nothing.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// A password was not changed.
+    #[error(transparent)]
+    ChangePassword(#[from] ChangePasswordError),
+    /// Nobody was made, read or changed.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// Users were not read or written.
     #[error(transparent)]
     Identity(#[from] identity::Fault),
@@ -99,10 +108,19 @@ impl ApiError {
                 Problem::new(Kind::SessionOver).header(header::WWW_AUTHENTICATE, CHALLENGE)
             }
             Self::Register(RegisterError::EmailTaken) => Problem::new(Kind::EmailTaken),
+            Self::Code(CodeError::Refused) => Problem::new(Kind::CodeRefused),
+            Self::ChangePassword(error @ ChangePasswordError::WrongPassword) => {
+                invalid("/current_password", error.to_string())
+            }
             Self::Token(error) => of_token(error),
+            Self::Users(UsersError::Refused(refused)) => of_user(&refused),
+            Self::Users(UsersError::DeadlinePassed) => Problem::new(Kind::DeadlinePassed),
             Self::LogIn(LogInError::Fault(fault))
             | Self::Refresh(RefreshError::Fault(fault))
             | Self::Register(RegisterError::Fault(fault))
+            | Self::Code(CodeError::Fault(fault))
+            | Self::ChangePassword(ChangePasswordError::Fault(fault))
+            | Self::Users(UsersError::Fault(fault))
             | Self::Identity(fault) => of_identity(&fault),
             Self::Database(error)
             | Self::Wait(WaitError::Database(error))
@@ -127,9 +145,10 @@ fn of_token(error: Option<TokenError>) -> Problem {
     let problem = Problem::new(Kind::Unauthenticated);
     match error {
         None => problem.header(header::WWW_AUTHENTICATE, CHALLENGE),
-        Some(error @ (TokenError::Expired | TokenError::Revoked)) => problem
+        Some(error @ (TokenError::Expired | TokenError::Revoked | TokenError::ApiKey)) => problem
             .detail(match error {
                 TokenError::Revoked => "the access token was revoked",
+                TokenError::ApiKey => "there is no such API key, or not any more",
                 _ => "the access token has expired",
             })
             .header(header::WWW_AUTHENTICATE, BAD_TOKEN),
@@ -320,6 +339,23 @@ fn of_identity(fault: &identity::Fault) -> Problem {
         Kind::Internal
     };
     Problem::new(kind)
+}
+
+/// Why the one user that a request is about was refused. What is refused of many is said in `routes::users::bulk`.
+fn of_user(refused: &[(usize, Refusal)]) -> Problem {
+    match refused.first() {
+        Some((_, Refusal::Missing)) => Problem::new(Kind::NotFound),
+        Some((_, Refusal::EmailTaken)) => {
+            let errors = vec![FieldError::at("/email", "belongs to an account already")];
+            Problem::new(Kind::EmailTaken).errors(errors)
+        }
+        Some((_, Refusal::Stale { current })) => {
+            Problem::new(Kind::PreconditionFailed).header(header::ETAG, entity_tag(*current))
+        }
+        Some((_, Refusal::LastAdmin)) => Problem::new(Kind::LastAdmin),
+        // one alone repeats nothing
+        Some((_, Refusal::Repeats { .. })) | None => Problem::new(Kind::Internal),
+    }
 }
 
 /// What a database says that cannot serve now, as opposed to one that was asked something wrong (SQLSTATE classes:

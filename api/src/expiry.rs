@@ -1,11 +1,11 @@
-//! The scheduled job that removes what has expired: refresh tokens, valid and spent ones, and idempotency keys that no
-//! client comes back to. Every process looks whether it is time; whoever moves the row of the job runs it, so that one
+//! The scheduled job that removes what has expired: refresh tokens, valid and spent ones, one-time codes, old mails, and
+//! idempotency keys that no client comes back to. Every process looks whether it is time; whoever moves the row of the job runs it, so that one
 //! of several processes does, by the database's clock. Started by [`crate::Application`].
 
 use std::time::Duration;
 
 use eventstore::EventLog;
-use identity::Identity;
+use identity::{Codes, Identity, Mails};
 use sqlx::PgPool;
 
 use crate::services::Services;
@@ -26,6 +26,8 @@ pub(crate) async fn every(interval: Duration, services: Services) {
         match begin(services.log.pool(), interval).await {
             Ok(true) => {
                 remove_tokens(&services.identity).await;
+                remove_codes(&services.codes).await;
+                remove_mails(&services.mails).await;
                 remove_keys(&services.log).await;
             }
             Ok(false) => {}
@@ -53,6 +55,22 @@ async fn remove_tokens(identity: &Identity) {
         Ok(0) => {}
         Ok(removed) => tracing::info!(removed, "expired refresh tokens removed"),
         Err(error) => tracing::warn!(%error, "expired refresh tokens are not removed"),
+    }
+}
+
+async fn remove_codes(codes: &Codes) {
+    match codes.remove_expired().await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "expired one-time codes removed"),
+        Err(error) => tracing::warn!(%error, "expired one-time codes are not removed"),
+    }
+}
+
+async fn remove_mails(mails: &Mails) {
+    match mails.remove_old().await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "old mails removed"),
+        Err(error) => tracing::warn!(%error, "old mails are not removed"),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod fields;
 pub mod idempotency;
 pub mod limits;
 pub mod logging;
+mod mailing;
 pub mod openapi;
 pub mod problem;
 pub mod profiles;

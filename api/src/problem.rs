@@ -75,13 +75,20 @@ kinds! {
     Unauthenticated = "unauthenticated", UNAUTHORIZED, "Log in first";
     /// The e-mail address or the password is wrong; which of them is told to nobody.
     WrongCredentials = "wrong-credentials", UNAUTHORIZED, "Wrong e-mail address or password";
+    /// The one-time code is wrong, or it has expired, was used, or was tried too often; which of them, and whether there is
+    /// such an account, is told to nobody. Ask for another code.
+    CodeRefused = "code-refused", UNPROCESSABLE_ENTITY, "The code is refused";
     /// The refresh token is unknown, or it has expired, was used before, or its session was ended. Log in again.
     SessionOver = "session-over", UNAUTHORIZED, "The session is over";
     /// That was tried too often: from this address, or for this account. Try again after `Retry-After`; `RateLimit` says in
     /// every answer what is left.
     TooManyTries = "too-many-tries", TOO_MANY_REQUESTS, "Too many tries";
-    /// The access token is valid, but none of its roles allows this.
+    /// The access token or the API key is valid, but this is not allowed: by no role, not by the scopes of the key, or not
+    /// with an API key at all.
     Forbidden = "forbidden", FORBIDDEN, "Not allowed";
+    /// Whoever orders here first confirms their e-mail address: ask for a code at `/api/v1/email-verifications`, and send
+    /// it to `/api/v1/email-verifications/confirm`.
+    EmailNotVerified = "email-not-verified", FORBIDDEN, "Confirm your e-mail address first";
     /// There is nothing at this address, or nothing that you may see.
     NotFound = "not-found", NOT_FOUND, "Not found";
     /// The address exists, the method does not; `Allow` lists those that do.

@@ -5,11 +5,14 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use commands::{CommandSettings, Commands, payment_methods::PaymentMethods};
 use eventstore::{EventLog, sealing::Vault};
-use identity::{AccessTokens, HasherNotStarted, Identity, PasswordHasher, WeakSecret};
+use identity::{AccessTokens, CodeSettings, Codes, HasherNotStarted, Identity, Mails, PasswordHasher};
 
 use projections::{ReadModels, publisher::InvalidSettings};
 
-use crate::config::{Config, ConfigError, Secret, Secrets};
+use crate::{
+    config::{Config, ConfigError, Secret, Secrets},
+    idempotency::derived_key,
+};
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +29,6 @@ pub enum StartError {
     /// bcrypt's cost is out of range, or there are no threads for it.
     #[error("SOUK_BCRYPT_COST: {0}")]
     Hashing(#[from] HasherNotStarted),
-    /// The secret of access tokens is too short.
-    #[error("SOUK_JWT_SECRET: {0}")]
-    WeakSecret(#[from] WeakSecret),
     /// Events cannot be published so.
     #[error("Kafka: {0}")]
     Kafka(#[from] InvalidSettings),
@@ -60,7 +60,12 @@ pub struct Services {
     pub read_models: ReadModels,
     /// Users, log-in, tokens.
     pub identity: Identity,
+    /// One-time codes by e-mail.
+    pub codes: Codes,
+    /// The mails that were written.
+    pub mails: Mails,
     derivation_secret: Secret,
+    earlier_derivation_secrets: Vec<Secret>,
 }
 
 /// What PostgreSQL says of a table that is not there.
@@ -70,35 +75,51 @@ impl Services {
     /// Connects to the database, which must be migrated.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let Secrets {
-            jwt_secret,
-            master_key,
+            token_keys,
+            master_keys,
             derivation_secret,
+            earlier_derivation_secrets,
         } = config.secrets.secrets()?;
         let hasher = PasswordHasher::new(&config.identity.hashing_settings())?;
-        let tokens = AccessTokens::new(
-            jwt_secret.expose().as_bytes(),
-            config.identity.token_settings(),
-        )?;
+        let tokens = AccessTokens::with_keys(token_keys, config.identity.token_settings());
         let sessions = config.identity.session_settings();
         let log = EventLog::open(config.database.log_settings()?)
             .await
             .map_err(explain)?;
-        let vault = Vault::new(log.pool().clone(), master_key);
+        let vault = Vault::new(log.pool().clone(), master_keys);
         let settings = command_settings(&config);
+        let identity = Identity::new(log.pool().clone(), hasher, tokens, sessions);
+        let mails = Mails::new(log.pool().clone(), vault.clone());
+        let codes = Codes::new(
+            identity.clone(),
+            mails.clone(),
+            vault.clone(),
+            derived_key(&derivation_secret, "one-time codes"),
+            CodeSettings::default(),
+        );
         Ok(Self {
             commands: Commands::new(log.clone(), vault.clone(), settings),
             read_models: ReadModels::new(log.pool().clone()),
-            identity: Identity::new(log.pool().clone(), hasher, tokens, sessions),
+            identity,
+            codes,
+            mails,
             config: Arc::new(config),
             log,
             vault,
             derivation_secret,
+            earlier_derivation_secrets,
         })
     }
 
-    /// What keys of a single purpose are derived from. The same in all processes and after a restart.
+    /// What keys of a single purpose are derived from. The same in all processes and after a restart; another one once
+    /// the master key was exchanged.
     pub(crate) fn derivation_secret(&self) -> &Secret {
         &self.derivation_secret
+    }
+
+    /// Those of before the master key was exchanged, as long as the settings name it.
+    pub(crate) fn earlier_derivation_secrets(&self) -> &[Secret] {
+        &self.earlier_derivation_secrets
     }
 
     /// Answers what the log has accepted, and ends it.

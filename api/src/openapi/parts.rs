@@ -87,6 +87,10 @@ refusals! {
     NotLoggedIn = [WrongCredentials];
     /// 401 of a refresh token.
     NotRefreshed = [SessionOver];
+    /// 422 of a one-time code.
+    CodeNotTaken = [CodeRefused, Validation];
+    /// 403 of an order.
+    MayNotOrder = [Forbidden, EmailNotVerified];
     /// 429.
     TriedTooOften = [TooManyTries];
     /// 409 of a query.
@@ -97,6 +101,8 @@ refusals! {
     InUse = [IdempotencyKeyInUse];
     /// 409 of something that must be unique.
     Taken = [Taken, IdempotencyKeyInUse, RegionDisabled];
+    /// 409 of an API key.
+    TooManyKeys = [Conflict];
     /// 409 of a registration.
     AddressTaken = [EmailTaken];
     /// 409 of an order.
