@@ -27,6 +27,7 @@ use crate::{config::Secret, error::ApiError, problem::Kind};
 #[derive(Clone)]
 pub struct Idempotency {
     fingerprints: hmac::Key,
+    earlier_fingerprints: Vec<hmac::Key>,
     in_progress: Arc<Mutex<HashSet<Uuid>>>,
 }
 
@@ -35,6 +36,8 @@ pub struct Idempotency {
 pub struct Attempt {
     id: Uuid,
     fingerprint: Vec<u8>,
+    /// As it was, or would have been, made before the secret was exchanged.
+    earlier_fingerprints: Vec<Vec<u8>>,
     in_progress: Arc<Mutex<HashSet<Uuid>>>,
 }
 
@@ -49,10 +52,12 @@ impl Drop for Attempt {
 
 impl Idempotency {
     /// Fingerprints are keyed by what `secret` gives, so that a body cannot be guessed from one. All processes need
-    /// the same.
-    pub fn new(secret: &Secret) -> Self {
+    /// the same. Those of `earlier` secrets are still known again.
+    pub fn new(secret: &Secret, earlier: &[Secret]) -> Self {
+        let key = |secret: &Secret| derived_key(secret, "idempotency fingerprint");
         Self {
-            fingerprints: derived_key(secret, "idempotency fingerprint"),
+            fingerprints: key(secret),
+            earlier_fingerprints: earlier.iter().map(key).collect(),
             in_progress: Arc::default(),
         }
     }
@@ -60,7 +65,8 @@ impl Idempotency {
     /// Begins a request with the key of a client. Refused while another one with that key runs here.
     pub fn begin(&self, scope: &Scope<'_>, key: &str, body: &[u8]) -> Result<Attempt, ApiError> {
         let id = scope.id(key);
-        let fingerprint = self.fingerprint(scope.path, body)?;
+        let canonical = canonical(body)?;
+        let fingerprint = |key: &hmac::Key| fingerprint(key, scope.path, &canonical);
         if !self
             .in_progress
             .lock()
@@ -71,24 +77,10 @@ impl Idempotency {
         }
         Ok(Attempt {
             id,
-            fingerprint,
+            fingerprint: fingerprint(&self.fingerprints),
+            earlier_fingerprints: self.earlier_fingerprints.iter().map(fingerprint).collect(),
             in_progress: self.in_progress.clone(),
         })
-    }
-
-    /// A digest of what is asked for: the path, and what the body says, whatever the order of its members and its
-    /// white space.
-    fn fingerprint(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, ApiError> {
-        let mut context = hmac::Context::with_key(&self.fingerprints);
-        context.update(path.as_bytes());
-        context.update(b"\n");
-        if !body.is_empty() {
-            let body: Value = serde_json::from_slice(body).map_err(|_| Kind::MalformedJson)?;
-            let mut canonical = String::new();
-            write_canonical(&body, &mut canonical);
-            context.update(canonical.as_bytes());
-        }
-        Ok(context.sign().as_ref().to_vec())
     }
 }
 
@@ -118,12 +110,35 @@ impl Attempt {
     /// The same, where it is not known that the key was used at all.
     pub async fn earlier_if_any(&self, log: &EventLog) -> Result<Option<StoredAnswer>, ApiError> {
         match log.stored_answer(self.id).await? {
-            Some(answer) if answer.fingerprint != self.fingerprint => {
-                Err(Kind::IdempotencyKeyReused.into())
-            }
+            Some(answer) if !self.is_of(&answer) => Err(Kind::IdempotencyKeyReused.into()),
             answer => Ok(answer),
         }
     }
+
+    /// Whether the answer was given to this very request.
+    fn is_of(&self, answer: &StoredAnswer) -> bool {
+        let mut known = std::iter::once(&self.fingerprint).chain(&self.earlier_fingerprints);
+        known.any(|fingerprint| *fingerprint == answer.fingerprint)
+    }
+}
+
+/// What a body says, whatever the order of its members and its white space.
+fn canonical(body: &[u8]) -> Result<String, ApiError> {
+    let mut canonical = String::new();
+    if !body.is_empty() {
+        let body: Value = serde_json::from_slice(body).map_err(|_| Kind::MalformedJson)?;
+        write_canonical(&body, &mut canonical);
+    }
+    Ok(canonical)
+}
+
+/// A digest of what is asked for: the path, and what the body says.
+fn fingerprint(key: &hmac::Key, path: &str, canonical: &str) -> Vec<u8> {
+    let mut context = hmac::Context::with_key(key);
+    context.update(path.as_bytes());
+    context.update(b"\n");
+    context.update(canonical.as_bytes());
+    context.sign().as_ref().to_vec()
 }
 
 /// A key for one purpose, from one secret.
@@ -203,7 +218,7 @@ mod tests {
     };
 
     fn idempotency() -> Idempotency {
-        Idempotency::new(&Secret::from("secret".to_owned()))
+        Idempotency::new(&Secret::from("secret".to_owned()), &[])
     }
 
     fn begin(idempotency: &Idempotency, body: &str) -> Result<Attempt, ApiError> {
@@ -277,11 +292,30 @@ mod tests {
             .begin(&other_path, "k", body.as_bytes())
             .unwrap();
         assert_ne!(fingerprint(body), other_path.fingerprint);
-        let other_secret = Idempotency::new(&Secret::from("another".to_owned()));
+        let other_secret = Idempotency::new(&Secret::from("another".to_owned()), &[]);
         assert_ne!(
             fingerprint(body),
             begin(&other_secret, body).unwrap().fingerprint
         );
+    }
+
+    #[test]
+    fn a_fingerprint_of_before_the_secret_was_exchanged_is_known_again() {
+        let stored = |attempt: &Attempt| StoredAnswer {
+            fingerprint: attempt.fingerprint.clone(),
+            status: 201,
+            resource: "r".into(),
+            head: eventstore::position::Head::EMPTY,
+        };
+        let before = stored(&begin(&idempotency(), "{}").unwrap());
+        let [new, old] = ["new", "secret"].map(|secret| Secret::from(secret.to_owned()));
+        let both = Idempotency::new(&new, std::slice::from_ref(&old));
+        let again = begin(&both, "{}").unwrap();
+        assert!(again.is_of(&before) && again.is_of(&stored(&again)));
+        drop(again);
+        assert!(!begin(&both, "[]").unwrap().is_of(&before), "another body");
+        let after = Idempotency::new(&new, &[]);
+        assert!(!begin(&after, "{}").unwrap().is_of(&before));
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl App {
     pub fn new(services: Services, subscriptions: Subscriptions) -> Self {
         let secret = services.derivation_secret();
         Self(Arc::new(Inner {
-            idempotency: Idempotency::new(secret),
+            idempotency: Idempotency::new(secret, services.earlier_derivation_secrets()),
             profiles: Profiles::new(services.identity.clone()),
             limits: Limits::new(&services.config.limits),
             client_secrets: derived_key(secret, "client secret of a payment"),
