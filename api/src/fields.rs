@@ -17,13 +17,13 @@ use utoipa::{
 };
 
 pub use self::{
-    address::ShippingAddress,
     exact::ExactNumber,
+    keys::Lifetime,
     kinds::{FirstStock, Pieces},
 };
 
-mod address;
 mod exact;
+mod keys;
 mod kinds;
 
 /// A value that can stand in a body.
@@ -151,19 +151,24 @@ pub mod input {
         FirstStock = super::FirstStock;
         ImageUrl = text::ImageUrl;
         Integer = i64;
+        Lifetime = super::Lifetime;
         Password = identity::Password;
         PaymentMethod = text::PaymentMethod;
+        Permission = identity::Permission;
         PersonName = identity::PersonName;
+        PhoneNumber = identity::PhoneNumber;
         Pieces = super::Pieces;
+        PostalAddress = identity::PostalAddress;
         ProductId = ids::ProductId;
         Quantity = text::Quantity;
         Reason = text::Reason;
         RegionId = ids::RegionId;
-        ShippingAddress = super::ShippingAddress;
+        Roles = identity::Roles;
         Sku = text::Sku;
         TaxRate = money::TaxRate;
         Text = String;
         Title = text::Title;
+        UserId = ids::UserId;
     }
 }
 
@@ -177,6 +182,20 @@ pub enum Change<T> {
     Clear,
     /// A value.
     Set(T),
+}
+
+impl<T> Change<Checked<T>> {
+    /// The change with its value.
+    ///
+    /// # Panics
+    /// As [`Checked::take`].
+    pub fn take(self) -> domain::product::Change<T> {
+        match self {
+            Self::Keep => domain::product::Change::Keep,
+            Self::Clear => domain::product::Change::Clear,
+            Self::Set(value) => domain::product::Change::Set(value.take()),
+        }
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {

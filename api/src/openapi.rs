@@ -37,6 +37,9 @@ pub const BEARER: &str = "bearer";
     components(schemas(ProblemDocument, FieldError)),
     tags(
         (name = "log-in", description = "Access tokens."),
+        (name = "api keys", description = "What programs send instead of an access token."),
+        (name = "profile", description = "What one is to the shop, and where one is reached."),
+        (name = "users", description = "Everybody's accounts, for admins; one or many at once."),
         (name = "regions", description = "Markets: a currency and a tax rule each."),
         (name = "products", description = "The catalogue."),
         (name = "stock", description = "How many pieces of a product there are."),

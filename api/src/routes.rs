@@ -5,25 +5,33 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::state::App;
 
+pub mod api_keys;
 pub mod body;
 pub mod event_body;
 pub mod events;
 pub mod health;
+pub mod jwks;
 pub mod list;
 pub mod orders;
 pub mod payments;
 pub mod products;
+pub mod profile;
 pub mod regions;
 pub mod sessions;
 pub mod simple;
 pub mod stock;
 pub mod subscriptions;
 pub mod timeline;
+pub mod users;
 
 /// Every route of the API proper.
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .merge(sessions::router())
+        .merge(api_keys::router())
+        .merge(jwks::router())
+        .merge(profile::router())
+        .merge(users::router())
         .merge(regions::router())
         .merge(products::router())
         .merge(stock::router())

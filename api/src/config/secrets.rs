@@ -13,7 +13,8 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::{Args, builder::BoolishValueParser};
-use eventstore::sealing::MasterKey;
+use eventstore::sealing::{MasterKey, MasterKeys};
+use identity::TokenKeys;
 
 use super::{ConfigError, Secret};
 
@@ -53,6 +54,19 @@ pub struct SecretsConfig {
     )]
     pub jwt_secret: Option<Secret>,
 
+    /// File with Ed25519 private keys in PEM: signs access tokens with the first, takes those of any
+    #[arg(long, env = "SOUK_JWT_KEYS", value_name = "FILE")]
+    pub jwt_keys: Option<String>,
+
+    /// Secrets, with commas between, whose access tokens are taken beside those of the one that signs
+    #[arg(
+        long,
+        env = "SOUK_JWT_PREVIOUS_SECRETS",
+        hide_env_values = true,
+        value_name = "SECRETS"
+    )]
+    pub jwt_previous_secrets: Option<Secret>,
+
     /// Wraps people's keys; 32 bytes in base64, the same in all processes
     #[arg(
         long,
@@ -61,42 +75,66 @@ pub struct SecretsConfig {
         value_name = "KEY"
     )]
     pub master_key: Option<Secret>,
+
+    /// Master keys, with commas between, that still unwrap what they have wrapped, beside the one that wraps
+    #[arg(
+        long,
+        env = "SOUK_PREVIOUS_MASTER_KEYS",
+        hide_env_values = true,
+        value_name = "KEYS"
+    )]
+    pub previous_master_keys: Option<Secret>,
 }
 
 /// The secrets of a server.
 pub struct Secrets {
-    /// Signs access tokens.
-    pub jwt_secret: Secret,
-    /// Wraps people's keys.
-    pub master_key: MasterKey,
-    /// What keys of a single purpose are derived from: the master key, since it never changes.
+    /// Sign access tokens.
+    pub token_keys: TokenKeys,
+    /// Wrap people's keys.
+    pub master_keys: MasterKeys,
+    /// What keys of a single purpose are derived from: the master key.
     pub derivation_secret: Secret,
+    /// The same of before the master key was exchanged.
+    pub earlier_derivation_secrets: Vec<Secret>,
 }
 
 impl SecretsConfig {
     /// The secrets from the environment; in demo mode those that are missing are made and kept.
     pub fn secrets(&self) -> Result<Secrets, ConfigError> {
-        let jwt_secret = self.secret(self.jwt_secret.as_ref(), "SOUK_JWT_SECRET", "jwt.secret")?;
-        if jwt_secret.expose().len() < identity::tokens::MIN_SECRET_BYTES {
-            return Err(ConfigError::UnfitSecret {
-                variable: "SOUK_JWT_SECRET",
-                reason: identity::WeakSecret.to_string(),
-            });
-        }
-        let text = self.secret(self.master_key.as_ref(), "SOUK_MASTER_KEY", "master.key")?;
-        let master_key =
-            MasterKey::from_base64(text.expose()).map_err(|error| ConfigError::UnfitSecret {
-                variable: "SOUK_MASTER_KEY",
-                reason: error.to_string(),
-            })?;
+        let token_keys = self.token_keys()?;
+        let (master, earlier) = self.master_key_texts()?;
         Ok(Secrets {
-            jwt_secret,
-            master_key,
-            derivation_secret: text,
+            token_keys,
+            master_keys: master_keys(&master, &earlier)?,
+            derivation_secret: master,
+            earlier_derivation_secrets: earlier,
         })
     }
 
-    fn secret(
+    /// The master keys alone, for who needs nothing else.
+    pub fn master_keys(&self) -> Result<MasterKeys, ConfigError> {
+        let (master, earlier) = self.master_key_texts()?;
+        master_keys(&master, &earlier)
+    }
+
+    /// The one that wraps, and those that only unwrap.
+    fn master_key_texts(&self) -> Result<(Secret, Vec<Secret>), ConfigError> {
+        let master = self.secret(self.master_key.as_ref(), "SOUK_MASTER_KEY", "master.key")?;
+        let earlier = self
+            .previous_master_keys
+            .as_ref()
+            .map_or("", Secret::expose);
+        let earlier = earlier
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        Ok((
+            master,
+            earlier.map(|text| Secret::from(text.to_owned())).collect(),
+        ))
+    }
+
+    pub(super) fn secret(
         &self,
         given: Option<&Secret>,
         variable: &'static str,
@@ -111,6 +149,20 @@ impl SecretsConfig {
             }),
         }
     }
+}
+
+fn master_keys(master: &Secret, earlier: &[Secret]) -> Result<MasterKeys, ConfigError> {
+    let parse = |variable, secret: &Secret| {
+        MasterKey::from_base64(secret.expose()).map_err(|error| ConfigError::UnfitSecret {
+            variable,
+            reason: error.to_string(),
+        })
+    };
+    let others = earlier
+        .iter()
+        .map(|secret| parse("SOUK_PREVIOUS_MASTER_KEYS", secret))
+        .collect::<Result<_, _>>()?;
+    Ok(MasterKeys::new(parse("SOUK_MASTER_KEY", master)?, others))
 }
 
 /// The secret in this file, which is made when it is not there.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use std::collections::BTreeMap;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::{Args, Command, FromArgMatches, error::ErrorKind};
 
 use super::*;
@@ -156,15 +157,40 @@ fn demo_mode_makes_its_secrets_once() {
     let flags = ["--demo", "--state-dir", folder.to_str().unwrap()];
     let first = config(&flags).unwrap().secrets.secrets().unwrap();
     let second = config(&flags).unwrap().secrets.secrets().unwrap();
-    assert_eq!(first.jwt_secret, second.jwt_secret);
+    assert_eq!(first.token_keys.id(), second.token_keys.id());
     assert_eq!(first.derivation_secret, second.derivation_secret);
-    assert_ne!(first.jwt_secret, first.derivation_secret);
+    let made = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    assert_ne!(made("jwt.secret"), made("master.key"));
     assert_eq!(
         std::fs::read_dir(&folder).unwrap().count(),
         2,
         "no drafts are left"
     );
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn earlier_master_keys_are_a_list_of_keys() {
+    let key = |byte: u8| STANDARD.encode([byte; 32]);
+    let keys = |previous: &str| {
+        let flags = ["--master-key", &key(1), "--previous-master-keys", previous];
+        config(&flags).unwrap().secrets.master_keys()
+    };
+    for good in [String::new(), key(2), format!("{}, {},", key(2), key(3))] {
+        assert!(keys(&good).is_ok(), "{good}");
+    }
+    let refusal = keys(&format!("{},short", key(2))).unwrap_err();
+    assert!(
+        matches!(
+            refusal,
+            ConfigError::UnfitSecret {
+                variable: "SOUK_PREVIOUS_MASTER_KEYS",
+                ..
+            }
+        ),
+        "{refusal}"
+    );
+    assert!(!refusal.to_string().contains("short"), "{refusal}");
 }
 
 #[test]

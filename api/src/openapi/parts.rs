@@ -105,6 +105,12 @@ refusals! {
     TooManyKeys = [Conflict];
     /// 409 of a registration.
     AddressTaken = [EmailTaken];
+    /// 409 of a change of users.
+    AdminStays = [LastAdmin];
+    /// 409 of a change of many users.
+    NotChanged = [Conflict, LastAdmin];
+    /// 503 of new users.
+    NotHashed = [DeadlinePassed, Unavailable];
     /// 409 of an order.
     NotOrdered = [InsufficientStock, NotOnSale, RegionDisabled, IdempotencyKeyInUse];
     /// 409 of a move of an order.
