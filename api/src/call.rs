@@ -83,6 +83,11 @@ impl Call {
         }
     }
 
+    /// When it is too late to begin.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
     /// Begins what the client's key names, where it sent one.
     pub fn attempt(
         &self,

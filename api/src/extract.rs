@@ -5,7 +5,7 @@ pub use self::{
     body::{Body, OptionalBody, RequestLimits},
     caller::Caller,
     headers::{ClientKey, IDEMPOTENCY_KEY, IfMatch, MIN_POSITION, MinPosition, POSITION, REPLAYED},
-    path::Id,
+    path::{Id, IdAnd},
     query::Query,
 };
 

@@ -3,7 +3,7 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use crate::error::ApiError;
 
 /// Most profiles kept.
 const MOST: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
-/// How long a profile is kept: a change is noticed after this at the latest.
+/// How long a profile is kept: a change by another process is noticed after this at the latest.
 const TTL: Duration = Duration::from_secs(5);
 
 /// What an order needs of its customer. Both may be empty until the order is shipped.
@@ -27,7 +27,12 @@ pub struct Profile {
     pub address: String,
 }
 
-type Kept = LruCache<UserId, (Arc<Profile>, Instant)>;
+/// What is kept.
+struct Kept {
+    profiles: LruCache<UserId, (Arc<Profile>, Instant)>,
+    /// How often something was forgotten: what was read before that is not kept.
+    forgotten: u64,
+}
 
 /// The profiles of all customers.
 pub struct Profiles {
@@ -40,7 +45,10 @@ impl Profiles {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
-            kept: Mutex::new(LruCache::new(MOST)),
+            kept: Mutex::new(Kept {
+                profiles: LruCache::new(MOST),
+                forgotten: 0,
+            }),
         }
     }
 
@@ -49,6 +57,7 @@ impl Profiles {
         if let Some(profile) = self.fresh(id) {
             return Ok(profile);
         }
+        let (asked, forgotten) = (Instant::now(), self.lock().forgotten);
         let profile = self
             .identity
             .user(id)
@@ -58,14 +67,27 @@ impl Profiles {
                 address: user.address.unwrap_or_default(),
             });
         let profile = Arc::new(profile);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.put(id, (profile.clone(), Instant::now()));
+        let mut kept = self.lock();
+        if kept.forgotten == forgotten {
+            kept.profiles.put(id, (profile.clone(), asked));
+        }
         Ok(profile)
     }
 
+    /// Has a customer's profile read anew from now on: it was changed here.
+    pub fn forget(&self, id: UserId) {
+        let mut kept = self.lock();
+        kept.forgotten += 1;
+        kept.profiles.pop(&id);
+    }
+
     fn fresh(&self, id: UserId) -> Option<Arc<Profile>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (profile, since) = kept.get(&id)?;
+        let mut kept = self.lock();
+        let (profile, since) = kept.profiles.get(&id)?;
         (since.elapsed() < TTL).then(|| profile.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

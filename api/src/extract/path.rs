@@ -1,4 +1,4 @@
-//! Ids in paths. What is no id names nothing, so the answer is 404.
+//! Ids and names in paths. What is none names nothing, so the answer is 404.
 
 use std::str::FromStr;
 
@@ -21,11 +21,37 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let not_found = || ApiError::from(Kind::NotFound);
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(|_| not_found())?;
-        let (_, text) = params.iter().next().ok_or_else(not_found)?;
-        text.parse().map(Self).map_err(|_| not_found())
+        let params = params(parts, state).await?;
+        nth(&params, 0).map(Self)
     }
+}
+
+/// Both parameters of a path that has two.
+#[derive(Clone, Copy, Debug)]
+pub struct IdAnd<T, U>(pub T, pub U);
+
+impl<T, U, S> FromRequestParts<S> for IdAnd<T, U>
+where
+    T: FromStr,
+    U: FromStr,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = params(parts, state).await?;
+        Ok(Self(nth(&params, 0)?, nth(&params, 1)?))
+    }
+}
+
+async fn params<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<RawPathParams, ApiError> {
+    RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|_| Kind::NotFound.into())
+}
+
+fn nth<T: FromStr>(params: &RawPathParams, index: usize) -> Result<T, ApiError> {
+    let text = params.iter().nth(index).map(|(_, text)| text);
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Kind::NotFound.into())
 }

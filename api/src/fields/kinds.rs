@@ -3,15 +3,21 @@
 use std::borrow::Cow;
 
 use domain::{
-    ids::{ProductId, RegionId},
+    ids::{ProductId, RegionId, UserId},
     money::{Currency, TaxRate},
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
 };
-use identity::{Email, Password, PersonName};
+use identity::{
+    Email, Password, PersonName, PhoneNumber, PostalAddress, Role, Roles, phone::MAX_PHONE_CHARS,
+    postal_address::MAX_ADDRESS_CHARS,
+};
 use serde_json::Value;
-use utoipa::openapi::{KnownFormat, ObjectBuilder, SchemaFormat, Type, schema::Schema};
+use utoipa::openapi::{
+    KnownFormat, ObjectBuilder, SchemaFormat, Type,
+    schema::{ArrayBuilder, Schema},
+};
 
-use super::{Field, ShippingAddress, address::MAX_ADDRESS_CHARS};
+use super::Field;
 
 type Read<T> = Result<T, Cow<'static, str>>;
 
@@ -76,13 +82,15 @@ texts! {
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)));
     PersonName: |text| said(text.parse()),
         string("A name, in any script.").min_length(Some(1)).max_length(Some(200)).examples(["Nguyễn Văn A"]);
-    ShippingAddress: |text| Self::parse(text).ok_or_else(|| {
-            format!("must be 1 to {MAX_ADDRESS_CHARS} characters without control characters other than line breaks").into()
-        }),
+    PhoneNumber: |text| said(text.parse()),
+        string("Digits, blanks and -(). with a + in front or not.").min_length(Some(3)).max_length(Some(MAX_PHONE_CHARS))
+            .examples(["+84 28 3822 1234"]);
+    PostalAddress: |text| said(text.parse()),
         string("As one writes it on a parcel; may have line breaks.").min_length(Some(1)).max_length(Some(MAX_ADDRESS_CHARS));
     String: |text| Ok(text.to_owned()), ObjectBuilder::new().schema_type(Type::String);
     RegionId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     ProductId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    UserId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
 }
 
 /// What is said where an id is not one.
@@ -170,6 +178,25 @@ impl Field for TaxRate {
             .examples([825])
             .build()
             .into()
+    }
+}
+
+impl Field for Roles {
+    type Wire = Value;
+
+    const NAME: &'static str = "Roles";
+
+    fn read(wire: Value) -> Read<Self> {
+        let role = |name: &Value| name.as_str()?.parse::<Role>().ok();
+        wire.as_array()
+            .and_then(|names| names.iter().map(role).collect())
+            .ok_or_else(|| "must be a list of customer, seller, admin and analyst".into())
+    }
+
+    fn schema() -> Schema {
+        let names = Role::ALL.map(Role::as_str);
+        let role = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+        ArrayBuilder::new().items(role).examples([["customer"]]).build().into()
     }
 }
 

@@ -3,7 +3,8 @@ use domain::{
     money::Currency,
     text::{Quantity, Sku},
 };
-use serde_json::{from_str, json};
+use identity::{Role, Roles};
+use serde_json::from_str;
 
 use super::*;
 
@@ -68,14 +69,12 @@ fn a_price_is_parsed_by_its_digits() {
 }
 
 #[test]
-fn an_address_may_have_lines_and_no_other_control_characters() {
-    let address = |text: &str| read::<ShippingAddress>(&json!(text).to_string());
-    assert_eq!(
-        address("1 Lê Lợi\nHuế\n").unwrap().as_str(),
-        "1 Lê Lợi\nHuế"
-    );
-    for bad in ["", "  ", "a\0b", "a\u{1b}b", &"x".repeat(1_001)] {
-        assert!(address(bad).is_err(), "{bad:?}");
+fn roles_are_a_list_of_known_names() {
+    assert_eq!(read::<Roles>("[]").unwrap(), Roles::NONE);
+    let both = Roles::from(Role::Customer).with(Role::Admin);
+    assert_eq!(read::<Roles>(r#"["admin","customer","admin"]"#).unwrap(), both);
+    for bad in ["null", "{}", "\"admin\"", "[1]", "[null]", r#"["Admin"]"#, r#"["admin","root"]"#] {
+        assert!(read::<Roles>(bad).unwrap_err().contains("customer, seller"), "{bad}");
     }
 }
 

@@ -80,7 +80,7 @@ pub struct OrderInput {
     /// Where it goes; the customer's own address when absent, and then it may be missing until the order is shipped.
     #[garde(dive)]
     #[serde(default)]
-    shipping_address: Option<input::ShippingAddress>,
+    shipping_address: Option<input::PostalAddress>,
     /// How it is to be paid; `default` when absent.
     #[garde(dive)]
     #[serde(default)]

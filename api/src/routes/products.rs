@@ -12,7 +12,7 @@ use commands::{
 use domain::{
     ids::{ProductId, RegionId},
     money::Currency,
-    product::{Change, Product, ProductDetails},
+    product::{Product, ProductDetails},
     text::{Description, Sku},
 };
 use eventstore::unit::Committed;
@@ -375,11 +375,7 @@ async fn update(
     let changes = ProductChanges {
         title: body.value.title.map(Checked::take),
         description: body.value.description.map(Checked::take),
-        image_url: match body.value.image_url {
-            fields::Change::Keep => Change::Keep,
-            fields::Change::Clear => Change::Clear,
-            fields::Change::Set(url) => Change::Set(url.take()),
-        },
+        image_url: body.value.image_url.take(),
         price: body.value.price.map(|Object(price)| price.take()),
     };
     let request = call.request(&who, "UpdateProduct", None);

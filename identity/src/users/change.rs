@@ -99,7 +99,7 @@ pub enum Refusal {
     LastAdmin,
 }
 
-/// Why nobody was made or changed.
+/// Why nobody was made, read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UsersError {
     /// Elements are refused: their indexes and why. Never empty.
@@ -234,6 +234,7 @@ fn person(user: &NewUser) -> NewPerson<'_> {
     }
 }
 
+/// Nothing is done where an element is refused.
 pub(crate) fn refuse(refused: Vec<(usize, Refusal)>) -> Result<(), UsersError> {
     if refused.is_empty() {
         Ok(())

@@ -1,13 +1,14 @@
 //! Finding people: by id, and as a list with filters, sorts and cursors, for those who may see all of them.
 
-use std::collections::HashMap;
-
 use domain::ids::UserId;
 use eventstore::page::{Page, PageRequest, SortKey, SortKind, SortValue};
 use sqlx::{FromRow, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{COLUMNS, User, by_id};
+use super::{
+    COLUMNS, User, by_id,
+    change::{UsersError, refuse, repeated},
+};
 use crate::{
     accounts::{Fault, Identity},
     email::Email,
@@ -61,14 +62,17 @@ impl SortKey for UserSort {
 }
 
 impl Identity {
-    /// The people with these ids, as far as there are any.
-    pub async fn users_by_id(&self, ids: &[UserId]) -> Result<HashMap<UserId, User>, Fault> {
+    /// The people with these ids, in the same order; none where there is no such person. An id that comes twice is
+    /// refused.
+    pub async fn read_users(&self, ids: &[UserId]) -> Result<Vec<Option<User>>, UsersError> {
+        refuse(repeated(ids.iter()))?;
         let statement = format!("select {COLUMNS} from users where id = any($1)");
         let users = sqlx::query_as(&statement)
             .bind(ids.iter().map(|id| id.0).collect::<Vec<_>>())
             .fetch_all(&self.pool)
             .await?;
-        Ok(by_id(users))
+        let mut users = by_id(users);
+        Ok(ids.iter().map(|id| users.remove(id)).collect())
     }
 
     /// A page of people.

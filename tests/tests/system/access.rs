@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use reqwest::Method;
 use serde_json::json;
-use tests::{answer::text_of, client::Client, shop::Shop};
+use tests::{
+    answer::text_of,
+    client::Client,
+    shop::{DEMO_PASSWORD, Shop},
+};
 use uuid::Uuid;
 
 /// Roles that a row lets in: nobody at all, customer, seller, analyst, admin.
@@ -18,6 +22,17 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("POST",   "/api/v1/login",                           EVERYBODY, 422),
     ("POST",   "/api/v1/refresh",                         EVERYBODY, 422),
     ("POST",   "/api/v1/logout",                          EVERYBODY, 422),
+    ("GET",    "/api/v1/profile",                         SIGNED_IN, 200),
+    ("PATCH",  "/api/v1/profile",                         SIGNED_IN, 422),
+    ("GET",    "/api/v1/users",                           "a",       200),
+    ("POST",   "/api/v1/users",                           "a",       422),
+    ("GET",    "/api/v1/users/{id}",                      "a",       200),
+    ("PATCH",  "/api/v1/users/{id}",                      "a",       422),
+    ("POST",   "/api/v1/users/bulk-create",               "a",       422),
+    ("POST",   "/api/v1/users/bulk-read",                 "a",       422),
+    ("POST",   "/api/v1/users/bulk-update",               "a",       422),
+    ("PUT",    "/api/v1/users/{id}/roles/{role}",         "a",       200),
+    ("DELETE", "/api/v1/users/{id}/roles/{role}",         "a",       200),
     ("GET",    "/api/v1/regions",                         EVERYBODY, 200),
     ("POST",   "/api/v1/regions",                         "a",       422),
     ("GET",    "/api/v1/regions/{id}",                    EVERYBODY, 200),
@@ -62,6 +77,7 @@ struct Things {
     product: String,
     order: String,
     payment: String,
+    user: String,
 }
 
 impl Things {
@@ -79,11 +95,14 @@ impl Things {
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&product, 1)], "test_succeeds").await;
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);
+        let user = json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD});
+        let user = admin.post("/api/v1/users", &user).await.expect(201).id();
         Self {
             region,
             product,
             order,
             payment,
+            user,
         }
     }
 
@@ -92,9 +111,13 @@ impl Things {
             path if path.starts_with("/api/v1/regions") => &self.region,
             path if path.starts_with("/api/v1/products") => &self.product,
             path if path.starts_with("/api/v1/orders") => &self.order,
+            path if path.starts_with("/api/v1/users") => &self.user,
             _ => &self.payment,
         };
-        template.replace("{id}", id).replace("{position}", "1")
+        template
+            .replace("{id}", id)
+            .replace("{position}", "1")
+            .replace("{role}", "seller")
     }
 }
 

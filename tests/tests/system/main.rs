@@ -20,3 +20,4 @@ mod payment;
 mod positions;
 mod sessions;
 mod stock;
+mod users;
