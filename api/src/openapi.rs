@@ -37,6 +37,7 @@ pub const BEARER: &str = "bearer";
     components(schemas(ProblemDocument, FieldError)),
     tags(
         (name = "log-in", description = "Access tokens."),
+        (name = "accounts", description = "Registration, confirmed e-mail addresses, forgotten passwords."),
         (name = "api keys", description = "What programs send instead of an access token."),
         (name = "profile", description = "What one is to the shop, and where one is reached."),
         (name = "users", description = "Everybody's accounts, for admins; one or many at once."),

@@ -12,11 +12,14 @@ pub mod events;
 pub mod health;
 pub mod jwks;
 pub mod list;
+pub mod mails;
 pub mod orders;
+pub mod passwords;
 pub mod payments;
 pub mod products;
 pub mod profile;
 pub mod regions;
+pub mod registrations;
 pub mod sessions;
 pub mod simple;
 pub mod stock;
@@ -28,6 +31,8 @@ pub mod users;
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .merge(sessions::router())
+        .merge(registrations::router())
+        .merge(passwords::router())
         .merge(api_keys::router())
         .merge(jwks::router())
         .merge(profile::router())
@@ -40,5 +45,6 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(payments::router())
         .merge(events::router())
         .merge(subscriptions::router())
+        .merge(mails::router())
         .merge(simple::router())
 }

@@ -7,12 +7,14 @@ use axum::extract::FromRef;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::ids::PaymentId;
 use eventstore::subscription::Subscriptions;
-use identity::Identity;
+use identity::{Identity, Principal};
 
 use crate::{
+    error::ApiError,
     extract::RequestLimits,
     idempotency::{Idempotency, derived_key},
     limits::Limits,
+    problem::Kind,
     profiles::Profiles,
     services::Services,
 };
@@ -49,6 +51,15 @@ impl App {
             subscriptions,
             services,
         }))
+    }
+
+    /// Refuses the order of somebody whose e-mail address is not verified, where that is demanded.
+    pub fn assure_may_order(&self, who: &Principal) -> Result<(), ApiError> {
+        if who.verified || self.config.identity.unverified_may_order {
+            Ok(())
+        } else {
+            Err(Kind::EmailNotVerified.into())
+        }
     }
 
     /// A network address as it is kept: nobody reads it back without the secret.

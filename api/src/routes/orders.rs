@@ -39,8 +39,8 @@ use crate::{
     extract::{Body, Id, IfMatch, MinPosition, OptionalBody, Query},
     fields::{Checked, Object, input},
     openapi::parts::{
-        Behind, ById, Missing, NotBefore, NotDone, NotMoved, NotOrdered, OnlyIf, Repeatable, Stale,
-        Unplaced,
+        Behind, ById, MayNotOrder, Missing, NotBefore, NotDone, NotMoved, NotOrdered, OnlyIf,
+        Repeatable, Stale, Unplaced,
     },
     problem::Kind,
     state::App,
@@ -160,7 +160,7 @@ fn location(id: OrderId) -> String {
     request_body = OrderInput, params(Repeatable),
     responses(
         (status = 201, body = OrderBody, headers(("Location"), ("ETag"), ("Souk-Position"))),
-        NotOrdered, NotDone,
+        NotOrdered, MayNotOrder, NotDone,
     ))]
 async fn place(
     State(app): State<App>,
@@ -168,6 +168,7 @@ async fn place(
     call: Call,
     body: Body<OrderInput>,
 ) -> Result<Answer<OrderBody>, ApiError> {
+    app.assure_may_order(&who)?;
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
     let order = new_order(&app, who.user_id, body.value).await?;
     let (order_id, name, address) = (

@@ -94,7 +94,7 @@ pub(crate) struct Details {
 
 /// Register (simple contract)
 ///
-/// Makes the account of a customer. An address that is taken is answered 409 here.
+/// Makes the account of a customer, and sends a code to confirm the address. One that is taken is answered 409 here.
 #[utoipa::path(post, path = "/api/registration", operation_id = "simpleRegister", tag = "simple contract", request_body = Registration,
     responses((status = 201, body = Registered), AddressTaken, TriedTooOften))]
 async fn register(
@@ -114,6 +114,7 @@ async fn register(
     // on a task of its own: an account that was begun is finished
     let registering = tokio::spawn(async move { identity.register(name, email, password).await });
     let user = registering.await.map_err(|_| ApiError::Panicked)??;
+    app.codes.ring(); // a code to verify the address was asked for with it
     let data = Account {
         name: user.name,
         email: address,

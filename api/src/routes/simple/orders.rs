@@ -21,7 +21,7 @@ use crate::{
     error::ApiError,
     extract::Body,
     fields::{Object, input},
-    openapi::parts::{NotDone, NotOrdered, Repeatable},
+    openapi::parts::{MayNotOrder, NotDone, NotOrdered, Repeatable},
     routes::body::stored_id,
     state::App,
 };
@@ -91,13 +91,14 @@ fn created(app: &App, order_id: OrderId) -> Answer<SimpleOrderCreated> {
 /// two orders.
 #[utoipa::path(post, path = "/api/orders/create", operation_id = "simpleCreateOrder", tag = "simple contract", security(("bearer" = [])),
     request_body = SimpleOrderInput, params(Repeatable),
-    responses((status = 201, body = SimpleOrderCreated, headers(("Souk-Position"))), NotOrdered, NotDone))]
+    responses((status = 201, body = SimpleOrderCreated, headers(("Souk-Position"))), NotOrdered, MayNotOrder, NotDone))]
 async fn create(
     State(app): State<App>,
     who: Allowed<PlaceOrder>,
     call: Call,
     body: Body<SimpleOrderInput>,
 ) -> Result<Answer<SimpleOrderCreated>, ApiError> {
+    app.assure_may_order(&who)?;
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
     let profile = app.profiles.of(who.user_id).await?;
     let order_id = OrderId(Uuid::now_v7());
