@@ -20,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    closing,
     config::{Config, Part},
     expiry,
     mailing::{self, Mailing, Sender},
@@ -33,6 +34,7 @@ pub struct Application {
     services: Services,
     subscriptions: Subscriptions,
     timers: Option<RunningTimers>,
+    closing: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
     mailing: Mailing,
     listener: TcpListener,
@@ -69,10 +71,12 @@ impl Application {
         if services.config.parts.runs(Part::Projectors) {
             projections::spawn_all(&subscriptions).await;
         }
-        let timers = if services.config.parts.runs(Part::Saga) {
-            Some(start_saga(&services, &subscriptions, gateway).await)
+        let (timers, closing) = if services.config.parts.runs(Part::Saga) {
+            let timers = start_saga(&services, &subscriptions, gateway).await;
+            let closing = closing::run(services.clone(), subscriptions.clone());
+            (Some(timers), Some(tokio::spawn(closing)))
         } else {
-            None
+            (None, None)
         };
         if let Some(settings) = publisher {
             subscriptions
@@ -87,6 +91,7 @@ impl Application {
             services,
             subscriptions,
             timers,
+            closing,
             expiry,
             mailing,
             listener,
@@ -118,6 +123,7 @@ impl Application {
             services,
             subscriptions,
             timers,
+            closing,
             expiry,
             mailing,
             listener,
@@ -144,6 +150,9 @@ impl Application {
         };
         tracing::info!("stopping");
         expiry.abort();
+        if let Some(closing) = closing {
+            closing.abort();
+        }
         mailing.close().await;
         if let Some(timers) = timers {
             timers.close().await;

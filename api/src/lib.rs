@@ -15,6 +15,7 @@ pub mod application;
 pub mod auth;
 pub mod call;
 pub mod cli;
+mod closing;
 pub mod config;
 pub mod consistency;
 pub mod docs;

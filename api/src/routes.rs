@@ -7,6 +7,7 @@ use crate::state::App;
 
 pub mod api_keys;
 pub mod body;
+pub mod closing;
 pub mod event_body;
 pub mod events;
 pub mod health;
@@ -37,6 +38,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(jwks::router())
         .merge(profile::router())
         .merge(users::router())
+        .merge(closing::router())
         .merge(regions::router())
         .merge(products::router())
         .merge(stock::router())

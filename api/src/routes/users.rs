@@ -31,6 +31,8 @@ use crate::{
     state::App,
 };
 
+pub(super) use self::bulk::{named, within_limit};
+
 mod bulk;
 
 /// The routes.

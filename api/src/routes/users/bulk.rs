@@ -219,7 +219,7 @@ async fn update(
 }
 
 /// Refuses lists that are too long.
-pub(super) fn within_limit(app: &App, pointer: &str, length: usize) -> Result<(), ApiError> {
+pub(in crate::routes) fn within_limit(app: &App, pointer: &str, length: usize) -> Result<(), ApiError> {
     let limit = app.config.http.bulk_limit.get();
     if length <= limit {
         return Ok(());
@@ -228,8 +228,9 @@ pub(super) fn within_limit(app: &App, pointer: &str, length: usize) -> Result<()
     Err(Problem::new(Kind::Validation).errors(errors).into())
 }
 
-/// Says which elements are refused and why. `element` points at an element, `key` from there at what names it.
-fn named(error: UsersError, element: impl Fn(usize) -> String, key: &str) -> ApiError {
+/// Says which elements are refused and why. `element` points at an element, `key` from there at what names it: an element
+/// that is an id itself has no members.
+pub(in crate::routes) fn named(error: UsersError, element: impl Fn(usize) -> String, key: &str) -> ApiError {
     let UsersError::Refused(refused) = error else {
         return error.into();
     };
@@ -250,6 +251,7 @@ fn named(error: UsersError, element: impl Fn(usize) -> String, key: &str) -> Api
             Refusal::Missing => (key, "there is no such user".to_owned()),
             Refusal::EmailTaken => ("/email", "belongs to an account already".to_owned()),
             Refusal::Stale { current } => ("/version", format!("is {current} by now")),
+            Refusal::LastAdmin if key.is_empty() => ("", "the last admin stays".to_owned()),
             Refusal::LastAdmin => ("/roles", "the last admin stays one".to_owned()),
         };
         FieldError::at(format!("{}{member}", element(*index)), detail)
