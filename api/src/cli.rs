@@ -6,17 +6,20 @@
 use std::{io, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use eventstore::{EventLog, LogSettings, position::Position, subscription::HandleError};
+use eventstore::{
+    EventLog, LogSettings, position::Position, sealing::SealError, subscription::HandleError,
+};
 use sqlx::ConnectOptions;
 
 use crate::{
-    config::{Config, ConfigError, DatabaseConfig},
+    config::{Config, ConfigError, DatabaseConfig, SecretsConfig},
     logging::LoggingError,
     seed::SeedError,
     services::StartError,
 };
 
 mod events;
+mod mails;
 mod migrate;
 mod openapi;
 mod projections;
@@ -51,6 +54,8 @@ enum Command {
     Seed(Box<Config>),
     /// Print the event log as JSON lines
     Events(Events),
+    /// Print the mails that were written as JSON lines, the newest first
+    Mails(Box<MailsCommand>),
     /// Look after the subscriptions: read models, payment saga and publisher
     Projections(Projections),
     /// Print the OpenAPI document
@@ -63,6 +68,16 @@ struct Events {
     database: DatabaseConfig,
     #[command(flatten)]
     what: events::EventsArgs,
+}
+
+#[derive(Args)]
+struct MailsCommand {
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(flatten)]
+    secrets: SecretsConfig,
+    #[command(flatten)]
+    what: mails::MailsArgs,
 }
 
 #[derive(Args)]
@@ -97,6 +112,9 @@ pub enum Failure {
     /// The database could not be brought to this version.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// What was sealed could not be opened.
+    #[error("personal data cannot be opened: {0}")]
+    Sealed(#[from] SealError),
     /// The demo data could not be made.
     #[error(transparent)]
     Seed(#[from] SeedError),
@@ -187,6 +205,18 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Events(Events { database, what }) => {
             let log = open(&database).await?;
             let done = events::run(&log, what).await;
+            log.close().await;
+            done
+        }
+        Command::Mails(command) => {
+            let MailsCommand {
+                database,
+                secrets,
+                what,
+            } = *command;
+            let master_keys = secrets.master_keys()?;
+            let log = open(&database).await?;
+            let done = mails::run(&log, master_keys, what).await;
             log.close().await;
             done
         }

@@ -19,10 +19,17 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
     reach(&config.database).await?;
     let demo = config.demo();
     let kafka = config.kafka.brokers().is_some();
+    let smtp = config.mail.server().is_some();
     let delay = config.payment.payment_delay;
     let application = Application::build(config).await?;
     let addr = application.local_addr().map_err(Failure::Output)?;
-    let text = welcome::text(addr, welcome::Facts { demo, kafka, delay });
+    let facts = welcome::Facts {
+        demo,
+        kafka,
+        smtp,
+        delay,
+    };
+    let text = welcome::text(addr, facts);
     // nobody reads it where the output is closed; the server serves all the same
     let _ = io::stdout().write_all(text.as_bytes());
     application.run_until(stop).await?;

@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) demo: bool,
     /// Whether Kafka is configured.
     pub(super) kafka: bool,
+    /// Whether a mail server is configured.
+    pub(super) smtp: bool,
     /// From the order to its payment.
     pub(super) delay: Duration,
 }
@@ -30,6 +32,9 @@ pub(super) fn text(addr: SocketAddr, facts: Facts) -> String {
         text.push_str(
             "  Kafka       not configured (KAFKA_BROKERS): nothing is published until it is\n",
         );
+    }
+    if !facts.smtp {
+        text.push_str("  mails       not sent (SOUK_SMTP_URL): read them with `souk mails`\n");
     }
     if facts.demo {
         demo(&mut text, &url, facts.delay);
@@ -80,6 +85,7 @@ mod tests {
         Facts {
             demo,
             kafka: true,
+            smtp: true,
             delay: Duration::from_mins(1),
         }
     }
@@ -128,5 +134,14 @@ mod tests {
             ..facts(false)
         };
         assert!(text("127.0.0.1:8080".parse().unwrap(), facts).contains("not configured"));
+    }
+
+    #[test]
+    fn a_server_without_a_mail_server_says_where_mails_are_read() {
+        let facts = Facts {
+            smtp: false,
+            ..facts(false)
+        };
+        assert!(text("127.0.0.1:8080".parse().unwrap(), facts).contains("`souk mails`"));
     }
 }
