@@ -18,7 +18,9 @@ use crate::{
     services::StartError,
 };
 
+mod erasures;
 mod events;
+mod keys;
 mod mails;
 mod migrate;
 mod openapi;
@@ -58,6 +60,10 @@ enum Command {
     Mails(Box<MailsCommand>),
     /// Look after the subscriptions: read models, payment saga and publisher
     Projections(Projections),
+    /// Look after the keys of people's personal data
+    Keys(Keys),
+    /// Whose data was erased: to be kept apart from backups, and applied to one that was restored
+    Erasures(Erasures),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -86,6 +92,24 @@ struct Projections {
     database: DatabaseConfig,
     #[command(subcommand)]
     command: projections::ProjectionsCommand,
+}
+
+#[derive(Args)]
+struct Keys {
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(flatten)]
+    secrets: SecretsConfig,
+    #[command(subcommand)]
+    command: keys::KeysCommand,
+}
+
+#[derive(Args)]
+struct Erasures {
+    #[command(flatten)]
+    database: DatabaseConfig,
+    #[command(subcommand)]
+    command: erasures::ErasuresCommand,
 }
 
 /// Why a command failed. Its message is what the user is told.
@@ -145,6 +169,15 @@ pub enum Failure {
     /// The events of a parked key could not be handled this time either; the key stays parked.
     #[error("still not possible, the key stays parked: {0}")]
     Retry(#[from] HandleError),
+    /// Some of people's keys are not wrapped by the master key.
+    #[error(
+        "still wrapped by another master key: {0}. Run it again once no server wraps with that key, or name it in \
+         SOUK_PREVIOUS_MASTER_KEYS"
+    )]
+    KeysLeft(String),
+    /// What was exported cannot be read.
+    #[error("the erasures cannot be read: {0}")]
+    Erasures(String),
     /// Writing the output failed.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -223,6 +256,23 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Projections(Projections { database, command }) => {
             let log = open(&database).await?;
             let done = projections::run(&log, command).await;
+            log.close().await;
+            done
+        }
+        Command::Keys(Keys {
+            database,
+            secrets,
+            command,
+        }) => {
+            let masters = secrets.master_keys()?;
+            let log = open(&database).await?;
+            let done = keys::run(&log, masters, command).await;
+            log.close().await;
+            done
+        }
+        Command::Erasures(Erasures { database, command }) => {
+            let log = open(&database).await?;
+            let done = erasures::run(&log, command).await;
             log.close().await;
             done
         }
