@@ -35,7 +35,7 @@
 //! | `SOUK_LIMIT_REGISTRATION` | `20/10m` | registrations from one address |
 //! | `SOUK_LIMIT_REFRESH` | `120/1m` | sessions continued from one address |
 //! | `SOUK_LIMIT_CODES` | `20/10m` | one-time codes asked for or tried from one address |
-//! | `SOUK_LIMIT_CODES_ACCOUNT` | `10/30m` | one-time codes asked for or tried for one account |
+//! | `SOUK_LIMIT_CODES_ACCOUNT` | `10/30m` | one-time codes asked for or tried from one address for one account |
 //! | `SOUK_TRUSTED_PROXIES` | none | addresses or networks of the proxies in front, whose `X-Forwarded-For` is believed |
 //! | `SOUK_PAYMENT_DELAY` | `60s` | from the order to its payment |
 //! | `SOUK_PAYMENT_WINDOW` | `0s` | how long a declined payment may be tried again |

@@ -55,7 +55,7 @@ pub enum Policy {
     Refresh,
     /// One-time codes asked for or tried from one address.
     Codes,
-    /// One-time codes asked for or tried for one account.
+    /// One-time codes asked for or tried from one address for one account.
     CodesOfAccount,
 }
 

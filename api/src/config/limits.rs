@@ -101,7 +101,7 @@ pub struct LimitsConfig {
     )]
     pub limit_codes: Limit,
 
-    /// One-time codes asked for or tried for one account
+    /// One-time codes asked for or tried from one address for one account
     #[arg(
         long,
         env = "SOUK_LIMIT_CODES_ACCOUNT",
