@@ -54,7 +54,7 @@
 //! | `SOUK_LOG` | `info` | filter of the logs, as of `tracing_subscriber::EnvFilter` |
 //! | `SOUK_LOG_FORMAT` | `text` | `text` or `json` |
 //!
-//! `KAFKA_BROKERS` and the secrets count as not set where they are set and empty.
+//! `KAFKA_BROKERS`, `SOUK_SMTP_URL` and the secrets count as not set where they are set and empty.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
