@@ -169,7 +169,7 @@ impl Identity {
         assure(&mut transaction, changes, &before, &after).await?;
         let changed: Vec<&User> = after
             .values()
-            .filter(|user| before.get(&user.id) != Some(user))
+            .filter(|user| before.get(&user.id) != Some(*user))
             .collect();
         let stored = update(&mut transaction, &changed).await?;
         let committed = transaction.commit().await;

@@ -184,7 +184,7 @@ async fn read(
 ) -> Result<Answer<FoundUsers>, ApiError> {
     let ids: Vec<UserId> = body.value.ids.into_iter().map(Checked::take).collect();
     within_limit(&app, "/ids", ids.len())?;
-    let pointer = |index| format!("/ids/{index}");
+    let pointer = |index: usize| format!("/ids/{index}");
     let users = app.identity.read_users(&ids).await;
     let users = users.map_err(|error| named(error, pointer, ""))?;
     let (mut items, mut missing) = (Vec::new(), Vec::new());
