@@ -193,6 +193,12 @@ impl Shop {
         settings.into_iter().collect()
     }
 
+    /// What its processes are told by that variable.
+    pub fn setting(&self, variable: &str) -> &str {
+        let value = self.settings.get(variable);
+        value.unwrap_or_else(|| panic!("{variable} is not set"))
+    }
+
     /// Runs a command of the command line to its end, and returns how it ended and what it printed.
     pub async fn try_run(&self, own: &[(&str, &str)], arguments: &[&str]) -> std::process::Output {
         let mut command = command(&self.settings_with(own), arguments);

@@ -1,12 +1,15 @@
-//! Who may do what: every route of the OpenAPI document, asked by nobody and by each role, against a literal table.
+//! Who may do what, against literal tables: every route of the OpenAPI document, asked by nobody and by each role, with a
+//! token that has expired, with API keys of every kind; and every route with an id in it, asked by a stranger.
 
 use std::collections::BTreeSet;
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
-    answer::text_of,
+    answer::{Answer, text_of},
     client::Client,
+    jwt::Jwt,
+    server::Server,
     shop::{DEMO_PASSWORD, Shop},
 };
 use uuid::Uuid;
@@ -44,6 +47,10 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("POST",   "/api/v1/users/bulk-delete",               "a",       422),
     ("DELETE", "/api/v1/users/{id}",                      "a",       202),
     ("GET",    "/api/v1/account-closures",                "a",       200),
+    ("GET",    "/.well-known/jwks.json",                  EVERYBODY, 200),
+    ("GET",    "/api/v1/api-keys",                        SIGNED_IN, 200),
+    ("POST",   "/api/v1/api-keys",                        SIGNED_IN, 422),
+    ("DELETE", "/api/v1/api-keys/{id}",                   SIGNED_IN, 404), // there is none with that id
     ("GET",    "/api/v1/regions",                         EVERYBODY, 200),
     ("POST",   "/api/v1/regions",                         "a",       422),
     ("GET",    "/api/v1/regions/{id}",                    EVERYBODY, 200),
@@ -82,6 +89,62 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("POST",   "/api/v1/logout/everywhere",               SIGNED_IN, 204),
 ];
 
+/// What no API key does, whatever its scopes and whoever made it; and beside it all that is for [`SIGNED_IN`].
+#[rustfmt::skip]
+const IN_PERSON: &[(&str, &str)] = &[
+    ("POST",   "/api/v1/users"),
+    ("PATCH",  "/api/v1/users/{id}"),
+    ("DELETE", "/api/v1/users/{id}"),
+    ("POST",   "/api/v1/users/bulk-create"),
+    ("POST",   "/api/v1/users/bulk-update"),
+    ("POST",   "/api/v1/users/bulk-delete"),
+    ("PUT",    "/api/v1/users/{id}/roles/{role}"),
+    ("DELETE", "/api/v1/users/{id}/roles/{role}"),
+    ("GET",    "/api/v1/mails"),
+];
+
+/// Whose the thing is that an id in a path names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Somebody's: whoever else may ask there for their own is told that it does not exist.
+    Own,
+    /// Nobody's own: everybody's who may ask there.
+    Shared,
+}
+
+const OWN: Whose = Whose::Own;
+const SHARED: Whose = Whose::Shared;
+
+/// Every route with something in its path, whose it is, and a body that would be accepted.
+#[rustfmt::skip]
+const THINGS: &[(&str, &str, Whose, &str)] = &[
+    ("GET",    "/api/v1/users/{id}",                      SHARED, ""),
+    ("PATCH",  "/api/v1/users/{id}",                      SHARED, ""),
+    ("DELETE", "/api/v1/users/{id}",                      SHARED, ""),
+    ("PUT",    "/api/v1/users/{id}/roles/{role}",         SHARED, ""),
+    ("DELETE", "/api/v1/users/{id}/roles/{role}",         SHARED, ""),
+    ("DELETE", "/api/v1/api-keys/{id}",                   OWN,    ""),
+    ("GET",    "/api/v1/regions/{id}",                    SHARED, ""),
+    ("PATCH",  "/api/v1/regions/{id}",                    SHARED, ""),
+    ("POST",   "/api/v1/regions/{id}/disable",            SHARED, ""),
+    ("POST",   "/api/v1/regions/{id}/enable",             SHARED, ""),
+    ("GET",    "/api/v1/products/{id}",                   SHARED, ""),
+    ("PATCH",  "/api/v1/products/{id}",                   SHARED, ""),
+    ("DELETE", "/api/v1/products/{id}",                   SHARED, ""),
+    ("GET",    "/api/v1/products/{id}/stock",             SHARED, ""),
+    ("PUT",    "/api/v1/products/{id}/stock",             SHARED, ""),
+    ("POST",   "/api/v1/products/{id}/stock/receipts",    SHARED, ""),
+    ("POST",   "/api/v1/products/{id}/stock/adjustments", SHARED, ""),
+    ("GET",    "/api/v1/orders/{id}",                     OWN,    ""),
+    ("POST",   "/api/v1/orders/{id}/cancel",              OWN,    "{}"),
+    ("GET",    "/api/v1/orders/{id}/timeline",            OWN,    ""),
+    ("GET",    "/api/v1/payments/{id}",                   OWN,    ""),
+    ("GET",    "/api/v1/events/{position}",               SHARED, ""),
+];
+
+/// Lists of what is one's own.
+const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
+
 /// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them.
 struct Things {
     region: String,
@@ -89,10 +152,11 @@ struct Things {
     order: String,
     payment: String,
     user: String,
+    api_key: String,
 }
 
 impl Things {
-    async fn make(shop: &Shop, server: &tests::server::Server) -> Self {
+    async fn make(shop: &Shop, server: &Server) -> Self {
         let admin = shop.admin(server).await;
         let region = json!({
             "title": "A region", "country": "XX", "currency": "CHF", "tax_rate": 810, "prices_include_tax": true,
@@ -108,31 +172,53 @@ impl Things {
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);
         let user = json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD});
         let user = admin.post("/api/v1/users", &user).await.expect(201).id();
+        let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
             product,
             order,
             payment,
             user,
+            api_key,
         }
     }
 
-    fn path(&self, template: &str) -> String {
-        let id = match template {
+    /// The id that the path is about.
+    fn id(&self, template: &str) -> &str {
+        match template {
             path if path.starts_with("/api/v1/regions") => &self.region,
             path if path.starts_with("/api/v1/products") => &self.product,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
+            path if path.starts_with("/api/v1/api-keys") => &self.api_key,
             _ => &self.payment,
-        };
-        template
-            .replace("{id}", id)
-            .replace("{position}", "1")
-            .replace("{role}", "seller")
+        }
+    }
+
+    /// The path as the table asks for it.
+    fn path(&self, template: &str) -> String {
+        match template {
+            "/api/v1/api-keys/{id}" => path(template, &Uuid::nil().to_string()),
+            _ => path(template, self.id(template)),
+        }
     }
 }
 
-async fn ask(client: &Client, method: &str, path: &str) -> tests::answer::Answer {
+fn path(template: &str, id: &str) -> String {
+    template
+        .replace("{id}", id)
+        .replace("{position}", "1")
+        .replace("{role}", "seller")
+}
+
+/// Makes an API key.
+async fn make_key(maker: &Client, scopes: &[&str]) -> Value {
+    let body = json!({"name": "of a test", "scopes": scopes});
+    let made = maker.post("/api/v1/api-keys", &body).await.expect(201);
+    made.json()
+}
+
+async fn ask(client: &Client, method: &str, path: &str) -> Answer {
     let ask = client.ask(Method::from_bytes(method.as_bytes()).unwrap(), path);
     match method {
         "GET" | "DELETE" => ask.send().await,
@@ -172,21 +258,94 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
                 (false, _) => 403,
             };
             let answer = ask(client, method, &path).await;
-            if answer.status != expected {
-                wrong.push(format!(
-                    "{who}: {method} {template}: {expected} expected, {}",
-                    answer.status
-                ));
-            } else if expected >= 400 {
-                answer.any_problem();
-            }
-            if expected == 401 && answer.header("www-authenticate").is_none() {
-                wrong.push(format!("{method} {template}: 401 without WWW-Authenticate"));
-            }
+            note_what_is_wrong(&mut wrong, who, &answer, expected);
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     shop.close().await;
+}
+
+fn note_what_is_wrong(wrong: &mut Vec<String>, who: &str, answer: &Answer, expected: u16) {
+    let (request, status) = (&answer.request, answer.status);
+    if status != expected {
+        wrong.push(format!("{who}: {request}: {expected} expected, {status}"));
+    } else if expected >= 400 {
+        answer.any_problem();
+    }
+    if expected == 401 && answer.header("www-authenticate").is_none() {
+        wrong.push(format!("{who}: {request}: 401 without WWW-Authenticate"));
+    }
+}
+
+/// Every permission, by name.
+async fn all_scopes(client: &Client) -> Vec<String> {
+    let document = client.get("/openapi.json").await.expect(200).json();
+    let names = &document["components"]["schemas"]["Permission"]["enum"];
+    let names = names.as_array().expect("a schema of permissions");
+    names.iter().map(text_of).collect()
+}
+
+#[tokio::test]
+async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_does_what_is_done_in_person() {
+    let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
+    let server = shop.serve().await;
+    let things = Things::make(&shop, &server).await;
+    // customer and admin: whatever any role may
+    let both = shop.demo_user(&server, "both").await;
+    let secret = shop.setting("SOUK_JWT_SECRET").as_bytes();
+    let expired = Jwt::of(both.token()).time("exp", -60).hs256(secret);
+    let scopes = all_scopes(&both).await;
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let (all, none) = (make_key(&both, &scopes).await, make_key(&both, &[]).await);
+    let revoked = make_key(&both, &scopes).await;
+    let revoked_path = format!("/api/v1/api-keys/{}", text_of(&revoked["api_key_id"]));
+    let revoking = both.ask(Method::DELETE, &revoked_path).send().await;
+    assert_eq!(revoking.status, 204, "{revoking}");
+    let with = |key: &Value| both.with_token(&text_of(&key["api_key"]));
+
+    let mut wrong = Vec::new();
+    for (method, template, may, granted) in TABLE {
+        let path = things.path(template);
+        let open = may.contains('-');
+        let or_open = |status| if open { *granted } else { status };
+        let in_person = *may == SIGNED_IN || IN_PERSON.contains(&(method, template));
+        for (who, client, expected) in [
+            ("an expired token", both.with_token(&expired), or_open(401)),
+            ("a revoked key", with(&revoked), or_open(401)),
+            ("a key without scopes", with(&none), or_open(403)),
+            (
+                "a key with all scopes",
+                with(&all),
+                if in_person { 403 } else { *granted },
+            ),
+        ] {
+            let answer = ask(&client, method, &path).await;
+            note_what_is_wrong(&mut wrong, who, &answer, expected);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    shop.close().await;
+}
+
+#[test]
+fn the_tables_are_about_the_same_routes() {
+    let in_table = |method: &str, path: &str| {
+        TABLE.iter().any(|row| (row.0, row.1) == (method, path))
+    };
+    let with_id: BTreeSet<_> = TABLE
+        .iter()
+        .filter(|row| row.1.contains('{'))
+        .map(|row| (row.0, row.1))
+        .collect();
+    let things: BTreeSet<_> = THINGS.iter().map(|row| (row.0, row.1)).collect();
+    assert_eq!(with_id, things, "every route with an id says whose it is");
+    assert_eq!(things.len(), THINGS.len(), "once");
+    for (method, path) in IN_PERSON {
+        assert!(in_table(method, path), "{method} {path}");
+    }
+    for path in LISTS {
+        assert!(in_table("GET", path), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -224,42 +383,33 @@ async fn every_route_of_the_openapi_document_has_a_row() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_another_customer_does_not_exist() {
+async fn what_belongs_to_somebody_else_does_not_exist() {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
     let things = Things::make(&shop, &server).await;
     let stranger = shop.customer(&server).await;
     let nothing = Uuid::new_v4().to_string();
-    let templates = [
-        "/api/v1/orders/ID",
-        "/api/v1/orders/ID/timeline",
-        "/api/v1/orders/ID/cancel",
-        "/api/v1/payments/ID",
-    ];
-    for template in templates {
-        let id = if template.contains("payments") {
-            &things.payment
-        } else {
-            &things.order
-        };
+    for (method, template, _, body) in THINGS.iter().filter(|row| row.2 == OWN) {
         let ask = async |id: &str| {
-            let path = template.replace("ID", id);
-            if template.ends_with("cancel") {
-                stranger.post(&path, &json!({})).await
-            } else {
-                stranger.get(&path).await
-            }
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let ask = stranger.ask(method, &path(template, id));
+            let ask = match serde_json::from_str(body) {
+                Ok(body) => ask.json(&body),
+                Err(_) => ask,
+            };
+            ask.send().await
         };
+        let id = things.id(template);
         let (theirs, absent) = (ask(id).await, ask(&nothing).await);
         theirs.problem_of(404, "not-found");
-        let masked = |answer: &tests::answer::Answer, id: &str| answer.text().replace(id, "ID");
+        let masked = |answer: &Answer, id: &str| answer.text().replace(id, "ID");
         assert_eq!(
             masked(&theirs, id),
             masked(&absent, &nothing),
-            "the two cannot be told apart"
+            "{method} {template}: the two cannot be told apart"
         );
     }
-    for list in ["/api/v1/orders", "/api/v1/payments"] {
+    for list in LISTS {
         let page = stranger.get(list).await.expect(200).json();
         assert_eq!(page["items"], json!([]), "{list}");
     }
@@ -269,5 +419,7 @@ async fn what_belongs_to_another_customer_does_not_exist() {
         "processing",
         "the stranger cancelled nothing"
     );
+    let keys = owner.get("/api/v1/api-keys").await.expect(200).json();
+    assert_eq!(keys["items"][0]["revoked_at"], Value::Null, "nor revoked");
     shop.close().await;
 }

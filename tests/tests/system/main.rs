@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod api_keys;
 mod bad_input;
 mod catalogue;
 mod command_line;
@@ -20,4 +21,5 @@ mod payment;
 mod positions;
 mod sessions;
 mod stock;
+mod tokens;
 mod users;
