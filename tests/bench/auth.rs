@@ -24,7 +24,7 @@ const API_KEY: &str = "auth-verify-key";
 /// Requests of a pass.
 const REQUESTS: usize = 200_000;
 /// Tokens that are verified for the first time in a pass.
-const NEW_TOKENS: usize = 2_000;
+const NEW_TOKENS: usize = 500;
 
 const EMAIL: &str = "mai@example.com";
 const PASSWORD: &str = "a long password";
