@@ -4,6 +4,7 @@
 //! - [`server`]: one such process: started, paused, stopped, killed.
 //! - [`client`] and [`answer`]: HTTP as any client would do it. [`jwt`]: access tokens made by hand.
 //! - [`own`]: a PostgreSQL and a Kafka of its own for a test that breaks them.
+//! - [`smtp`]: a mail server that keeps what it is sent.
 //! - [`topics`] and [`history`]: what Kafka and the log hold, and that both agree.
 //!
 //! Nothing waits for a fixed time: everything is waited for with a bound. The tests themselves are in `tests/system`,
@@ -19,6 +20,7 @@ pub mod jwt;
 pub mod own;
 pub mod server;
 pub mod shop;
+pub mod smtp;
 pub mod topics;
 
 pub use eventstore::testing::eventually;
