@@ -364,3 +364,19 @@ async fn what_is_no_key_is_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_a_fault_and_no_refusal() {
+    with_database(4, |pool| async move {
+        let (identity, mai) = with_mai(&pool, &["customer"]).await;
+        let (_, text) = make(&identity, &mai, &[]).await;
+        pool.close().await;
+        let outcome = identity.authenticate(text.as_str()).await;
+        let Err(AuthenticateError::Fault(fault)) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(fault.is_passing());
+        assert_refused(&identity, "souk_no_key").await; // nobody needs to be asked
+    })
+    .await;
+}

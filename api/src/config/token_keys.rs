@@ -97,6 +97,7 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
             jwt_keys: None,
             jwt_previous_secrets: None,
             master_key: None,
+            previous_master_keys: None,
         }
     }
 

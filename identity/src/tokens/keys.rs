@@ -83,7 +83,7 @@ impl TokenKeys {
         for (index, key) in keys.iter().enumerate() {
             let number = index + 1;
             let pair = Ed25519KeyPair::from_pkcs8(key).map_err(|_| UnfitKeys::Other { number })?;
-            let public = pair.public_key().as_ref();
+            let public: &[u8] = pair.public_key().as_ref();
             let x = URL_SAFE_NO_PAD.encode(public);
             let kid = thumbprint(&x);
             verifying_keys.push((kid.clone(), DecodingKey::from_ed_der(public)));
