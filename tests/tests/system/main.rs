@@ -11,6 +11,7 @@ mod codes;
 mod command_line;
 mod contract;
 mod crash;
+mod erasure;
 mod faults;
 mod flow;
 mod history;
