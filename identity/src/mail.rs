@@ -172,7 +172,7 @@ const COLUMNS: &str = "id, user_id, kind, recipient, subject, body, created_at, 
 
 impl FromRow<'_, PgRow> for Mail {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let sealed = |column| row.try_get::<String, _>(column).map(Sealed::new);
+        let sealed = |column: &str| row.try_get::<String, _>(column).map(Sealed::new);
         Ok(Self {
             id: row.try_get("id")?,
             user_id: UserId::from(row.try_get::<Uuid, _>("user_id")?),
@@ -276,7 +276,7 @@ impl Mails {
     pub async fn list(&self, page: &PageRequest<MailSort>) -> Result<Page<Mail>, sqlx::Error> {
         let mut sql = QueryBuilder::new(format!("select {COLUMNS} from mails m where true"));
         page.push_to(&mut sql, "m");
-        let mails = sql.build_query_as().fetch_all(&self.pool).await?;
+        let mails: Vec<Mail> = sql.build_query_as().fetch_all(&self.pool).await?;
         Ok(page.page(mails, |mail: &Mail| {
             (SortValue::Time(mail.created_at), mail.id)
         }))

@@ -69,7 +69,8 @@ async fn print(mails: &Mails, args: MailsArgs, mut out: impl Write) -> Result<()
         key: MailSort::CreatedAt,
         direction: Direction::Desc,
     };
-    let (mut left, mut cursor) = (args.limit, None);
+    let mut left = args.limit;
+    let mut cursor: Option<String> = None;
     while left > 0 {
         // limit and cursor are ours
         let page = PageRequest::new(PAGE, newest, None, cursor.as_deref())
