@@ -39,6 +39,9 @@ use crate::services::Services;
 const ACTOR: &str = "system:closing";
 /// How often it looks for accounts that are due.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long beyond its deadline a request of somebody whose account was just closed may have an effect: their token is
+/// refused two seconds later at the latest, and what was decided is committed or given up within twenty.
+const AFTERMATH: Duration = Duration::from_secs(22);
 
 /// Why an account was not seen to. It is looked at again.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +70,12 @@ pub(crate) async fn run(services: Services, subscriptions: Subscriptions) {
         services,
         subscriptions,
     };
-    let pause = LOOK.min(worker.services.config.closing.erasure_grace);
+    let config = &worker.services.config;
+    let grace = config.closing.erasure_grace;
+    if grace < config.http.request_timeout.saturating_add(AFTERMATH) {
+        tracing::warn!(?grace, "SOUK_ERASURE_GRACE is shorter than a request may take");
+    }
+    let pause = LOOK.min(grace);
     let mut looks = tokio::time::interval(pause.max(Duration::from_millis(100)));
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

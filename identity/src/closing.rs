@@ -28,6 +28,13 @@ use crate::{
     },
 };
 
+#[cfg(test)]
+mod plans;
+
+/// The one that was to be looked at first, of those that nobody else looks at.
+const NEXT: &str = "select person_id from account_closures where erased_at is null and look_at <= clock_timestamp()
+     order by look_at limit 1 for update skip locked";
+
 /// An account that was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closure {
@@ -187,14 +194,12 @@ impl Identity {
     /// Takes the closed account that was to be looked at first, where one is due. Of several processes one gets it; it
     /// is due again after a tenth of the time since it was closed, after `pause` at the least and an hour at the most.
     pub async fn next_closure(&self, pause: Duration) -> Result<Option<DueClosure>, Fault> {
-        let row = sqlx::query(
+        let row = sqlx::query(&format!(
             "update account_closures c set look_at = clock_timestamp() + least(
                  greatest((clock_timestamp() - c.closed_at) / 10, make_interval(secs => $1)), interval '1 hour')
-             from (select person_id from account_closures where erased_at is null and look_at <= clock_timestamp()
-                   order by look_at limit 1 for update skip locked) due
-             where c.person_id = due.person_id
-             returning c.person_id, c.closed_at, c.cancel_orders, c.erased_at, clock_timestamp() as now",
-        )
+             from ({NEXT}) due where c.person_id = due.person_id
+             returning c.person_id, c.closed_at, c.cancel_orders, c.erased_at, clock_timestamp() as now"
+        ))
         .bind(pause.as_secs_f64())
         .fetch_optional(&self.pool)
         .await?;
