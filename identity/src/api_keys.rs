@@ -78,7 +78,7 @@ pub struct ApiKey {
     pub created_at: DateTime<Utc>,
     /// When it ends by itself.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When it was last used, give or take [`NOTED_EVERY`].
+    /// When it was last used, give or take a minute.
     pub last_used_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,

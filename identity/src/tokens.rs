@@ -13,7 +13,7 @@ use jsonwebtoken::{Header, Validation, errors::ErrorKind};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::keys::{PublicKey, TokenKeys, UnfitKeys};
+pub use self::keys::{MAX_KEYS, PublicKey, TokenKeys, UnfitKeys};
 use self::verified::VerifiedTokens;
 use crate::roles::Roles;
 
