@@ -68,8 +68,8 @@ fn new(scopes: &[Permission], lifetime: Option<Duration>) -> NewApiKey {
 }
 
 async fn make(identity: &Identity, user: &User, scopes: &[Permission]) -> (ApiKey, ApiKeyText) {
-    let made = identity.api_keys().create(user.id, &new(scopes, None));
-    made.await.unwrap()
+    let new = new(scopes, None);
+    identity.api_keys().create(user.id, &new).await.unwrap()
 }
 
 async fn who(identity: &Identity, text: &ApiKeyText) -> Principal {

@@ -555,7 +555,7 @@ async fn nothing_of_somebody_who_leaves_is_left() {
         process.code_for(Purpose::ResetPassword, MAI).await;
         process.codes.request(Purpose::VerifyEmail, &email(MAI)).await.unwrap();
         let user_id = process.log_in(PASSWORD).await.unwrap().user.id;
-        process.identity.close_all(&[user_id], false).await.unwrap();
+        process.identity.close_accounts(&[user_id], false).await.unwrap();
         for table in ["code_requests", "one_time_codes", "mails"] {
             assert_eq!(process.count(table).await, 0, "{table}");
         }
