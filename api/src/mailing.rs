@@ -251,15 +251,24 @@ mod tests {
             "smtp://shop:p%40ss@example.com:587?tls=required",
             "smtps://shop:secret@example.com",
         ] {
-            assert!(Sender::new(&config(Some(url), from)).unwrap().is_some(), "{url}");
+            assert!(
+                Sender::new(&config(Some(url), from)).unwrap().is_some(),
+                "{url}"
+            );
             for from in [None, Some(""), Some("Souk"), Some("shop@")] {
                 let refusal = Sender::new(&config(Some(url), from)).err();
                 assert!(matches!(refusal, Some(ConfigError::MailFrom)), "{from:?}");
             }
         }
-        for url in ["localhost", "http://localhost", "smtp://shop:hush@host?tls=maybe"] {
+        for url in [
+            "localhost",
+            "http://localhost",
+            "smtp://shop:hush@host?tls=maybe",
+        ] {
             let refusal = Sender::new(&config(Some(url), from)).err().expect(url);
-            assert!(matches!(refusal, ConfigError::SmtpUrl) && !refusal.to_string().contains("hush"));
+            assert!(
+                matches!(refusal, ConfigError::SmtpUrl) && !refusal.to_string().contains("hush")
+            );
         }
     }
 
@@ -279,7 +288,10 @@ mod tests {
             "Content-Type: text/plain; charset=utf-8",
             "    01234567",
         ] {
-            assert!(text.lines().any(|it| it.trim_end() == line), "{line} in {text}");
+            assert!(
+                text.lines().any(|it| it.trim_end() == line),
+                "{line} in {text}"
+            );
         }
         assert!(text.contains("Subject: =?utf-8?"), "{text}");
         assert_eq!(

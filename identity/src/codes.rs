@@ -188,9 +188,7 @@ impl Codes {
             .redeem(&mut transaction, email, Purpose::ResetPassword, code)
             .await?;
         let user_id = match redeemed {
-            Some(user_id)
-                if credentials::verify(&mut transaction, user_id, email).await? =>
-            {
+            Some(user_id) if credentials::verify(&mut transaction, user_id, email).await? => {
                 credentials::set_password(&mut transaction, user_id, &hash).await?;
                 sessions::end_all(&mut transaction, user_id).await?;
                 Some(user_id)
@@ -299,7 +297,9 @@ impl Codes {
         let mut owner = self.owner(&email).await?;
         let mut transaction = self.identity.pool.begin().await?;
         if let Some((user_id, _)) = &owner
-            && credentials::hold(&mut transaction, *user_id).await?.is_none()
+            && credentials::hold(&mut transaction, *user_id)
+                .await?
+                .is_none()
         {
             owner = None; // gone since
         }
@@ -556,7 +556,10 @@ mod tests {
         let codes: HashSet<String> = (0..1_000).map(|_| random_code().unwrap()).collect();
         assert!(codes.len() > 990, "{}", codes.len());
         for code in codes {
-            assert!(code.len() == 8 && code.chars().all(|c| c.is_ascii_digit()), "{code}");
+            assert!(
+                code.len() == 8 && code.chars().all(|c| c.is_ascii_digit()),
+                "{code}"
+            );
         }
     }
 

@@ -380,6 +380,9 @@ mod tests {
             useful_for: None,
         };
         let printed = format!("{letter:?}");
-        assert!(!printed.contains("mai@") && !printed.contains("0123"), "{printed}");
+        assert!(
+            !printed.contains("mai@") && !printed.contains("0123"),
+            "{printed}"
+        );
     }
 }

@@ -107,7 +107,11 @@ impl Process {
     }
 
     async fn open(&self, mail: &Mail) -> Opened {
-        self.mails.open(mail).await.unwrap().expect("the key is there")
+        self.mails
+            .open(mail)
+            .await
+            .unwrap()
+            .expect("the key is there")
     }
 
     async fn last_mail(&self) -> Opened {
@@ -169,7 +173,10 @@ fn assert_refused(outcome: &Result<(), CodeError>, why: &str) {
 }
 
 /// Runs the test in a process on a fresh database.
-async fn with_process<F: Future<Output = ()>>(settings: CodeSettings, test: impl FnOnce(Process) -> F) {
+async fn with_process<F: Future<Output = ()>>(
+    settings: CodeSettings,
+    test: impl FnOnce(Process) -> F,
+) {
     with_database(8, |pool| async move {
         sqlx::raw_sql(KEYS).execute(&pool).await.unwrap();
         test(Process::new(&pool, settings, 4)).await;
@@ -273,7 +280,13 @@ async fn the_fifth_try_counts_and_the_sixth_does_not() {
         process.verify(MAI, &code).await.unwrap();
 
         let code = process.code_for(Purpose::VerifyEmail, MAI).await;
-        for wrong in ["", "nonsense", &"1".repeat(100_000), "\0", &other_than(&code)] {
+        for wrong in [
+            "",
+            "nonsense",
+            &"1".repeat(100_000),
+            "\0",
+            &other_than(&code),
+        ] {
             assert_refused(&process.verify(MAI, wrong).await, "wrong");
         }
         assert_refused(&process.verify(MAI, &code).await, "tried too often");
@@ -376,12 +389,20 @@ async fn an_unknown_address_takes_as_long_as_a_known_one() {
         let addresses = [MAI, NOBODY, "never-asked@example.com"];
         for address in &addresses[..2] {
             let email = email(address);
-            process.codes.request(Purpose::ResetPassword, &email).await.unwrap();
+            process
+                .codes
+                .request(Purpose::ResetPassword, &email)
+                .await
+                .unwrap();
         }
         process.work_off().await;
         let requests = least::<2>(30, async |which| {
             let email = email(addresses[which]);
-            process.codes.request(Purpose::ResetPassword, &email).await.unwrap();
+            process
+                .codes
+                .request(Purpose::ResetPassword, &email)
+                .await
+                .unwrap();
         })
         .await;
         let resets = least::<3>(7, async |which| {
@@ -397,7 +418,9 @@ async fn an_unknown_address_takes_as_long_as_a_known_one() {
         for times in [&requests[..], &resets[..], &registrations[..]] {
             let known = times[0];
             assert!(
-                times.iter().all(|time| *time > known / 2 && *time < known * 2),
+                times
+                    .iter()
+                    .all(|time| *time > known / 2 && *time < known * 2),
                 "{times:?}"
             );
         }
@@ -416,7 +439,10 @@ async fn a_reset_ends_all_sessions_and_access_tokens() {
             let session = session.unwrap();
             let refresh_token = session.refresh_token.unwrap().text();
             let refreshed = process.identity.refresh(&refresh_token).await;
-            assert!(matches!(refreshed, Err(RefreshError::Refused)), "{refreshed:?}");
+            assert!(
+                matches!(refreshed, Err(RefreshError::Refused)),
+                "{refreshed:?}"
+            );
             let token = session.access_token.as_str();
             let authenticated = process.identity.authenticate(token).await;
             let revoked = matches!(
@@ -486,7 +512,11 @@ async fn requests_are_worked_off_once_by_however_many_processes() {
             process.register(address, PASSWORD).await;
             // impatient people
             let email = email(address);
-            process.codes.request(Purpose::VerifyEmail, &email).await.unwrap();
+            process
+                .codes
+                .request(Purpose::VerifyEmail, &email)
+                .await
+                .unwrap();
         }
         let other = Process::new(&process.pool, usual(), 4);
         tokio::join!(process.work_off(), other.work_off());
@@ -529,7 +559,11 @@ async fn neither_codes_nor_addresses_are_stored_in_plain() {
     with_process(usual(), |process| async move {
         process.with_mai().await;
         let code = process.code_for(Purpose::ResetPassword, MAI).await;
-        process.codes.request(Purpose::ResetPassword, &email(NOBODY)).await.unwrap();
+        process
+            .codes
+            .request(Purpose::ResetPassword, &email(NOBODY))
+            .await
+            .unwrap();
         process.work_off().await;
         for table in ["one_time_codes", "mails", "code_requests"] {
             let rows: Vec<String> =
@@ -553,9 +587,17 @@ async fn nothing_of_somebody_who_leaves_is_left() {
     with_process(usual(), |process| async move {
         process.with_mai().await;
         process.code_for(Purpose::ResetPassword, MAI).await;
-        process.codes.request(Purpose::VerifyEmail, &email(MAI)).await.unwrap();
+        process
+            .codes
+            .request(Purpose::VerifyEmail, &email(MAI))
+            .await
+            .unwrap();
         let user_id = process.log_in(PASSWORD).await.unwrap().user.id;
-        process.identity.close_accounts(&[user_id], false).await.unwrap();
+        process
+            .identity
+            .close_accounts(&[user_id], false)
+            .await
+            .unwrap();
         for table in ["code_requests", "one_time_codes", "mails"] {
             assert_eq!(process.count(table).await, 0, "{table}");
         }
@@ -567,7 +609,9 @@ async fn nothing_of_somebody_who_leaves_is_left() {
 async fn a_mail_is_claimed_by_one_sender_and_tried_again_after_a_pause() {
     with_process(usual(), |process| async move {
         for n in 0..12 {
-            process.register(&format!("person{n}@example.com"), PASSWORD).await;
+            process
+                .register(&format!("person{n}@example.com"), PASSWORD)
+                .await;
         }
         process.work_off().await;
         let claims = join_all((0..4).map(|_| process.mails.claim(5))).await;
@@ -577,16 +621,31 @@ async fn a_mail_is_claimed_by_one_sender_and_tried_again_after_a_pause() {
         assert!(process.mails.claim(5).await.unwrap().is_empty());
 
         process.mails.sent(&claimed[0]).await.unwrap();
-        process.mails.give_up(&claimed[1], "smtp-550").await.unwrap();
-        process.mails.postpone(&claimed[2], "connection").await.unwrap();
+        process
+            .mails
+            .give_up(&claimed[1], "smtp-550")
+            .await
+            .unwrap();
+        process
+            .mails
+            .postpone(&claimed[2], "connection")
+            .await
+            .unwrap();
         sqlx::raw_sql("update mails set next_attempt_at = next_attempt_at - interval '3 seconds'")
             .execute(&process.pool)
             .await
             .unwrap();
         let again = process.mails.claim(5).await.unwrap();
         let ids: Vec<Uuid> = again.iter().map(|mail| mail.id).collect();
-        assert_eq!(ids, [claimed[2].id], "the others are sent, given up or claimed");
-        assert_eq!((again[0].attempts, again[0].last_error.as_deref()), (2, Some("connection")));
+        assert_eq!(
+            ids,
+            [claimed[2].id],
+            "the others are sent, given up or claimed"
+        );
+        assert_eq!(
+            (again[0].attempts, again[0].last_error.as_deref()),
+            (2, Some("connection"))
+        );
 
         // the claim of a sender that died ends, and what it says afterwards of its attempt does not count
         sqlx::raw_sql("update mails set next_attempt_at = now()")
@@ -594,7 +653,11 @@ async fn a_mail_is_claimed_by_one_sender_and_tried_again_after_a_pause() {
             .await
             .unwrap();
         assert_eq!(process.mails.claim(50).await.unwrap().len(), 10);
-        process.mails.postpone(&claimed[3], "timeout").await.unwrap();
+        process
+            .mails
+            .postpone(&claimed[3], "timeout")
+            .await
+            .unwrap();
         let mails = process.all_mails().await;
         let late = mails.iter().find(|mail| mail.id == claimed[3].id).unwrap();
         assert_eq!(late.last_error, None);

@@ -99,10 +99,7 @@ async fn converse(mut connection: TcpStream, kept: &Mutex<Kept>) -> std::io::Res
     while let Some(line) = lines.next_line().await? {
         let verb = line.to_ascii_uppercase();
         let answer = if verb.starts_with("RCPT TO:") {
-            to = line[8..]
-                .trim()
-                .trim_matches(['<', '>'])
-                .to_owned();
+            to = line[8..].trim().trim_matches(['<', '>']).to_owned();
             recipient(&to, kept)
         } else if verb == "DATA" {
             writer.write_all(b"354 go ahead\r\n").await?;
@@ -120,7 +117,10 @@ async fn converse(mut connection: TcpStream, kept: &Mutex<Kept>) -> std::io::Res
         } else if verb == "QUIT" {
             writer.write_all(b"221 bye\r\n").await?;
             return Ok(());
-        } else if ["EHLO", "MAIL", "RSET", "NOOP"].iter().any(|known| verb.starts_with(known)) {
+        } else if ["EHLO", "MAIL", "RSET", "NOOP"]
+            .iter()
+            .any(|known| verb.starts_with(known))
+        {
             "250 fine".into()
         } else {
             "502 what?".into()

@@ -76,7 +76,10 @@ mod tests {
         for kind in [MailKind::VerifyEmail, MailKind::ResetPassword] {
             let text = with_code(kind, "01234567", LIFETIME).unwrap();
             assert!(text.body.contains("\n    01234567\n") && text.body.contains("15 minutes"));
-            assert!(!text.subject.contains("01234567"), "it shows on locked screens");
+            assert!(
+                !text.subject.contains("01234567"),
+                "it shows on locked screens"
+            );
         }
     }
 

@@ -63,7 +63,8 @@ async fn mail_that(admin: &Client, email: &str, fits: impl Fn(&Value) -> bool) -
 fn code_in(text: &str) -> String {
     let is_code = |line: &&str| line.len() == 8 && line.chars().all(|c| c.is_ascii_digit());
     let code = text.lines().map(str::trim).find(is_code);
-    code.unwrap_or_else(|| panic!("a code in {text}")).to_owned()
+    code.unwrap_or_else(|| panic!("a code in {text}"))
+        .to_owned()
 }
 
 async fn read_code(admin: &Client, email: &str, number: usize) -> String {
@@ -182,9 +183,11 @@ async fn a_forgotten_password_is_replaced_and_all_sessions_end() {
         .await
         .problem_of(422, "code-refused");
 
-    eventually("the token is refused by the other process", PATIENCE, || async {
-        (stolen.get("/api/profile").await.status == 401).then_some(())
-    })
+    eventually(
+        "the token is refused by the other process",
+        PATIENCE,
+        || async { (stolen.get("/api/profile").await.status == 401).then_some(()) },
+    )
     .await;
     let refresh = json!({"refresh_token": session["refresh_token"]});
     nobody
@@ -209,7 +212,11 @@ async fn five_wrong_codes_use_a_code_up() {
     register(&nobody, &email).await;
     let code = read_code(&admin, &email, 1).await;
     for _ in 0..5 {
-        let wrong = if code == "12345678" { "87654321" } else { "12345678" };
+        let wrong = if code == "12345678" {
+            "87654321"
+        } else {
+            "12345678"
+        };
         confirm(&nobody, &email, wrong)
             .await
             .problem_of(422, "code-refused");
@@ -231,12 +238,18 @@ async fn a_password_is_changed_with_the_old_one() {
         let body = json!({"current_password": current, "new_password": new});
         mai.put("/api/v1/profile/password", &body).send().await
     };
-    let refused = change("a wrong one", NEW_PASSWORD).await.problem_of(422, "validation");
+    let refused = change("a wrong one", NEW_PASSWORD)
+        .await
+        .problem_of(422, "validation");
     assert_eq!(refused["errors"][0]["pointer"], "/current_password");
-    let refused = change(DEMO_PASSWORD, "short").await.problem_of(422, "validation");
+    let refused = change(DEMO_PASSWORD, "short")
+        .await
+        .problem_of(422, "validation");
     assert_eq!(refused["errors"][0]["pointer"], "/new_password");
     let _ = change(DEMO_PASSWORD, NEW_PASSWORD).await.expect(204);
-    mai.get("/api/profile").await.problem_of(401, "unauthenticated");
+    mai.get("/api/profile")
+        .await
+        .problem_of(401, "unauthenticated");
     shop.client(&server).log_in(&email, NEW_PASSWORD).await;
     shop.close().await;
 }
@@ -329,13 +342,19 @@ async fn codes_come_by_mail_and_stay_out_of_list_and_logs() {
     let nobody = shop.client(&server);
     register(&nobody, &email).await;
     let mail = received(&mail_server, &email, 1).await;
-    for line in ["From: Souk <shop@example.com>", "Auto-Submitted: auto-generated"] {
+    for line in [
+        "From: Souk <shop@example.com>",
+        "Auto-Submitted: auto-generated",
+    ] {
         assert!(mail.text.contains(line), "{line} in {}", mail.text);
     }
     let code = code_in(&mail.text);
     let listed = mail_that(&admin, &email, |mail| mail["sent_at"].is_string()).await;
     assert_eq!(listed["body"], Value::Null, "it is for its recipient alone");
-    assert!(mail.text.contains(&text_of(&listed["mail_id"])), "the Message-ID");
+    assert!(
+        mail.text.contains(&text_of(&listed["mail_id"])),
+        "the Message-ID"
+    );
     let _ = confirm(&nobody, &email, &code).await.expect(204);
     let _ = nobody
         .post("/api/v1/password-resets", &json!({"email": email}))
@@ -377,16 +396,23 @@ async fn a_refused_mail_is_given_up_or_tried_again_and_keeps_no_other_waiting() 
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
     let nobody = shop.client(&server);
-    let [refused, later, fine] = ["refused", "later", "fine"].map(|who| format!("{who}-{}", new_address()));
+    let [refused, later, fine] =
+        ["refused", "later", "fine"].map(|who| format!("{who}-{}", new_address()));
     for email in [&refused, &later, &fine] {
         register(&nobody, email).await;
     }
     let given_up = mail_that(&admin, &refused, |mail| mail["failed_at"].is_string()).await;
     assert_eq!(given_up["last_error"], "smtp-550");
-    assert_eq!((number_of(&given_up["attempts"]), &given_up["sent_at"]), (1, &Value::Null));
+    assert_eq!(
+        (number_of(&given_up["attempts"]), &given_up["sent_at"]),
+        (1, &Value::Null)
+    );
     received(&mail_server, &fine, 1).await;
     let put_off = mail_that(&admin, &later, |mail| mail["sent_at"].is_string()).await;
-    assert_eq!((number_of(&put_off["attempts"]), &put_off["failed_at"]), (2, &Value::Null));
+    assert_eq!(
+        (number_of(&put_off["attempts"]), &put_off["failed_at"]),
+        (2, &Value::Null)
+    );
     assert_eq!(mail_server.mails_to(&later).len(), 1);
     assert!(mail_server.mails_to(&refused).is_empty());
     // the mail server has said the addresses
@@ -399,7 +425,10 @@ async fn a_refused_mail_is_given_up_or_tried_again_and_keeps_no_other_waiting() 
 async fn a_mail_server_without_a_sender_or_with_a_bad_address_is_refused_at_the_start() {
     let shop = Shop::open().await;
     for (settings, told) in [
-        (vec![("SOUK_SMTP_URL", "smtp://127.0.0.1:1")], "SOUK_MAIL_FROM"),
+        (
+            vec![("SOUK_SMTP_URL", "smtp://127.0.0.1:1")],
+            "SOUK_MAIL_FROM",
+        ),
         (
             vec![
                 ("SOUK_SMTP_URL", "http://user:hush@127.0.0.1"),
