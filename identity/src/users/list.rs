@@ -130,7 +130,7 @@ pub(super) fn list<'q>(
             .push_bind(address.as_str().to_owned());
     }
     if let Some(role) = filter.role {
-        // spelled out, so that the planner knows how many have it
+        // spelled out, so that it is the condition of an index
         sql.push(format_args!(" and u.roles @> '{{{role}}}'"));
     }
     if let Some(name) = &filter.name {
