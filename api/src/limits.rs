@@ -12,7 +12,6 @@
 use std::{
     hash::{BuildHasher, Hash, RandomState},
     net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };

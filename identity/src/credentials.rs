@@ -39,13 +39,13 @@ pub(crate) async fn insert(
 
 /// Adds credentials, all by one statement, with addresses that whoever runs the shop knows: they count as verified.
 /// Returns those whose user name was free; the others are not added.
-pub(crate) async fn insert_all<'a>(
+pub(crate) async fn insert_all(
     connection: &mut PgConnection,
-    credentials: impl Iterator<Item = (UserId, &'a Email, &'a PasswordHash)>,
+    credentials: &[(UserId, &Email, &PasswordHash)],
 ) -> Result<HashSet<UserId>, sqlx::Error> {
     let (mut ids, mut names, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
     for (id, name, hash) in credentials {
-        ids.push(Uuid::from(id));
+        ids.push(Uuid::from(*id));
         names.push(name.as_str());
         hashes.push(hash.0.as_str());
     }
@@ -67,11 +67,11 @@ pub(crate) async fn insert_all<'a>(
 }
 
 /// Which of these user names are taken.
-pub(crate) async fn taken<'a>(
+pub(crate) async fn taken(
     pool: &PgPool,
-    user_names: impl Iterator<Item = &'a Email>,
+    user_names: &[&Email],
 ) -> Result<HashSet<String>, sqlx::Error> {
-    let names: Vec<&str> = user_names.map(Email::as_str).collect();
+    let names: Vec<&str> = user_names.iter().map(|name| name.as_str()).collect();
     let taken: Vec<String> =
         sqlx::query_scalar("select user_name from credentials where user_name = any($1)")
             .bind(names)

@@ -91,10 +91,10 @@ impl PasswordHasher {
     /// at once: whoever logs in meanwhile waits for some of them and not for all.
     pub async fn hash_all(
         &self,
-        passwords: Vec<&Password>,
+        passwords: Vec<Password>,
     ) -> Result<Vec<PasswordHash>, HashingError> {
         futures::stream::iter(passwords)
-            .map(|password| self.hash(password))
+            .map(|password| async move { self.hash(&password).await })
             .buffered(self.concurrency.get())
             .try_collect()
             .await
@@ -292,7 +292,7 @@ mod tests {
     async fn many_are_hashed_in_order_and_nobody_else_waits_for_all_of_them() {
         let hasher = hasher(8, 1, Duration::from_mins(1));
         let passwords: Vec<Password> = (0..20).map(|n| password(&format!("souk-demo-{n}"))).collect();
-        let (many, other) = (hasher.hash_all(passwords.iter().collect()), password("souk-demo"));
+        let (many, other) = (hasher.hash_all(passwords.clone()), password("souk-demo"));
         let mut many = std::pin::pin!(many);
         let one = async {
             tokio::task::yield_now().await; // the many come first

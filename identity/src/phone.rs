@@ -86,7 +86,11 @@ mod tests {
             "１１３",
             &"1".repeat(33),
         ] {
-            assert_eq!(text.parse::<PhoneNumber>(), Err(InvalidPhoneNumber), "{text:?}");
+            assert_eq!(
+                text.parse::<PhoneNumber>(),
+                Err(InvalidPhoneNumber),
+                "{text:?}"
+            );
         }
         assert!("1".repeat(32).parse::<PhoneNumber>().is_ok());
     }

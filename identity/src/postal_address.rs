@@ -59,7 +59,11 @@ mod tests {
         assert_eq!(address.as_str(), "1 Lê Lợi\r\nHuế");
         assert!("ế".repeat(1_000).parse::<PostalAddress>().is_ok());
         for bad in ["", " \n ", "a\0b", "a\u{1b}b", &"x".repeat(1_001)] {
-            assert_eq!(bad.parse::<PostalAddress>(), Err(InvalidPostalAddress), "{bad:?}");
+            assert_eq!(
+                bad.parse::<PostalAddress>(),
+                Err(InvalidPostalAddress),
+                "{bad:?}"
+            );
         }
     }
 

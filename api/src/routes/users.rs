@@ -16,7 +16,6 @@ use projections::page::Page;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::list::{self, PageBody, bad_parameter};
 use crate::{
@@ -200,7 +199,11 @@ pub struct UserQuery {
 impl UserQuery {
     fn filter(&self) -> Result<UserFilter, ApiError> {
         let email = self.email.as_deref().map(str::parse::<Email>).transpose();
-        let name = self.name.as_deref().map(str::parse::<PersonName>).transpose();
+        let name = self
+            .name
+            .as_deref()
+            .map(str::parse::<PersonName>)
+            .transpose();
         Ok(UserFilter {
             contact_email: email.map_err(|error| bad_parameter("email", error.to_string()))?,
             role: self.role,

@@ -14,7 +14,9 @@ use domain::{ids::UserId, product::Change};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{COLUMNS, NewPerson, NotLeaving, User, assure_an_admin_stays, by_id, insert_all, joined};
+use super::{
+    COLUMNS, NewPerson, NotLeaving, User, assure_an_admin_stays, by_id, insert_all, joined,
+};
 use crate::{
     accounts::{Fault, Identity, NewAccount},
     credentials,
@@ -127,21 +129,27 @@ impl Identity {
         users: &[NewUser],
         deadline: Instant,
     ) -> Result<Vec<User>, UsersError> {
-        let emails = || users.iter().map(|user| &user.account.email);
-        refuse(repeated(emails()))?;
+        let emails: Vec<&Email> = users.iter().map(|user| &user.account.email).collect();
+        refuse(repeated(emails.iter().copied()))?;
         // looked at before minutes of work are begun; what decides is the insertion
-        let taken = credentials::taken(&self.pool, emails()).await?;
-        refuse(positions(emails(), |email| taken.contains(email.as_str()), Refusal::EmailTaken))?;
-        let passwords = users.iter().map(|user| &user.account.password);
+        let taken = credentials::taken(&self.pool, &emails).await?;
+        let is_taken = |email: &&Email| taken.contains(email.as_str());
+        refuse(positions(emails.iter(), is_taken, Refusal::EmailTaken))?;
+        let passwords = users.iter().map(|user| user.account.password.clone());
         let hashes = self.hashes(passwords.collect(), deadline).await?;
 
         let people: Vec<NewPerson<'_>> = users.iter().map(person).collect();
         let mut transaction = self.pool.begin().await?;
         let logins = people.iter().zip(&hashes);
         let logins = logins.map(|(person, hash)| (person.id, person.email, hash));
-        let free = credentials::insert_all(&mut transaction, logins).await?;
+        let logins: Vec<_> = logins.collect();
+        let free = credentials::insert_all(&mut transaction, &logins).await?;
         let ids = || people.iter().map(|person| person.id);
-        refuse(positions(ids(), |id| !free.contains(&id), Refusal::EmailTaken))?;
+        refuse(positions(
+            ids(),
+            |id| !free.contains(&id),
+            Refusal::EmailTaken,
+        ))?;
         let added = insert_all(&mut transaction, &people).await?;
         transaction.commit().await?;
         in_order(ids(), added)
@@ -157,7 +165,9 @@ impl Identity {
             changes
                 .iter()
                 .enumerate()
-                .filter_map(|(index, change)| Some((index, unfit(change, before.get(&change.user_id))?)))
+                .filter_map(|(index, change)| {
+                    Some((index, unfit(change, before.get(&change.user_id))?))
+                })
                 .collect(),
         )?;
         let mut after = before.clone();
@@ -186,7 +196,7 @@ impl Identity {
     /// for all.
     async fn hashes(
         &self,
-        passwords: Vec<&Password>,
+        passwords: Vec<Password>,
         deadline: Instant,
     ) -> Result<Vec<PasswordHash>, UsersError> {
         let hashing = self.hasher.hash_all(passwords);
@@ -284,7 +294,9 @@ async fn assure(
     after: &HashMap<UserId, User>,
 ) -> Result<(), UsersError> {
     let admins = |users: &HashMap<UserId, User>| -> HashSet<UserId> {
-        let admins = users.values().filter(|user| user.roles.contains(Role::Admin));
+        let admins = users
+            .values()
+            .filter(|user| user.roles.contains(Role::Admin));
         admins.map(|user| user.id).collect()
     };
     let (were, are) = (admins(before), admins(after));
@@ -339,9 +351,24 @@ async fn update(
     let updated = sqlx::query_as(&statement)
         .bind(users.iter().map(|it| it.id.0).collect::<Vec<_>>())
         .bind(users.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
-        .bind(users.iter().map(|it| it.contact_email.as_deref()).collect::<Vec<_>>())
-        .bind(users.iter().map(|it| it.phone.as_deref()).collect::<Vec<_>>())
-        .bind(users.iter().map(|it| it.address.as_deref()).collect::<Vec<_>>())
+        .bind(
+            users
+                .iter()
+                .map(|it| it.contact_email.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            users
+                .iter()
+                .map(|it| it.phone.as_deref())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            users
+                .iter()
+                .map(|it| it.address.as_deref())
+                .collect::<Vec<_>>(),
+        )
         .bind(users.iter().map(|it| joined(it.roles)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;

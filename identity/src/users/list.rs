@@ -124,7 +124,9 @@ pub(super) fn list<'q>(
     filter: &UserFilter,
     page: &PageRequest<UserSort>,
 ) -> QueryBuilder<'q, Postgres> {
-    let mut sql = QueryBuilder::new(format!("select {COLUMNS}, name_key from users u where true"));
+    let mut sql = QueryBuilder::new(format!(
+        "select {COLUMNS}, name_key from users u where true"
+    ));
     if let Some(address) = &filter.contact_email {
         sql.push(" and u.contact_email = ")
             .push_bind(address.as_str().to_owned());

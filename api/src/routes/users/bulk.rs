@@ -9,7 +9,6 @@ use identity::{Refusal, UserChange, UsersError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use super::{UserBody, UserInput, UserPatch, change_all, create_all};
 use crate::{
@@ -35,7 +34,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// Users to be made.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewUsers {
+pub(super) struct NewUsers {
     /// One or more, up to the limit of the server (`SOUK_BULK_LIMIT`).
     #[garde(length(min = 1), dive)]
     #[schema(min_items = 1, value_type = Vec<UserInput>)]
@@ -45,7 +44,7 @@ pub struct NewUsers {
 /// Users to be read.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct UserIds {
+pub(super) struct UserIds {
     /// One or more, up to the limit of the server (`SOUK_BULK_LIMIT`), each once.
     #[garde(length(min = 1), dive)]
     #[schema(min_items = 1, value_type = Vec<Uuid>)]
@@ -55,7 +54,7 @@ pub struct UserIds {
 /// Users to be changed.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ChangedUsers {
+pub(super) struct ChangedUsers {
     /// One or more, up to the limit of the server (`SOUK_BULK_LIMIT`), each once.
     #[garde(length(min = 1), dive)]
     #[schema(min_items = 1, value_type = Vec<ChangedUser>)]
@@ -65,7 +64,7 @@ pub struct ChangedUsers {
 /// What is to change of one of many users; what is absent stays.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ChangedUser {
+pub(super) struct ChangedUser {
     /// Of whom.
     #[garde(dive)]
     #[schema(value_type = Uuid)]
@@ -119,7 +118,7 @@ impl ChangedUser {
 
 /// Many users.
 #[derive(Serialize, ToSchema)]
-pub struct Users {
+pub(super) struct Users {
     /// In the order of the request.
     items: Vec<UserBody>,
 }
@@ -133,7 +132,7 @@ impl Users {
 
 /// Users that were found, and those that were not.
 #[derive(Serialize, ToSchema)]
-pub struct FoundUsers {
+pub(super) struct FoundUsers {
     /// Those that are there, in the order of the request.
     items: Vec<UserBody>,
     /// Those that are not.
@@ -142,7 +141,7 @@ pub struct FoundUsers {
 
 /// An id of which there is no user.
 #[derive(Serialize, ToSchema)]
-pub struct MissingUser {
+pub(super) struct MissingUser {
     /// Where in the request, as a JSON pointer.
     #[schema(example = "/ids/3")]
     pointer: String,
@@ -168,7 +167,8 @@ async fn create(
     within_limit(&app, "/users", users.len())?;
     let users = users.into_iter().map(|Object(user)| user.take()).collect();
     let created = create_all(&app, users, &call).await?;
-    let created = created.map_err(|error| named(error, |index| format!("/users/{index}"), "/email"))?;
+    let created =
+        created.map_err(|error| named(error, |index| format!("/users/{index}"), "/email"))?;
     Ok(Users::answer(created).status(StatusCode::CREATED))
 }
 
@@ -214,23 +214,35 @@ async fn update(
     within_limit(&app, "/users", users.len())?;
     let changes = users.into_iter().map(|Object(user)| user.take()).collect();
     let changed = change_all(&app, changes).await?;
-    let changed = changed.map_err(|error| named(error, |index| format!("/users/{index}"), "/user_id"))?;
+    let changed =
+        changed.map_err(|error| named(error, |index| format!("/users/{index}"), "/user_id"))?;
     Ok(Users::answer(changed))
 }
 
 /// Refuses lists that are too long.
-pub(in crate::routes) fn within_limit(app: &App, pointer: &str, length: usize) -> Result<(), ApiError> {
+pub(in crate::routes) fn within_limit(
+    app: &App,
+    pointer: &str,
+    length: usize,
+) -> Result<(), ApiError> {
     let limit = app.config.http.bulk_limit.get();
     if length <= limit {
         return Ok(());
     }
-    let errors = vec![FieldError::at(pointer, format!("must have at most {limit} elements"))];
+    let errors = vec![FieldError::at(
+        pointer,
+        format!("must have at most {limit} elements"),
+    )];
     Err(Problem::new(Kind::Validation).errors(errors).into())
 }
 
 /// Says which elements are refused and why. `element` points at an element, `key` from there at what names it: an element
 /// that is an id itself has no members.
-pub(in crate::routes) fn named(error: UsersError, element: impl Fn(usize) -> String, key: &str) -> ApiError {
+pub(in crate::routes) fn named(
+    error: UsersError,
+    element: impl Fn(usize) -> String,
+    key: &str,
+) -> ApiError {
     let UsersError::Refused(refused) = error else {
         return error.into();
     };
@@ -284,19 +296,49 @@ mod tests {
         let refused = vec![(1, Refusal::Stale { current: 7 }), (3, Refusal::Missing)];
         let (status, kind, errors) = told(refused).await;
         assert_eq!((status, kind), (422, json!("/problems/validation")));
-        assert_eq!(errors[0], json!({"pointer": "/users/1/version", "detail": "is 7 by now"}));
+        assert_eq!(
+            errors[0],
+            json!({"pointer": "/users/1/version", "detail": "is 7 by now"})
+        );
         assert_eq!(errors[1]["pointer"], "/users/3/user_id");
         for (refusal, status, kind, pointer, detail) in [
-            (Refusal::Stale { current: 7 }, 409, "conflict", "/users/2/version", "7"),
-            (Refusal::LastAdmin, 409, "last-admin", "/users/2/roles", "last admin"),
-            (Refusal::EmailTaken, 409, "email-taken", "/users/2/email", "account"),
-            (Refusal::Repeats { earlier: 0 }, 422, "validation", "/users/2/user_id", "/users/0/user_id"),
+            (
+                Refusal::Stale { current: 7 },
+                409,
+                "conflict",
+                "/users/2/version",
+                "7",
+            ),
+            (
+                Refusal::LastAdmin,
+                409,
+                "last-admin",
+                "/users/2/roles",
+                "last admin",
+            ),
+            (
+                Refusal::EmailTaken,
+                409,
+                "email-taken",
+                "/users/2/email",
+                "account",
+            ),
+            (
+                Refusal::Repeats { earlier: 0 },
+                422,
+                "validation",
+                "/users/2/user_id",
+                "/users/0/user_id",
+            ),
         ] {
             let (told_status, told_kind, errors) = told(vec![(2, refusal)]).await;
             assert_eq!(told_status, status, "{refusal:?}");
             assert_eq!(told_kind, format!("/problems/{kind}"));
             assert_eq!(errors[0]["pointer"], pointer);
-            assert!(errors[0]["detail"].as_str().unwrap().contains(detail), "{refusal:?}");
+            assert!(
+                errors[0]["detail"].as_str().unwrap().contains(detail),
+                "{refusal:?}"
+            );
         }
     }
 
