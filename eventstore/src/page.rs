@@ -189,11 +189,7 @@ impl<K: SortKey> PageRequest<K> {
     }
 
     /// The page of these rows, of which there may be one more than wanted.
-    pub fn page<T>(
-        &self,
-        mut rows: Vec<T>,
-        last: impl Fn(&T) -> (SortValue, Uuid),
-    ) -> Page<T> {
+    pub fn page<T>(&self, mut rows: Vec<T>, last: impl Fn(&T) -> (SortValue, Uuid)) -> Page<T> {
         let wanted = self.limit as usize;
         let more = rows.len() > wanted;
         rows.truncate(wanted);

@@ -138,10 +138,7 @@ async fn people_are_made_with_all_that_they_are_in_the_order_of_the_request() {
             ..new_user("Nguyễn Thị Mai", "Mai@Example.com", both)
         };
         let nobody = new_user("Nobody", "nobody@example.com", Roles::NONE);
-        let made = identity
-            .create_users(&[mai, nobody], soon())
-            .await
-            .unwrap();
+        let made = identity.create_users(&[mai, nobody], soon()).await.unwrap();
         let names: Vec<&str> = made.iter().map(|user| user.name.as_str()).collect();
         assert_eq!(names, ["Nguyễn Thị Mai", "Nobody"]);
         let mai = &made[0];
@@ -220,7 +217,11 @@ async fn of_two_that_make_the_same_people_in_opposite_order_exactly_one_wins() {
                 here.create_users(&users, soon()),
                 there.create_users(&reversed, soon())
             );
-            let (winner, loser) = if one.is_ok() { (one, other) } else { (other, one) };
+            let (winner, loser) = if one.is_ok() {
+                (one, other)
+            } else {
+                (other, one)
+            };
             assert_eq!(winner.unwrap().len(), 20);
             assert_eq!(refused(loser).len(), 20);
         }
@@ -318,7 +319,11 @@ async fn a_contact_address_is_not_what_one_logs_in_with() {
     with_database(4, |pool| async move {
         let identity = identity(&pool);
         let mai = new_user("Mai", "mai@example.com", Role::Customer.into());
-        let mai = identity.create_users(&[mai], soon()).await.unwrap().remove(0);
+        let mai = identity
+            .create_users(&[mai], soon())
+            .await
+            .unwrap()
+            .remove(0);
         let changes = UserChanges {
             contact_email: Change::Set("post@example.com".parse().unwrap()),
             ..UserChanges::default()
@@ -359,7 +364,10 @@ async fn the_record_of_a_user_holds_no_log_in_data() {
             .unwrap();
         assert!(!row.contains("$2b$") && !row.contains(PASSWORD));
         let printed = format!("{both:?}");
-        assert!(!printed.contains("Mai") && !printed.contains("@"), "{printed}");
+        assert!(
+            !printed.contains("Mai") && !printed.contains("@"),
+            "{printed}"
+        );
     })
     .await;
 }
@@ -387,10 +395,7 @@ async fn when_one_change_does_not_fit_nobody_is_changed_and_each_is_named() {
         ];
         assert_eq!(
             refused(identity.change_users(&changes).await),
-            [
-                (1, Refusal::Stale { current: 2 }),
-                (2, Refusal::Missing)
-            ]
+            [(1, Refusal::Stale { current: 2 }), (2, Refusal::Missing)]
         );
         let twice = [
             new_name(people[0].id, "A3"),
@@ -446,7 +451,10 @@ async fn many_are_changed_at_once_in_any_order_without_waiting_for_each_other_fo
         let now = identity.read_users(&ids).await.unwrap();
         let now: Vec<User> = now.into_iter().map(Option::unwrap).collect();
         assert!(now.iter().all(|user| user.version == 17));
-        assert!(now.iter().all(|user| user.name == now[0].name), "never half of one");
+        assert!(
+            now.iter().all(|user| user.name == now[0].name),
+            "never half of one"
+        );
     })
     .await;
 }
@@ -483,14 +491,26 @@ async fn the_last_admin_stays_whatever_is_tried() {
             new_roles(last, RoleChange::Set(Roles::NONE)),
             new_roles(last, RoleChange::Set(Role::Customer.into())),
         ] {
-            let outcome = identity.change_users(&[new_name(other, "B2"), change]).await;
+            let outcome = identity
+                .change_users(&[new_name(other, "B2"), change])
+                .await;
             assert_eq!(refused(outcome), [(1, Refusal::LastAdmin)]);
         }
-        assert_eq!(identity.user(last).await.unwrap().as_ref(), Some(&people[0]));
-        assert_eq!(identity.user(other).await.unwrap().as_ref(), Some(&people[1]));
+        assert_eq!(
+            identity.user(last).await.unwrap().as_ref(),
+            Some(&people[0])
+        );
+        assert_eq!(
+            identity.user(other).await.unwrap().as_ref(),
+            Some(&people[1])
+        );
 
         // what takes nothing from the last admin goes through
-        let kept = change_one(&identity, new_roles(last, RoleChange::Revoke(Role::Customer))).await;
+        let kept = change_one(
+            &identity,
+            new_roles(last, RoleChange::Revoke(Role::Customer)),
+        )
+        .await;
         assert_eq!(kept.roles, Role::Admin.into());
         // and so does handing it over
         let handed_over = [
@@ -511,14 +531,21 @@ async fn the_last_admin_stays_whatever_is_tried() {
 async fn two_admins_who_revoke_each_other_at_the_same_moment_do_not_both_go() {
     with_database(8, |pool| async move {
         let (here, there) = (identity(&pool), identity(&pool));
-        let people = make(&here, &[("A", Role::Admin.into()), ("B", Role::Admin.into())]).await;
+        let people = make(
+            &here,
+            &[("A", Role::Admin.into()), ("B", Role::Admin.into())],
+        )
+        .await;
         let (a, b) = (people[0].id, people[1].id);
         for _ in 0..30 {
             let revoke = |id| [new_roles(id, RoleChange::Revoke(Role::Admin))];
             let (of_a, of_b) = (revoke(a), revoke(b));
-            let (one, other) =
-                tokio::join!(here.change_users(&of_a), there.change_users(&of_b));
-            let (winner, loser) = if one.is_ok() { (one, other) } else { (other, one) };
+            let (one, other) = tokio::join!(here.change_users(&of_a), there.change_users(&of_b));
+            let (winner, loser) = if one.is_ok() {
+                (one, other)
+            } else {
+                (other, one)
+            };
             assert_eq!(winner.unwrap().len(), 1);
             assert_eq!(refused(loser), [(0, Refusal::LastAdmin)]);
             assert_eq!(admins(&pool).await, 1);
@@ -536,9 +563,8 @@ async fn of_many_admins_who_are_all_revoked_at_the_same_moment_one_stays() {
         let people = make(&identities[0], &[("Admin", Role::Admin.into()); 10]).await;
         // each alone, and in pairs that overlap
         let requests = (0..10).map(|n| {
-            let revoke = |index: usize| {
-                new_roles(people[index % 10].id, RoleChange::Revoke(Role::Admin))
-            };
+            let revoke =
+                |index: usize| new_roles(people[index % 10].id, RoleChange::Revoke(Role::Admin));
             let changes = if n % 2 == 0 {
                 vec![revoke(n)]
             } else {
@@ -602,7 +628,12 @@ fn page(
 }
 
 /// The names on all pages of three.
-async fn names(identity: &Identity, filter: &UserFilter, key: UserSort, way: Direction) -> Vec<String> {
+async fn names(
+    identity: &Identity,
+    filter: &UserFilter,
+    key: UserSort,
+    way: Direction,
+) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let request = page(key, way, 3, cursor.as_deref());
@@ -630,7 +661,10 @@ async fn a_list_goes_page_by_page_in_either_order() {
         assert!(newest.iter().eq(oldest.iter().rev()));
         let by_name = names(&identity, &all, UserSort::Name, Direction::Asc).await;
         let expected = ["An", "an", "b%c", "mai", "Mai", "Tom", "zoe", "Ông"];
-        assert_eq!(by_name, expected, "capitals count like small letters, accents come last");
+        assert_eq!(
+            by_name, expected,
+            "capitals count like small letters, accents come last"
+        );
         let backwards = names(&identity, &all, UserSort::Name, Direction::Desc).await;
         assert!(backwards.iter().eq(by_name.iter().rev()));
     })

@@ -195,8 +195,14 @@ impl Field for Roles {
 
     fn schema() -> Schema {
         let names = Role::ALL.map(Role::as_str);
-        let role = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
-        ArrayBuilder::new().items(role).examples([["customer"]]).build().into()
+        let role = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(names));
+        ArrayBuilder::new()
+            .items(role)
+            .examples([["customer"]])
+            .build()
+            .into()
     }
 }
 

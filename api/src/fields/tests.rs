@@ -72,9 +72,23 @@ fn a_price_is_parsed_by_its_digits() {
 fn roles_are_a_list_of_known_names() {
     assert_eq!(read::<Roles>("[]").unwrap(), Roles::NONE);
     let both = Roles::from(Role::Customer).with(Role::Admin);
-    assert_eq!(read::<Roles>(r#"["admin","customer","admin"]"#).unwrap(), both);
-    for bad in ["null", "{}", "\"admin\"", "[1]", "[null]", r#"["Admin"]"#, r#"["admin","root"]"#] {
-        assert!(read::<Roles>(bad).unwrap_err().contains("customer, seller"), "{bad}");
+    assert_eq!(
+        read::<Roles>(r#"["admin","customer","admin"]"#).unwrap(),
+        both
+    );
+    for bad in [
+        "null",
+        "{}",
+        "\"admin\"",
+        "[1]",
+        "[null]",
+        r#"["Admin"]"#,
+        r#"["admin","root"]"#,
+    ] {
+        assert!(
+            read::<Roles>(bad).unwrap_err().contains("customer, seller"),
+            "{bad}"
+        );
     }
 }
 

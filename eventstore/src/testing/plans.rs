@@ -42,10 +42,8 @@ pub fn pages<K: SortKey>(key: K, middle: &SortValue) -> Vec<PageRequest<K>> {
     for direction in [Direction::Asc, Direction::Desc] {
         let sort = Sort { key, direction };
         let first = PageRequest::new(Limits::STANDARD, sort, Some(20), None).unwrap();
-        let next = PageRequest {
-            after: Some((middle.clone(), Uuid::nil())),
-            ..first.clone()
-        };
+        let mut next = first.clone();
+        next.after = Some((middle.clone(), Uuid::nil()));
         pages.extend([first, next]);
     }
     pages

@@ -46,7 +46,10 @@ fn errors(problem: &Value) -> Vec<(String, String)> {
 }
 
 fn pointers(problem: &Value) -> Vec<String> {
-    errors(problem).into_iter().map(|(pointer, _)| pointer).collect()
+    errors(problem)
+        .into_iter()
+        .map(|(pointer, _)| pointer)
+        .collect()
 }
 
 async fn number_of_users(shop: &Shop) -> i64 {
@@ -76,10 +79,23 @@ async fn an_admin_makes_reads_and_changes_a_user() {
     let path = format!("/api/v1/users/{}", created.id());
     assert_eq!(created.header("location"), Some(path.as_str()));
     let user = created.json();
-    let mut members: Vec<&str> = user.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut members: Vec<&str> = user
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     members.sort_unstable();
     let expected = [
-        "address", "contact_email", "created_at", "name", "phone", "roles", "updated_at", "user_id", "version",
+        "address",
+        "contact_email",
+        "created_at",
+        "name",
+        "phone",
+        "roles",
+        "updated_at",
+        "user_id",
+        "version",
     ];
     assert_eq!(members, expected, "and nothing of the log-in");
     assert_eq!(user["contact_email"], email.as_str());
@@ -91,10 +107,18 @@ async fn an_admin_makes_reads_and_changes_a_user() {
     assert_eq!(theirs.get("/api/v1/profile").await.expect(200).json(), user);
 
     let patch = json!({"name": "Mai", "phone": null, "contact_email": "post@example.com"});
-    let changed = admin.patch(&path, &patch).if_match("\"1\"").send().await.expect(200);
+    let changed = admin
+        .patch(&path, &patch)
+        .if_match("\"1\"")
+        .send()
+        .await
+        .expect(200);
     assert_eq!(changed.etag(), "\"2\"");
     let told = changed.json();
-    assert_eq!((&told["name"], &told["phone"]), (&json!("Mai"), &Value::Null));
+    assert_eq!(
+        (&told["name"], &told["phone"]),
+        (&json!("Mai"), &Value::Null)
+    );
     assert_eq!(told["contact_email"], "post@example.com");
     assert_eq!(told["address"], user["address"], "what is absent stays");
     let stale = admin.patch(&path, &patch).if_match("\"1\"").send().await;
@@ -125,13 +149,19 @@ async fn what_is_wrong_with_a_user_is_said_and_nothing_is_stored() {
     ] {
         let mut body = new_user("Tom", &fresh_email());
         body[member] = value;
-        let problem = admin.post("/api/v1/users", &body).await.problem_of(422, "validation");
+        let problem = admin
+            .post("/api/v1/users", &body)
+            .await
+            .problem_of(422, "validation");
         assert_eq!(pointers(&problem), [format!("/{member}")]);
     }
     for surplus in ["user_id", "version", "contact_email", "verified"] {
         let mut body = new_user("Tom", &fresh_email());
         body[surplus] = json!("x");
-        admin.post("/api/v1/users", &body).await.problem_of(422, "validation");
+        admin
+            .post("/api/v1/users", &body)
+            .await
+            .problem_of(422, "validation");
     }
     for patch in [
         json!({"email": "x@example.com"}),
@@ -141,7 +171,11 @@ async fn what_is_wrong_with_a_user_is_said_and_nothing_is_stored() {
         json!({"phone": ""}),
     ] {
         let path = format!("/api/v1/users/{id}");
-        admin.patch(&path, &patch).send().await.problem_of(422, "validation");
+        admin
+            .patch(&path, &patch)
+            .send()
+            .await
+            .problem_of(422, "validation");
     }
     let taken = admin.post("/api/v1/users", &new_user("Tom", &email)).await;
     let problem = taken.problem_of(409, "email-taken");
@@ -158,7 +192,9 @@ async fn what_is_wrong_with_a_user_is_said_and_nothing_is_stored() {
     role(&admin, Method::PUT, &Uuid::new_v4().to_string(), "seller")
         .await
         .problem_of(404, "not-found");
-    role(&admin, Method::PUT, &id, "root").await.problem_of(404, "not-found");
+    role(&admin, Method::PUT, &id, "root")
+        .await
+        .problem_of(404, "not-found");
     shop.close().await;
 }
 
@@ -170,14 +206,22 @@ async fn a_profile_is_ones_own_and_orders_go_by_it_at_once() {
     let before = customer.order(&[(&product, 1)]).await.expect(201).json();
     assert_eq!(before["customer_name"], "Test Buyer");
     let patch = json!({"name": "Mai", "address": "1 Lê Lợi\nHuế", "phone": "113"});
-    let changed = customer.patch("/api/v1/profile", &patch).send().await.expect(200);
+    let changed = customer
+        .patch("/api/v1/profile", &patch)
+        .send()
+        .await
+        .expect(200);
     let read = customer.get("/api/v1/profile").await.expect(200);
     assert_eq!((read.json(), read.etag()), (changed.json(), changed.etag()));
     let after = customer.order(&[(&product, 1)]).await.expect(201).json();
     assert_eq!(after["customer_name"], "Mai");
     assert_eq!(after["shipping_address"], "1 Lê Lợi\nHuế");
 
-    let stale = customer.patch("/api/v1/profile", &patch).if_match("\"1\"").send().await;
+    let stale = customer
+        .patch("/api/v1/profile", &patch)
+        .if_match("\"1\"")
+        .send()
+        .await;
     stale.problem_of(412, "precondition-failed");
     for forbidden in [
         json!({"roles": ["admin"]}),
@@ -204,16 +248,24 @@ async fn nobody_but_an_admin_reaches_other_users_nor_themselves_among_them() {
         for id in [&victim, &own] {
             let path = format!("/api/v1/users/{id}");
             client.get(&path).await.problem_of(403, "forbidden");
-            let patch = client.patch(&path, &json!({"roles": ["admin"]})).send().await;
+            let patch = client
+                .patch(&path, &json!({"roles": ["admin"]}))
+                .send()
+                .await;
             patch.problem_of(403, "forbidden");
             for method in [Method::PUT, Method::DELETE] {
-                role(&client, method, id, "admin").await.problem_of(403, "forbidden");
+                role(&client, method, id, "admin")
+                    .await
+                    .problem_of(403, "forbidden");
             }
             let bulk = json!({"ids": [id]});
             let bulk = client.post("/api/v1/users/bulk-read", &bulk).await;
             bulk.problem_of(403, "forbidden");
         }
-        client.get("/api/v1/users").await.problem_of(403, "forbidden");
+        client
+            .get("/api/v1/users")
+            .await
+            .problem_of(403, "forbidden");
         let roles = client.get("/api/v1/profile").await.expect(200).json()["roles"].clone();
         assert_eq!(roles, json!([who]));
     }
@@ -257,7 +309,10 @@ async fn many_users_are_made_all_or_none() {
     let problem = attempt(vec![twice.clone(), free(), twice])
         .await
         .problem_of(422, "validation");
-    let expected = ("/users/2/email".to_owned(), "is the same as /users/0/email".to_owned());
+    let expected = (
+        "/users/2/email".to_owned(),
+        "is the same as /users/0/email".to_owned(),
+    );
     assert_eq!(errors(&problem), [expected]);
     let mut wrong = free();
     wrong["email"] = json!("x");
@@ -268,10 +323,16 @@ async fn many_users_are_made_all_or_none() {
     assert_eq!(pointers(&problem), ["/users/3/email", "/users/3/phone"]);
     let problem = attempt(vec![]).await.problem_of(422, "validation");
     assert_eq!(pointers(&problem), ["/users"]);
-    let problem = attempt((0..101).map(|_| free()).collect()).await.problem_of(422, "validation");
+    let problem = attempt((0..101).map(|_| free()).collect())
+        .await
+        .problem_of(422, "validation");
     assert_eq!(pointers(&problem), ["/users"]);
     assert!(errors(&problem)[0].1.contains("100"));
-    assert_eq!(number_of_users(&shop).await, before + 5, "none of these left anything");
+    assert_eq!(
+        number_of_users(&shop).await,
+        before + 5,
+        "none of these left anything"
+    );
     shop.close().await;
 }
 
@@ -286,7 +347,10 @@ async fn many_users_are_read_and_those_who_are_not_there_are_named() {
             .post("/api/v1/users/bulk-read", &json!({"ids": ids}))
             .await
     };
-    let found = read(&[&tom, &nobody, &mai, &nobody_else]).await.expect(200).json();
+    let found = read(&[&tom, &nobody, &mai, &nobody_else])
+        .await
+        .expect(200)
+        .json();
     let ids: Vec<String> = found["items"]
         .as_array()
         .unwrap()
@@ -298,11 +362,19 @@ async fn many_users_are_read_and_those_who_are_not_there_are_named() {
         found["missing"],
         json!([{"pointer": "/ids/1", "user_id": nobody}, {"pointer": "/ids/3", "user_id": nobody_else}])
     );
-    let problem = read(&[&mai, &tom, &mai]).await.problem_of(422, "validation");
-    assert_eq!(errors(&problem), [("/ids/2".to_owned(), "is the same as /ids/0".to_owned())]);
+    let problem = read(&[&mai, &tom, &mai])
+        .await
+        .problem_of(422, "validation");
+    assert_eq!(
+        errors(&problem),
+        [("/ids/2".to_owned(), "is the same as /ids/0".to_owned())]
+    );
     let problem = read(&[&mai, "x"]).await.problem_of(422, "validation");
     assert_eq!(pointers(&problem), ["/ids/1"]);
-    assert_eq!(pointers(&read(&[]).await.problem_of(422, "validation")), ["/ids"]);
+    assert_eq!(
+        pointers(&read(&[]).await.problem_of(422, "validation")),
+        ["/ids"]
+    );
     shop.close().await;
 }
 
@@ -338,7 +410,10 @@ async fn many_users_are_changed_all_or_none() {
     ]))
     .await
     .problem_of(409, "conflict");
-    assert_eq!(errors(&problem), [("/users/1/version".to_owned(), "is 2 by now".to_owned())]);
+    assert_eq!(
+        errors(&problem),
+        [("/users/1/version".to_owned(), "is 2 by now".to_owned())]
+    );
     let problem = update(json!([
         {"user_id": ids[1], "name": "B3"},
         {"user_id": Uuid::new_v4(), "name": "X"},
@@ -357,9 +432,18 @@ async fn many_users_are_changed_all_or_none() {
     let five = vec![json!({"user_id": ids[1], "name": "B3"}); 5];
     let problem = update(json!(five)).await.problem_of(422, "validation");
     assert_eq!(pointers(&problem), ["/users"]);
-    assert!(errors(&problem)[0].1.contains('4'), "the limit is a setting");
-    let b = admin.get(&format!("/api/v1/users/{}", ids[1])).await.expect(200);
-    assert_eq!((b.json()["name"].clone(), b.etag()), (json!("B"), "\"1\"".to_owned()));
+    assert!(
+        errors(&problem)[0].1.contains('4'),
+        "the limit is a setting"
+    );
+    let b = admin
+        .get(&format!("/api/v1/users/{}", ids[1]))
+        .await
+        .expect(200);
+    assert_eq!(
+        (b.json()["name"].clone(), b.etag()),
+        (json!("B"), "\"1\"".to_owned())
+    );
     shop.close().await;
 }
 
@@ -373,8 +457,12 @@ async fn passwords_of_many_that_take_too_long_are_an_honest_refusal() {
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
     let before = number_of_users(&shop).await;
-    let users: Vec<Value> = (0..100).map(|_| new_user("Somebody", &fresh_email())).collect();
-    let many = admin.post("/api/v1/users/bulk-create", &json!({"users": users})).await;
+    let users: Vec<Value> = (0..100)
+        .map(|_| new_user("Somebody", &fresh_email()))
+        .collect();
+    let many = admin
+        .post("/api/v1/users/bulk-create", &json!({"users": users}))
+        .await;
     many.problem_of(503, "deadline-passed");
     assert!(many.header("retry-after").is_some());
     assert_eq!(number_of_users(&shop).await, before);
@@ -391,22 +479,36 @@ async fn a_role_counts_at_once_where_it_was_changed_and_within_seconds_elsewhere
     // a write that changes nothing: who may is told what is wrong with it, who may not is refused
     let status_at = async |server: &Server| {
         let body = json!({"nonsense": 1});
-        tom.at(&server.address).post("/api/v1/regions", &body).await.status
+        tom.at(&server.address)
+            .post("/api/v1/regions", &body)
+            .await
+            .status
     };
-    assert_eq!((status_at(&here).await, status_at(&there).await), (403, 403));
+    assert_eq!(
+        (status_at(&here).await, status_at(&there).await),
+        (403, 403)
+    );
     let granted = role(&admin, Method::PUT, &user, "admin").await.expect(200);
     assert_eq!(granted.json()["roles"], json!(["customer", "admin"]));
-    assert_eq!(status_at(&here).await, 422, "at once, with the token of before");
+    assert_eq!(
+        status_at(&here).await,
+        422,
+        "at once, with the token of before"
+    );
     let again = role(&admin, Method::PUT, &user, "admin").await.expect(200);
     assert_eq!(again.etag(), granted.etag());
     wait_for(&there, 422, &status_at).await;
 
     // the other process has looked a moment ago, and still notices in time
-    let revoked = role(&admin, Method::DELETE, &user, "admin").await.expect(200);
+    let revoked = role(&admin, Method::DELETE, &user, "admin")
+        .await
+        .expect(200);
     assert_eq!(revoked.json()["roles"], json!(["customer"]));
     assert_eq!(status_at(&here).await, 403);
     wait_for(&there, 403, &status_at).await;
-    let again = role(&admin, Method::DELETE, &user, "admin").await.expect(200);
+    let again = role(&admin, Method::DELETE, &user, "admin")
+        .await
+        .expect(200);
     assert_eq!(again.etag(), revoked.etag());
     shop.close().await;
 }
@@ -415,7 +517,10 @@ async fn a_role_counts_at_once_where_it_was_changed_and_within_seconds_elsewhere
 async fn wait_for(server: &Server, expected: u16, status_at: &impl AsyncFn(&Server) -> u16) {
     let begun = Instant::now();
     while status_at(server).await != expected {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{expected} is promised by now");
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{expected} is promised by now"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -432,7 +537,11 @@ async fn the_last_admin_stays_also_when_two_revoke_each_other_in_two_processes()
             role(&both, Method::DELETE, &id_of_admin, "admin"),
         );
         // who comes second is told so, or is no admin any more
-        let (winner, loser) = if one.status == 200 { (&one, &other) } else { (&other, &one) };
+        let (winner, loser) = if one.status == 200 {
+            (&one, &other)
+        } else {
+            (&other, &one)
+        };
         assert_eq!(winner.status, 200, "{winner}");
         assert!([403, 409].contains(&loser.status), "{loser}");
         if loser.status == 409 {
@@ -456,12 +565,17 @@ async fn the_last_admin_stays_also_when_two_revoke_each_other_in_two_processes()
         set.problem_of(409, "last-admin");
         let bulk = json!({"users": [{"user_id": gone, "name": "X"}, {"user_id": id_of_left, "roles": []}]});
         let bulk = left.post("/api/v1/users/bulk-update", &bulk).await;
-        assert_eq!(pointers(&bulk.problem_of(409, "last-admin")), ["/users/1/roles"]);
+        assert_eq!(
+            pointers(&bulk.problem_of(409, "last-admin")),
+            ["/users/1/roles"]
+        );
         role(left, Method::PUT, gone, "admin").await.expect(200);
         // so that both may act again
         for (client, server) in [(&admin, &here), (&both, &there)] {
-            wait_for(server, 200, &async |_: &Server| client.get("/api/v1/users").await.status)
-                .await;
+            wait_for(server, 200, &async |_: &Server| {
+                client.get("/api/v1/users").await.status
+            })
+            .await;
         }
     }
     shop.close().await;
@@ -479,7 +593,10 @@ async fn users_are_listed_with_filters_sorts_and_cursors() {
         made(&admin, &body).await;
     }
     let list = async |query: &str| {
-        let page = admin.get(&format!("/api/v1/users?{query}")).await.expect(200);
+        let page = admin
+            .get(&format!("/api/v1/users?{query}"))
+            .await
+            .expect(200);
         let items = page.json()["items"].as_array().unwrap().clone();
         let names = items.iter().map(|user| {
             let name = text_of(&user["name"]);
@@ -488,20 +605,45 @@ async fn users_are_listed_with_filters_sorts_and_cursors() {
         (names.collect::<Vec<_>>(), page)
     };
     let begins = format!("name={}", mark.to_uppercase());
-    assert_eq!(list(&begins).await.0, ["4", "3", "2", "1", "0"], "newest first");
-    assert_eq!(list(&format!("{begins}&sort=name")).await.0, ["0", "1", "2", "3", "4"]);
+    assert_eq!(
+        list(&begins).await.0,
+        ["4", "3", "2", "1", "0"],
+        "newest first"
+    );
+    assert_eq!(
+        list(&format!("{begins}&sort=name")).await.0,
+        ["0", "1", "2", "3", "4"]
+    );
     assert_eq!(list(&format!("{begins}&role=seller")).await.0, ["3"]);
-    assert_eq!(list(&format!("email={mark}-2%40EXAMPLE.com")).await.0, ["2"]);
-    assert!(list(&format!("email={mark}-2%40example.com&role=admin")).await.0.is_empty());
+    assert_eq!(
+        list(&format!("email={mark}-2%40EXAMPLE.com")).await.0,
+        ["2"]
+    );
+    assert!(
+        list(&format!("email={mark}-2%40example.com&role=admin"))
+            .await
+            .0
+            .is_empty()
+    );
     assert_eq!(list("role=admin").await.0.len(), 2, "the demo has two");
     let (first, page) = list(&format!("{begins}&sort=-name&limit=2")).await;
     assert_eq!(first, ["4", "3"]);
     let link = page.header("link").expect("a next page").to_owned();
-    let next = link.trim_start_matches('<').split('>').next().unwrap().to_owned();
+    let next = link
+        .trim_start_matches('<')
+        .split('>')
+        .next()
+        .unwrap()
+        .to_owned();
     let second = admin.get(&next).await.expect(200).json();
     assert_eq!(second["items"][0]["name"], format!("{mark} 2"));
     let cursor = text_of(&second["next_cursor"]);
-    assert_eq!(list(&format!("{begins}&sort=-name&limit=2&cursor={cursor}")).await.0, ["0"]);
+    assert_eq!(
+        list(&format!("{begins}&sort=-name&limit=2&cursor={cursor}"))
+            .await
+            .0,
+        ["0"]
+    );
 
     for (query, parameter) in [
         ("role=root", "role"),
@@ -522,7 +664,12 @@ async fn users_are_listed_with_filters_sorts_and_cursors() {
 
 /// Nothing else contains these.
 const SECRETS: [&str; 6] = [
-    "Zyxwvut", "quetzal", "Geheimweg", "555-0143-77", "hunter2-hunter2", "Kukulkan",
+    "Zyxwvut",
+    "quetzal",
+    "Geheimweg",
+    "555-0143-77",
+    "hunter2-hunter2",
+    "Kukulkan",
 ];
 
 #[tokio::test]
@@ -536,21 +683,45 @@ async fn nothing_personal_is_logged() {
     body["phone"] = json!("555-0143-77");
     let id = made(&admin, &body).await;
     let path = format!("/api/v1/users/{id}");
-    admin.post("/api/v1/users", &body).await.problem_of(409, "email-taken");
+    admin
+        .post("/api/v1/users", &body)
+        .await
+        .problem_of(409, "email-taken");
     body["name"] = json!("Zyxwvut\u{1}");
     admin.post("/api/v1/users", &body).await.problem(422);
     body["name"] = json!("Kukulkan");
     let bulk = json!({"users": [body]});
-    admin.post("/api/v1/users/bulk-create", &bulk).await.problem(409);
-    admin.patch(&path, &json!({"name": "Kukulkan"})).send().await.expect(200).etag();
+    admin
+        .post("/api/v1/users/bulk-create", &bulk)
+        .await
+        .problem(409);
+    admin
+        .patch(&path, &json!({"name": "Kukulkan"}))
+        .send()
+        .await
+        .expect(200)
+        .etag();
     let theirs = shop
         .client(&server)
         .log_in("quetzal@example.com", "hunter2-hunter2")
         .await;
     let patch = json!({"address": "Geheimweg 5", "phone": "555-0143-77"});
-    theirs.patch("/api/v1/profile", &patch).send().await.expect(200).etag();
-    for query in ["name=Zyxwvut", "email=quetzal%40example.com", "name=Kukulkan&sort=name&limit=1"] {
-        admin.get(&format!("/api/v1/users?{query}")).await.expect(200).json();
+    theirs
+        .patch("/api/v1/profile", &patch)
+        .send()
+        .await
+        .expect(200)
+        .etag();
+    for query in [
+        "name=Zyxwvut",
+        "email=quetzal%40example.com",
+        "name=Kukulkan&sort=name&limit=1",
+    ] {
+        admin
+            .get(&format!("/api/v1/users?{query}"))
+            .await
+            .expect(200)
+            .json();
     }
     let printed = server.output();
     assert!(printed.contains("answered"), "debug logs are on");
