@@ -357,7 +357,8 @@ async fn a_server_does_not_start_with_keys_that_it_cannot_use() {
         (file("none", "").replace("none", "nowhere"), "No such file"),
         (shop.folder().display().to_string(), "directory"),
     ] {
-        let starting = shop.try_run(&[("SOUK_JWT_KEYS", &path)], &["serve"]);
+        let own = [("SOUK_JWT_KEYS", path.as_str())];
+        let starting = shop.try_run(&own, &["serve"]);
         let output = tokio::time::timeout(Duration::from_secs(30), starting)
             .await
             .expect("it ends by itself");
