@@ -9,10 +9,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use commands::{
-    Failure, Request,
-    orders::CancelOrder,
-};
+use commands::{Failure, Request, orders::CancelOrder};
 use domain::{
     ids::{OrderId, PaymentId, UserId},
     order::{OrderStatus, PaymentStatus},
@@ -73,7 +70,10 @@ pub(crate) async fn run(services: Services, subscriptions: Subscriptions) {
     let config = &worker.services.config;
     let grace = config.closing.erasure_grace;
     if grace < config.http.request_timeout.saturating_add(AFTERMATH) {
-        tracing::warn!(?grace, "SOUK_ERASURE_GRACE is shorter than a request may take");
+        tracing::warn!(
+            ?grace,
+            "SOUK_ERASURE_GRACE is shorter than a request may take"
+        );
     }
     let pause = LOOK.min(grace);
     let mut looks = tokio::time::interval(pause.max(Duration::from_millis(100)));

@@ -250,11 +250,10 @@ pub async fn close_again(pool: &PgPool, closure: &Closure) -> Result<(), sqlx::E
     transaction.commit().await
 }
 
-fn list<'q>(
-    filter: ClosureFilter,
-    page: &PageRequest<ClosureSort>,
-) -> QueryBuilder<'q, Postgres> {
-    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from account_closures c where true"));
+fn list<'q>(filter: ClosureFilter, page: &PageRequest<ClosureSort>) -> QueryBuilder<'q, Postgres> {
+    let mut sql = QueryBuilder::new(format!(
+        "select {COLUMNS} from account_closures c where true"
+    ));
     match filter.erased {
         None => {}
         Some(true) => {

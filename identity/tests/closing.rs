@@ -14,7 +14,7 @@ use futures::future::join_all;
 use identity::{
     AccessTokens, AuthenticateError, CloseOwnError, Closure, ClosureFilter, ClosureSort,
     CodeSettings, Codes, HashingSettings, Identity, LogInError, Mails, NewAccount, NewApiKey,
-    PasswordHasher, Permission, Permissions, Purpose, Refusal, RefreshError, Role, Roles,
+    PasswordHasher, Permission, Permissions, Purpose, RefreshError, Refusal, Role, Roles,
     SessionSettings, TokenError, TokenKind, TokenSettings, UsersError, closing,
 };
 use sqlx::PgPool;
@@ -301,7 +301,9 @@ async fn the_last_admin_stays_however_many_leave_at_once() {
         );
         assert!(is_there(&identity, mai).await, "all or none");
 
-        let leaving = admins.iter().map(|admin| identity.close_own(*admin, PASSWORD, false));
+        let leaving = admins
+            .iter()
+            .map(|admin| identity.close_own(*admin, PASSWORD, false));
         let outcomes = join_all(leaving).await;
         let stayed: Vec<_> = outcomes.iter().filter(|outcome| outcome.is_err()).collect();
         assert_eq!(stayed.len(), 1, "{outcomes:?}");

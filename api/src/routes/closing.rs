@@ -210,7 +210,10 @@ async fn close_own(
     match closed {
         Ok(closed) => accepted(closed),
         Err(CloseOwnError::WrongPassword) => {
-            let errors = vec![FieldError::at("/password", "is not the password of the account")];
+            let errors = vec![FieldError::at(
+                "/password",
+                "is not the password of the account",
+            )];
             Err(Problem::new(Kind::Validation).errors(errors).into())
         }
         Err(CloseOwnError::Users(error)) => Err(error.into()),

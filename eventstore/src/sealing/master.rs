@@ -149,7 +149,10 @@ mod tests {
     #[test]
     fn a_master_key_is_not_in_debug_output() {
         let text = STANDARD.encode([7; KEY_BYTES]);
-        let shown = format!("{:?}", MasterKeys::from(MasterKey::from_base64(&text).unwrap()));
+        let shown = format!(
+            "{:?}",
+            MasterKeys::from(MasterKey::from_base64(&text).unwrap())
+        );
         assert!(!shown.contains(&text) && !shown.contains("7, 7"), "{shown}");
     }
 }

@@ -19,7 +19,10 @@ async fn seal_for(vault: &Vault, person: Uuid) -> Sealed {
 }
 
 async fn opened(vault: &Vault, sealed: &Sealed) -> Option<String> {
-    vault.open(sealed, "order/1", "customer_name").await.unwrap()
+    vault
+        .open(sealed, "order/1", "customer_name")
+        .await
+        .unwrap()
 }
 
 async fn assert_all_open(vault: &Vault, sealed: &[Sealed]) {

@@ -65,7 +65,10 @@ impl Needles {
             let hex: String = needle.bytes().map(|byte| format!("{byte:02x}")).collect();
             small.extend([needle.to_lowercase(), hex]);
             // as it is typed, and as user names are kept
-            for bytes in [needle.as_bytes().to_vec(), needle.to_lowercase().into_bytes()] {
+            for bytes in [
+                needle.as_bytes().to_vec(),
+                needle.to_lowercase().into_bytes(),
+            ] {
                 for (before, tainted) in [(0, 0), (1, 2), (2, 3)] {
                     let shifted = [vec![0; before], bytes.clone()].concat();
                     let text = STANDARD.encode(&shifted);
@@ -258,7 +261,10 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
         .await
         .expect(202)
         .json();
-    assert_eq!((&closed["user_id"], &closed["state"]), (&json!(user), &json!("pending")));
+    assert_eq!(
+        (&closed["user_id"], &closed["state"]),
+        (&json!(user), &json!("pending"))
+    );
     for path in ["/api/v1/orders", "/api/profile"] {
         customer.get(path).await.problem(401);
     }
@@ -274,10 +280,15 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
     let records = shop.topics().records(events.len()).await;
     assert_topics_equal_log(&records, &events, &shop.prefix);
     for record in &records {
-        let told = Needles::new().found_in(&format!("{record:?}")).map(str::to_owned);
+        let told = Needles::new()
+            .found_in(&format!("{record:?}"))
+            .map(str::to_owned);
         assert_eq!(told, None, "{record:?}");
     }
-    assert!(server.output().contains("DEBUG"), "the server logs at length");
+    assert!(
+        server.output().contains("DEBUG"),
+        "the server logs at length"
+    );
     assert_eq!(files_that_tell(shop.folder()), Vec::<String>::new());
     shop.close().await;
 }
@@ -309,8 +320,13 @@ async fn assert_history_replays_without_names(
         assert_eq!(first["event_type"], "OrderPlaced");
         assert_nameless(&first["payload"]);
     }
-    let events = admin.get("/api/v1/events?type=OrderPlaced&limit=1000").await;
-    for event in events.expect(200).json()["items"].as_array().expect("a list") {
+    let events = admin
+        .get("/api/v1/events?type=OrderPlaced&limit=1000")
+        .await;
+    for event in events.expect(200).json()["items"]
+        .as_array()
+        .expect("a list")
+    {
         assert_nameless(&event["payload"]);
     }
     // the schemas stay, so that they are searched as well
@@ -340,7 +356,10 @@ async fn an_open_order_is_finished_before_the_key_goes() {
     let order = customer.place(&[(&product, 1)], "test_succeeds").await;
 
     let closed = close(&admin, &user, "").await;
-    assert_eq!((&closed["state"], &closed["erased_at"]), (&json!("pending"), &Value::Null));
+    assert_eq!(
+        (&closed["state"], &closed["erased_at"]),
+        (&json!("pending"), &Value::Null)
+    );
     customer.get("/api/v1/orders").await.problem(401);
     assert_eq!(
         admin.read_order(&order).await["customer_name"],
@@ -362,7 +381,10 @@ async fn an_open_order_is_finished_before_the_key_goes() {
 #[tokio::test]
 async fn open_orders_are_cancelled_before_the_key_goes_where_that_is_asked_for() {
     // a paid order is taken to be on its way for two weeks, the default
-    let shop = Shop::opening().set("SOUK_ERASURE_GRACE", "200ms").open().await;
+    let shop = Shop::opening()
+        .set("SOUK_ERASURE_GRACE", "200ms")
+        .open()
+        .await;
     let slow = shop.serve().await;
     let quick = shop.serve_with(&[("SOUK_PAYMENT_DELAY", "0s")]).await;
     let admin = shop.admin(&slow).await;
@@ -384,7 +406,10 @@ async fn open_orders_are_cancelled_before_the_key_goes_where_that_is_asked_for()
         assert!(cancelled.recorded_at < erased);
     }
     let refunded = event_of(&events, &paid, "OrderRefunded");
-    assert!(refunded.recorded_at < erased, "not before the money is back");
+    assert!(
+        refunded.recorded_at < erased,
+        "not before the money is back"
+    );
     for (order, payment_status) in [(&pending, "unpaid"), (&paid, "refunded")] {
         let told = admin.wait_for_payment(order, payment_status).await;
         assert_eq!(told["status"], "cancelled");
@@ -556,11 +581,22 @@ async fn a_restored_backup_forgets_again_before_it_serves() {
     assert_nameless(&admin.read_order(&order).await);
     let open = admin.read_order(&open).await;
     assert_eq!(open["customer_name"], "Test Buyer", "it is open still");
-    leaving.at(&server.address).get("/api/v1/profile").await.problem(401);
-    staying.at(&server.address).get("/api/v1/profile").await.expect(200);
+    leaving
+        .at(&server.address)
+        .get("/api/v1/profile")
+        .await
+        .problem(401);
+    staying
+        .at(&server.address)
+        .get("/api/v1/profile")
+        .await
+        .expect(200);
     let states = [&gone_id, &leaving_id].map(|id| closure(&admin, id));
     let states = futures::future::join_all(states).await;
-    let states: Vec<Value> = states.into_iter().map(|it| it.unwrap()["state"].clone()).collect();
+    let states: Vec<Value> = states
+        .into_iter()
+        .map(|it| it.unwrap()["state"].clone())
+        .collect();
     assert_eq!(states, ["erased", "pending"]);
     assert!(server.stop().await.success());
     shop.close().await;
@@ -570,7 +606,9 @@ async fn a_restored_backup_forgets_again_before_it_serves() {
 async fn the_master_key_is_exchanged_while_a_server_runs() {
     let shop = Shop::open().await;
     let settings = shop.settings_with(&[]);
-    let old = settings.into_iter().find(|(name, _)| name == "SOUK_MASTER_KEY");
+    let old = settings
+        .into_iter()
+        .find(|(name, _)| name == "SOUK_MASTER_KEY");
     let (old, new) = (old.unwrap().1, STANDARD.encode([9; 32]));
     let wraps_with_old = [("SOUK_PREVIOUS_MASTER_KEYS", new.as_str())];
     let wraps_with_new = [
@@ -585,7 +623,9 @@ async fn the_master_key_is_exchanged_while_a_server_runs() {
     let mut orders = Vec::new();
     let customer = shop.customer(&first).await;
     let repeated = async |server: &Server| {
-        let ask = customer.at(&server.address).ask(Method::POST, "/api/v1/orders");
+        let ask = customer
+            .at(&server.address)
+            .ask(Method::POST, "/api/v1/orders");
         let ask = ask.json(&new_order(&[(&product, 1)])).key("once");
         ask.send().await.expect(201)
     };
@@ -619,10 +659,8 @@ async fn the_master_key_is_exchanged_while_a_server_runs() {
         }
         placed
     };
-    let (rewrapped, placed) = tokio::join!(
-        shop.try_run(&wraps_with_new, &["keys", "rewrap"]),
-        ordering
-    );
+    let (rewrapped, placed) =
+        tokio::join!(shop.try_run(&wraps_with_new, &["keys", "rewrap"]), ordering);
     assert!(rewrapped.status.success(), "{rewrapped:?}");
     orders.extend(placed);
     assert_all_open(&shop, &first, &orders).await;
@@ -633,7 +671,10 @@ async fn the_master_key_is_exchanged_while_a_server_runs() {
     let last = shop.serve_with(&only_new).await;
     assert_all_open(&shop, &last, &orders).await;
     let done = shop.try_run(&only_new, &["keys", "rewrap"]).await;
-    assert_eq!(String::from_utf8_lossy(&done.stdout), "0 key(s) wrapped anew\n");
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout),
+        "0 key(s) wrapped anew\n"
+    );
     shop.close().await;
 }
 
