@@ -192,6 +192,10 @@ struct Kept {
     forgotten: u64,
 }
 
+/// Nothing is known of it, or only what was known too long ago: somebody has to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stale;
+
 impl Kept {
     fn new() -> Self {
         Self {
@@ -202,14 +206,17 @@ impl Kept {
         }
     }
 
-    /// What was known of it a moment ago; none where somebody has to be asked.
-    fn fresh(&mut self, digest: &Digest) -> Option<Option<Known>> {
-        let is_fresh = |since: &Instant| since.elapsed() < MAX_AGE;
-        if let Some((known, since)) = self.known.get(digest) {
-            return is_fresh(since).then_some(Some(*known));
+    /// What was known of it a moment ago: the key, or that there is none.
+    fn fresh(&mut self, digest: &Digest) -> Result<Option<Known>, Stale> {
+        let (found, since) = match self.known.get(digest) {
+            Some((known, since)) => (Some(*known), since),
+            None => (None, self.unknown.get(digest).ok_or(Stale)?),
+        };
+        if since.elapsed() < MAX_AGE {
+            Ok(found)
+        } else {
+            Err(Stale)
         }
-        let since = self.unknown.get(digest)?;
-        is_fresh(since).then_some(None)
     }
 
     fn keep(&mut self, digest: Digest, found: Option<Known>, asked: Instant) {
@@ -319,7 +326,7 @@ impl ApiKeys {
         let digest = digest_of(text);
         let forgotten = {
             let mut kept = self.lock();
-            if let Some(found) = kept.fresh(&digest) {
+            if let Ok(found) = kept.fresh(&digest) {
                 return Ok(found);
             }
             kept.forgotten
@@ -523,9 +530,9 @@ mod tests {
             kept.keep(digest_of(&made_up.to_string()), None, now);
         }
         assert_eq!(kept.unknown.len(), MOST_UNKNOWN.get());
-        assert_eq!(kept.fresh(&digest_of("real")), Some(Some(known)));
-        assert_eq!(kept.fresh(&digest_of("4999")), Some(None));
-        assert_eq!(kept.fresh(&digest_of("0")), None, "asked for again");
+        assert_eq!(kept.fresh(&digest_of("real")), Ok(Some(known)));
+        assert_eq!(kept.fresh(&digest_of("4999")), Ok(None));
+        assert_eq!(kept.fresh(&digest_of("0")), Err(Stale), "asked for again");
     }
 
     #[test]
@@ -539,7 +546,7 @@ mod tests {
         let digest = digest_of("real");
         kept.keep(digest, Some(known), Instant::now());
         kept.keep(digest, None, Instant::now());
-        assert_eq!(kept.fresh(&digest), Some(None));
+        assert_eq!(kept.fresh(&digest), Ok(None));
     }
 
     #[test]

@@ -146,10 +146,8 @@ async fn only_a_digest_is_stored() {
             .fetch_one(&pool)
             .await
             .unwrap();
-        let expected = aws_lc_rs::digest::digest(
-            &aws_lc_rs::digest::SHA256,
-            text.as_str().as_bytes(),
-        );
+        let expected =
+            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_str().as_bytes());
         assert_eq!(digest, expected.as_ref());
         assert!(!format!("{key:?} {text:?}").contains(&text.as_str()[14..]));
     })
@@ -226,7 +224,10 @@ async fn the_end_of_all_sessions_is_not_the_end_of_keys_but_that_of_the_account_
         assert_refused(&identity(&pool), text.as_str()).await;
         assert_refused_soon(&here, text.as_str()).await;
         let outcome = here.api_keys().create(mai.id, &new(&[], None)).await;
-        assert!(matches!(outcome, Err(CreateApiKeyError::Gone)), "{outcome:?}");
+        assert!(
+            matches!(outcome, Err(CreateApiKeyError::Gone)),
+            "{outcome:?}"
+        );
     })
     .await;
 }
@@ -242,7 +243,10 @@ async fn a_person_has_so_many_keys_and_no_more_however_many_are_made_at_once() {
             join_all(making).await.into_iter().partition(Result::is_ok);
         assert_eq!(made.len(), MOST_LIVE as usize);
         for outcome in refused {
-            assert!(matches!(outcome, Err(CreateApiKeyError::TooMany)), "{outcome:?}");
+            assert!(
+                matches!(outcome, Err(CreateApiKeyError::TooMany)),
+                "{outcome:?}"
+            );
         }
         let (key, _) = made.into_iter().next().unwrap().unwrap();
         identity.api_keys().revoke(key.id, None).await.unwrap();

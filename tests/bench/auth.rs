@@ -57,7 +57,12 @@ async fn measure(env: &Env, pool: &PgPool) -> Outcome<Vec<Row>> {
         let token = log_in(&hs256).await?;
         let costs = Costs::of(env, &hs256, &token).await?;
         let note = "The token is verified each time; of the person is known what the last two seconds said.";
-        rows.push(row(TOKEN, "find out who sends a token signed with a secret", &costs, note.into()));
+        rows.push(row(
+            TOKEN,
+            "find out who sends a token signed with a secret",
+            &costs,
+            note.into(),
+        ));
     }
     if env.wants(ED25519) {
         let token = log_in(&ed25519).await?;
@@ -67,7 +72,12 @@ async fn measure(env: &Env, pool: &PgPool) -> Outcome<Vec<Row>> {
             "A token is verified when it comes for the first time, which took {} µs in the median, and remembered.",
             number(first)
         );
-        rows.push(row(ED25519, "find out who sends a token signed with Ed25519", &costs, note));
+        rows.push(row(
+            ED25519,
+            "find out who sends a token signed with Ed25519",
+            &costs,
+            note,
+        ));
     }
     if env.wants(API_KEY) {
         let new = NewApiKey {
@@ -78,7 +88,12 @@ async fn measure(env: &Env, pool: &PgPool) -> Outcome<Vec<Row>> {
         let (_, key) = hs256.api_keys().create(mai.id, &new).await?;
         let costs = Costs::of(env, &hs256, key.as_str()).await?;
         let note = "Its digest is made each time; of key and person is known what the last two seconds said.";
-        rows.push(row(API_KEY, "find out who sends an API key", &costs, note.into()));
+        rows.push(row(
+            API_KEY,
+            "find out who sends an API key",
+            &costs,
+            note.into(),
+        ));
     }
     Ok(rows)
 }
@@ -96,7 +111,9 @@ fn identity(pool: &PgPool, keys: TokenKeys) -> Outcome<Identity> {
 fn key_pair() -> Outcome<String> {
     let der = Ed25519KeyPair::generate()?.to_pkcs8v1()?;
     let der = STANDARD.encode(der);
-    Ok(format!("-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"))
+    Ok(format!(
+        "-----BEGIN PRIVATE KEY-----\n{der}\n-----END PRIVATE KEY-----\n"
+    ))
 }
 
 async fn log_in(identity: &Identity) -> Outcome<String> {
@@ -166,6 +183,9 @@ fn row(name: &'static str, what: &'static str, costs: &Costs, note: String) -> R
         explanation: "The 99th percentile of 200,000 requests, one after the other on one thread, from the text behind \
             `Authorization: Bearer` to the answer whether its sender may place an order.",
         held_by: "parsing JSON and base64, and a digest.",
-        notes: vec![format!("In the median it took {} µs.", number(costs.median)), note],
+        notes: vec![
+            format!("In the median it took {} µs.", number(costs.median)),
+            note,
+        ],
     }
 }

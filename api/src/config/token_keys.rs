@@ -48,8 +48,7 @@ fn from_file(path: &Path) -> Result<TokenKeys, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    TokenKeys::ed25519(&pem)
-        .map_err(|error| unfit(FILE, format!("{}: {error}", path.display())))
+    TokenKeys::ed25519(&pem).map_err(|error| unfit(FILE, format!("{}: {error}", path.display())))
 }
 
 fn unfit(variable: &'static str, reason: impl ToString) -> ConfigError {
@@ -143,7 +142,10 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
         ] {
             let file = File::with(content);
             let told = of(&file.0);
-            assert!(told.contains("SOUK_JWT_KEYS") && told.contains(reason), "{told}");
+            assert!(
+                told.contains("SOUK_JWT_KEYS") && told.contains(reason),
+                "{told}"
+            );
             assert!(!told.contains("MC4CAQ"), "{told}");
         }
     }

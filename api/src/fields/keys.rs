@@ -48,7 +48,9 @@ impl Field for Lifetime {
         wire.as_u64()
             .filter(|seconds| (1..=u64::from(MOST_SECONDS)).contains(seconds))
             .map(|seconds| Self(Duration::from_secs(seconds)))
-            .ok_or_else(|| format!("must be a whole number of seconds from 1 to {MOST_SECONDS}").into())
+            .ok_or_else(|| {
+                format!("must be a whole number of seconds from 1 to {MOST_SECONDS}").into()
+            })
     }
 
     fn schema() -> Schema {
@@ -77,7 +79,13 @@ mod tests {
             Permission::read(json!("place_order")),
             Ok(Permission::PlaceOrder)
         );
-        for bad in [json!("PlaceOrder"), json!(""), json!("*"), json!(1), json!(null)] {
+        for bad in [
+            json!("PlaceOrder"),
+            json!(""),
+            json!("*"),
+            json!(1),
+            json!(null),
+        ] {
             let told = Permission::read(bad).unwrap_err();
             assert!(told.contains("place_order"), "{told}");
         }
@@ -90,7 +98,13 @@ mod tests {
             Ok(Lifetime(Duration::from_mins(1)))
         );
         assert!(Lifetime::read(json!(MOST_SECONDS)).is_ok());
-        for bad in [json!(0), json!(-1), json!(1.5), json!("60"), json!(MOST_SECONDS + 1)] {
+        for bad in [
+            json!(0),
+            json!(-1),
+            json!(1.5),
+            json!("60"),
+            json!(MOST_SECONDS + 1),
+        ] {
             assert!(Lifetime::read(bad.clone()).is_err(), "{bad}");
         }
     }

@@ -181,9 +181,7 @@ fn private_keys(mut text: &str) -> Result<Vec<Vec<u8>>, UnfitKeys> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitKeys {
     /// No block.
-    #[error(
-        "there is no private key in it: make one with `openssl genpkey -algorithm ed25519`"
-    )]
+    #[error("there is no private key in it: make one with `openssl genpkey -algorithm ed25519`")]
     None,
     /// More than [`MAX_KEYS`].
     #[error("there are more than {MAX_KEYS} keys in it")]
@@ -274,7 +272,11 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
             "-----BEGIN PRIVATE KEY-----\n!\n-----END PRIVATE KEY-----",
             "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PUBLIC KEY-----",
         ] {
-            assert_eq!(other(damaged), UnfitKeys::Damaged { number: 1 }, "{damaged}");
+            assert_eq!(
+                other(damaged),
+                UnfitKeys::Damaged { number: 1 },
+                "{damaged}"
+            );
         }
         let many = KNOWN.repeat(MAX_KEYS + 1);
         assert_eq!(other(&many), UnfitKeys::TooMany);
@@ -295,10 +297,7 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
 
     #[test]
     fn a_secret_that_is_too_short_is_refused_also_among_the_others() {
-        assert_eq!(
-            TokenKeys::hs256(&[1; 31], &[]).unwrap_err(),
-            WeakSecret
-        );
+        assert_eq!(TokenKeys::hs256(&[1; 31], &[]).unwrap_err(), WeakSecret);
         assert_eq!(
             TokenKeys::hs256(&[1; 32], &[&[2; 31]]).unwrap_err(),
             WeakSecret

@@ -188,7 +188,9 @@ fn a_token_holds_ids_times_and_roles_and_nothing_else() {
         .collect();
     assert_eq!(
         names,
-        ["aud", "epoch", "exp", "iat", "iss", "jti", "nbf", "roles", "sid", "sub"]
+        [
+            "aud", "epoch", "exp", "iat", "iss", "jti", "nbf", "roles", "sid", "sub"
+        ]
     );
     assert_eq!(claims["roles"], json!(["customer", "admin"]));
     let again = payload(&tokens().sign(&mai(), ROLES).unwrap());
@@ -345,7 +347,8 @@ fn a_key_that_the_token_brings_along_is_not_used() {
     assert_eq!(ours.tokens().verify(&forged), Err(TokenError::UnknownKey));
     // nor does it do harm beside the right signature: it is passed over
     assert_eq!(
-        ours.tokens().verify(&ours.sign(&ours.header(), &good_claims())),
+        ours.tokens()
+            .verify(&ours.sign(&ours.header(), &good_claims())),
         Ok(mai())
     );
 }
@@ -354,7 +357,12 @@ fn a_key_that_the_token_brings_along_is_not_used() {
 fn a_token_made_by_hand_with_the_right_key_is_accepted() {
     for signer in Signer::both() {
         let token = signer.sign(&signer.header(), &good_claims());
-        assert_eq!(signer.tokens().verify(&token), Ok(mai()), "{}", signer.name());
+        assert_eq!(
+            signer.tokens().verify(&token),
+            Ok(mai()),
+            "{}",
+            signer.name()
+        );
         let own = signer.tokens().sign(&mai(), ROLES).unwrap();
         assert_eq!(signer.tokens().verify(own.as_str()), Ok(mai()));
         let header = own.as_str().split('.').next().unwrap();
@@ -385,7 +393,9 @@ fn a_key_is_found_among_ours_or_nowhere() {
             let mut header = signer.header();
             header["kid"] = json!(kid);
             assert_eq!(
-                signer.tokens().verify(&signer.sign(&header, &good_claims())),
+                signer
+                    .tokens()
+                    .verify(&signer.sign(&header, &good_claims())),
                 Err(TokenError::UnknownKey),
                 "{} {kid:?}",
                 signer.name()
@@ -395,7 +405,9 @@ fn a_key_is_found_among_ours_or_nowhere() {
             let mut header = signer.header();
             header["kid"] = kid;
             assert_eq!(
-                signer.tokens().verify(&signer.sign(&header, &good_claims())),
+                signer
+                    .tokens()
+                    .verify(&signer.sign(&header, &good_claims())),
                 Err(TokenError::Malformed)
             );
         }
@@ -480,11 +492,17 @@ fn a_server_of_one_algorithm_takes_no_token_of_another() {
             Err(TokenError::WrongSignature)
         );
     }
-    for algorithm in ["none", "None", "NONE", "nOnE", "", "Ed25519", "ed25519", "EDDSA"] {
+    for algorithm in [
+        "none", "None", "NONE", "nOnE", "", "Ed25519", "ed25519", "EDDSA",
+    ] {
         let mut header = eddsa.header();
         header["alg"] = json!(algorithm);
         let token = eddsa.sign(&header, &good_claims());
-        assert_eq!(eddsa.tokens().verify(&token), Err(TokenError::Malformed), "{algorithm}");
+        assert_eq!(
+            eddsa.tokens().verify(&token),
+            Err(TokenError::Malformed),
+            "{algorithm}"
+        );
         let unsigned = &token[..=token.rfind('.').unwrap()];
         assert_eq!(eddsa.tokens().verify(unsigned), Err(TokenError::Malformed));
     }
@@ -504,7 +522,13 @@ fn an_ed25519_signature_is_checked_to_its_last_bit() {
     }
     assert_eq!(tokens.verify(&token), Ok(mai()));
     let (message, _) = token.rsplit_once('.').unwrap();
-    for signature in [vec![0; 64], vec![0xff; 64], vec![], vec![0; 63], vec![0; 65]] {
+    for signature in [
+        vec![0; 64],
+        vec![0xff; 64],
+        vec![],
+        vec![0; 63],
+        vec![0; 65],
+    ] {
         let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
         assert_eq!(tokens.verify(&forged), Err(TokenError::WrongSignature));
     }
@@ -549,7 +573,9 @@ fn claims_are_checked_alike_whatever_the_algorithm() {
 fn a_member_that_comes_twice_is_refused() {
     for signer in Signer::both() {
         let (header, claims) = (signer.header().to_string(), good_claims().to_string());
-        let twice = |object: &str, member: &str| format!("{},{member}}}", object.strip_suffix('}').unwrap());
+        let twice = |object: &str, member: &str| {
+            format!("{},{member}}}", object.strip_suffix('}').unwrap())
+        };
         for member in [
             r#""sub":"00000000-0000-0000-0000-000000000001""#,
             r#""exp":99999999999"#,
@@ -565,7 +591,12 @@ fn a_member_that_comes_twice_is_refused() {
                 "{member}"
             );
         }
-        for member in [r#""alg":"none""#, r#""alg":"HS256""#, r#""kid":"a""#, r#""typ":"at+jwt""#] {
+        for member in [
+            r#""alg":"none""#,
+            r#""alg":"HS256""#,
+            r#""kid":"a""#,
+            r#""typ":"at+jwt""#,
+        ] {
             let token = signer.sign_text(&twice(&header, member), &claims);
             assert_eq!(
                 signer.tokens().verify(&token),
@@ -592,7 +623,10 @@ fn keys_are_exchanged_while_tokens_of_the_old_one_live() {
 
 #[test]
 fn secrets_are_exchanged_while_tokens_of_the_old_one_live() {
-    let (old, new) = (SECRET, b"another secret of thirty-two bytes or more".as_slice());
+    let (old, new) = (
+        SECRET,
+        b"another secret of thirty-two bytes or more".as_slice(),
+    );
     let rotated = |first: &[u8], second: &[u8]| {
         let keys = TokenKeys::hs256(first, &[second]).unwrap();
         AccessTokens::with_keys(keys, TokenSettings::default())
@@ -678,11 +712,7 @@ fn a_token_signed_with_another_secret_is_refused() {
 
 #[test]
 fn a_tampered_token_is_refused_whatever_byte_was_changed() {
-    let token = tokens()
-        .sign(&mai(), ROLES)
-        .unwrap()
-        .as_str()
-        .to_owned();
+    let token = tokens().sign(&mai(), ROLES).unwrap().as_str().to_owned();
     for index in 0..token.len() {
         let mut bytes = token.clone().into_bytes();
         bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };

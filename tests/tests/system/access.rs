@@ -170,7 +170,8 @@ impl Things {
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&product, 1)], "test_succeeds").await;
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);
-        let user = json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD});
+        let user =
+            json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD});
         let user = admin.post("/api/v1/users", &user).await.expect(201).id();
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
@@ -286,7 +287,8 @@ async fn all_scopes(client: &Client) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_does_what_is_done_in_person() {
+async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_does_what_is_done_in_person()
+ {
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
     let things = Things::make(&shop, &server).await;
@@ -329,9 +331,8 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
 
 #[test]
 fn the_tables_are_about_the_same_routes() {
-    let in_table = |method: &str, path: &str| {
-        TABLE.iter().any(|row| (row.0, row.1) == (method, path))
-    };
+    let in_table =
+        |method: &str, path: &str| TABLE.iter().any(|row| (row.0, row.1) == (method, path));
     let with_id: BTreeSet<_> = TABLE
         .iter()
         .filter(|row| row.1.contains('{'))

@@ -92,7 +92,10 @@ async fn a_key_does_what_its_scopes_name_and_nothing_else() {
     let buyer = with(&customer, &make(&customer, &["place_order"]).await);
 
     let order = buyer.order(&[(&product, 1)]).await.expect(201).id();
-    buyer.get("/api/v1/orders").await.problem_of(403, "forbidden");
+    buyer
+        .get("/api/v1/orders")
+        .await
+        .problem_of(403, "forbidden");
     assert_eq!(reader.read_order(&order).await["order_id"], order.as_str());
     let refused = reader.order(&[(&product, 1)]).await;
     refused.problem_of(403, "forbidden");
@@ -188,7 +191,11 @@ async fn a_scope_that_one_has_not_or_that_is_none_is_refused() {
             "/scopes/2",
             "must be one of",
         ),
-        (json!({"name": "a", "scopes": [7]}), "/scopes/0", "must be one of"),
+        (
+            json!({"name": "a", "scopes": [7]}),
+            "/scopes/0",
+            "must be one of",
+        ),
         (json!({"name": "", "scopes": []}), "/name", "1 to 200"),
         (json!({"name": "a"}), "/scopes", "required"),
         (
@@ -232,7 +239,10 @@ async fn another_s_key_is_neither_seen_nor_revoked_but_by_an_admin() {
     assert!(listed(&stranger).await.is_empty());
     stranger.get(&list).await.problem_of(403, "forbidden");
     revoke(&stranger, &key).await.problem_of(404, "not-found");
-    with(&customer, &key).get("/api/v1/orders").await.expect(200);
+    with(&customer, &key)
+        .get("/api/v1/orders")
+        .await
+        .expect(200);
 
     let admin = shop.admin(&server).await;
     assert!(listed(&admin).await.is_empty(), "one's own by default");

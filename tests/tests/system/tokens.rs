@@ -30,7 +30,10 @@ const DOORS: [(&str, &str); 4] = [
     ("GET", "/api/v1/orders"),
     ("GET", "/api/profile"),
     ("POST", "/api/v1/orders"),
-    ("DELETE", "/api/v1/api-keys/00000000-0000-0000-0000-000000000000"),
+    (
+        "DELETE",
+        "/api/v1/api-keys/00000000-0000-0000-0000-000000000000",
+    ),
 ];
 
 /// Fails unless every door is closed to the token, and nobody is told why but for its age.
@@ -83,38 +86,107 @@ fn forgeries(good: &Jwt, token: &str, secret: &[u8]) -> Vec<(&'static str, Strin
     vec![
         ("alg none", cloned().header("alg", "none").signed("")),
         ("alg nOnE", cloned().header("alg", "nOnE").signed("")),
-        ("no alg, no signature", cloned().header("alg", "").signed("")),
-        ("alg none, but signed", cloned().header("alg", "none").hs256(secret)),
+        (
+            "no alg, no signature",
+            cloned().header("alg", "").signed(""),
+        ),
+        (
+            "alg none, but signed",
+            cloned().header("alg", "none").hs256(secret),
+        ),
         ("no signature", good.signed("")),
-        ("another HMAC", cloned().header("alg", "HS512").hmac(hmac::HMAC_SHA512, secret)),
-        ("HMAC labelled RS256", cloned().header("alg", "RS256").hs256(secret)),
-        ("HMAC labelled ES256", cloned().header("alg", "ES256").hs256(secret)),
-        ("HMAC labelled EdDSA", cloned().header("alg", "EdDSA").hs256(secret)),
+        (
+            "another HMAC",
+            cloned()
+                .header("alg", "HS512")
+                .hmac(hmac::HMAC_SHA512, secret),
+        ),
+        (
+            "HMAC labelled RS256",
+            cloned().header("alg", "RS256").hs256(secret),
+        ),
+        (
+            "HMAC labelled ES256",
+            cloned().header("alg", "ES256").hs256(secret),
+        ),
+        (
+            "HMAC labelled EdDSA",
+            cloned().header("alg", "EdDSA").hs256(secret),
+        ),
         ("wrong secret", good.hs256(theirs)),
         ("empty secret", good.hs256(b"")),
-        ("unknown kid", cloned().header("kid", "unknown").hs256(secret)),
-        ("kid as a path", cloned().header("kid", "../../../../dev/null").hs256(b"")),
-        ("kid as SQL", cloned().header("kid", "' union select 'a").hs256(b"a")),
-        ("kid of another type", cloned().header("kid", json!([1])).hs256(secret)),
-        ("embedded jwk", cloned().header("jwk", embedded).hs256(theirs)),
-        ("jku", cloned().header("jku", "http://127.0.0.1:9/jwks.json").hs256(theirs)),
-        ("x5u", cloned().header("x5u", "http://127.0.0.1:9/key.pem").hs256(theirs)),
+        (
+            "unknown kid",
+            cloned().header("kid", "unknown").hs256(secret),
+        ),
+        (
+            "kid as a path",
+            cloned().header("kid", "../../../../dev/null").hs256(b""),
+        ),
+        (
+            "kid as SQL",
+            cloned().header("kid", "' union select 'a").hs256(b"a"),
+        ),
+        (
+            "kid of another type",
+            cloned().header("kid", json!([1])).hs256(secret),
+        ),
+        (
+            "embedded jwk",
+            cloned().header("jwk", embedded).hs256(theirs),
+        ),
+        (
+            "jku",
+            cloned()
+                .header("jku", "http://127.0.0.1:9/jwks.json")
+                .hs256(theirs),
+        ),
+        (
+            "x5u",
+            cloned()
+                .header("x5u", "http://127.0.0.1:9/key.pem")
+                .hs256(theirs),
+        ),
         ("x5c", cloned().header("x5c", json!(["MIIB"])).hs256(theirs)),
-        ("crit", cloned().header("crit", json!(["exp"])).hs256(secret)),
+        (
+            "crit",
+            cloned().header("crit", json!(["exp"])).hs256(secret),
+        ),
         ("another typ", cloned().header("typ", "JWT").hs256(secret)),
-        ("another issuer", cloned().claim("iss", "bazaar").hs256(secret)),
-        ("another audience", cloned().claim("aud", "bazaar").hs256(secret)),
+        (
+            "another issuer",
+            cloned().claim("iss", "bazaar").hs256(secret),
+        ),
+        (
+            "another audience",
+            cloned().claim("aud", "bazaar").hs256(secret),
+        ),
         ("expired", cloned().time("exp", -6).hs256(secret)),
         ("expired long ago", cloned().claim("exp", 0).hs256(secret)),
         ("not valid yet", cloned().time("nbf", 60).hs256(secret)),
-        ("no expiry", cloned().claim("exp", Value::Null).hs256(secret)),
-        ("a claim that comes twice", format!("{twice}.{twice_signed}")),
+        (
+            "no expiry",
+            cloned().claim("exp", Value::Null).hs256(secret),
+        ),
+        (
+            "a claim that comes twice",
+            format!("{twice}.{twice_signed}"),
+        ),
         ("a payload of one's own", promoted),
-        ("a header of one's own", cloned().header("alg", "HS384").signed(signature)),
-        ("half a signature", format!("{message}.{}", &signature[..20])),
+        (
+            "a header of one's own",
+            cloned().header("alg", "HS384").signed(signature),
+        ),
+        (
+            "half a signature",
+            format!("{message}.{}", &signature[..20]),
+        ),
         ("no header", format!(".{payload}.{signature}")),
         ("one part too many", format!("{token}.{signature}")),
-        ("oversized", cloned().claim("padding", "x".repeat(4_000)).hs256(secret)),
+        (
+            "oversized",
+            cloned().claim("padding", "x".repeat(4_000)).hs256(secret),
+        ),
         ("not a token", "a.b.c".into()),
         ("a UUID", Uuid::new_v4().to_string()),
         ("nearly an API key", format!("souk{token}")),
@@ -242,7 +314,8 @@ async fn no_forged_token_opens_a_door_of_a_server_with_a_key_pair() {
     }
     // somebody else's key pair, brought along
     let theirs = Ed25519KeyPair::generate().unwrap();
-    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(theirs.public_key())});
+    let jwk =
+        json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(theirs.public_key())});
     for header in [good.clone(), good.clone().header("jwk", jwk)] {
         let unsigned = header.signed("");
         let message = unsigned.trim_end_matches('.');
@@ -342,8 +415,7 @@ async fn a_server_does_not_start_with_keys_that_it_cannot_use() {
     let shop = Shop::open().await;
     let ed25519 = Ed25519KeyPair::generate().unwrap();
     let ed25519 = pem("PRIVATE KEY", ed25519.to_pkcs8v1().unwrap().as_ref());
-    let p256 =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    let p256 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
     let p256 = pem("PRIVATE KEY", p256.unwrap().as_ref());
     let public = pem("PUBLIC KEY", &[0; 44]);
     let file = |name: &str, content: &str| written(shop.folder(), name, content.as_bytes());
