@@ -27,6 +27,16 @@ struct Kept {
     forgotten: u64,
 }
 
+/// What is known of somebody's key without asking the database.
+enum AtHand {
+    /// Nothing.
+    Nothing,
+    /// It was destroyed.
+    Gone,
+    /// The key.
+    Key(PersonKey),
+}
+
 /// The keys of all people. Clones share what is kept.
 #[derive(Clone)]
 pub struct Vault {
@@ -50,7 +60,7 @@ impl Vault {
 
     /// The key of a person, made on first use; refused for somebody who was erased.
     pub async fn key_for(&self, person: Uuid) -> Result<PersonKey, SealError> {
-        if let Some(Some(key)) = self.at_hand(person) {
+        if let AtHand::Key(key) = self.at_hand(person) {
             return Ok(key);
         }
         if let Some(key) = self.stored(&[person]).await?.remove(&person) {
@@ -94,8 +104,9 @@ impl Vault {
     ) -> Result<Option<String>, SealError> {
         let (person, ciphertext) = parse(sealed)?;
         let key = match self.at_hand(person) {
-            Some(key) => key,
-            None => self.of_sealed(&[person]).await?.remove(&person),
+            AtHand::Key(key) => Some(key),
+            AtHand::Gone => None,
+            AtHand::Nothing => self.of_sealed(&[person]).await?.remove(&person),
         };
         key.map(|key| key.open(stream, field, &ciphertext))
             .transpose()
@@ -109,7 +120,7 @@ impl Vault {
         let mut people: Vec<Uuid> = Vec::new();
         for text in sealed {
             let (person, _) = parse(text)?;
-            if self.at_hand(person).is_none() {
+            if matches!(self.at_hand(person), AtHand::Nothing) {
                 people.push(person);
             }
         }
@@ -136,11 +147,13 @@ impl Vault {
         kept.keys.pop(&person);
     }
 
-    /// A key that is at hand; the inner none where it is known to be gone.
-    fn at_hand(&self, person: Uuid) -> Option<Option<PersonKey>> {
-        let mut kept = self.lock();
-        let (key, since) = kept.keys.get(&person)?;
-        (since.elapsed() < KEY_CACHE_TTL).then(|| key.clone())
+    fn at_hand(&self, person: Uuid) -> AtHand {
+        match self.lock().keys.get(&person) {
+            Some((key, since)) if since.elapsed() < KEY_CACHE_TTL => {
+                key.clone().map_or(AtHand::Gone, AtHand::Key)
+            }
+            _ => AtHand::Nothing,
+        }
     }
 
     /// The keys of people for whom something was sealed. They had one, so who has none now was erased: that, too, is
