@@ -29,12 +29,12 @@ impl SecretsConfig {
             .map(|other| ("SOUK_JWT_PREVIOUS_SECRETS", *other));
         for (variable, secret) in all.chain([("SOUK_JWT_SECRET", secret.expose())]) {
             if secret.len() < MIN_SECRET_BYTES {
-                return Err(unfit(variable, identity::WeakSecret));
+                return Err(unfit(variable, &identity::WeakSecret));
             }
         }
         let others: Vec<&[u8]> = others.into_iter().map(str::as_bytes).collect();
         TokenKeys::hs256(secret.expose().as_bytes(), &others)
-            .map_err(|error| unfit("SOUK_JWT_SECRET", error))
+            .map_err(|error| unfit("SOUK_JWT_SECRET", &error))
     }
 }
 
@@ -48,10 +48,10 @@ fn from_file(path: &Path) -> Result<TokenKeys, ConfigError> {
         path: path.to_owned(),
         source,
     })?;
-    TokenKeys::ed25519(&pem).map_err(|error| unfit(FILE, format!("{}: {error}", path.display())))
+    TokenKeys::ed25519(&pem).map_err(|error| unfit(FILE, &format!("{}: {error}", path.display())))
 }
 
-fn unfit(variable: &'static str, reason: impl ToString) -> ConfigError {
+fn unfit(variable: &'static str, reason: &impl ToString) -> ConfigError {
     ConfigError::UnfitSecret {
         variable,
         reason: reason.to_string(),
