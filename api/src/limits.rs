@@ -6,7 +6,7 @@
 //! together that the account was never used from. From where its owner has logged in before, it stays open.
 //!
 //! Each process counts for itself, in memory that is bounded: what is counted goes by a keyed hash into one of
-//! [`SLOTS`] slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some
+//! `SLOTS` slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some
 //! ten thousands share a slot.
 
 use std::{

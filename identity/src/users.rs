@@ -1,7 +1,7 @@
 //! What a person is: the table `users`. Holds no log-in data and knows nothing of [`crate::credentials`].
 //!
 //! - [`list`] finds people, [`change`] makes and changes them, one or many at once.
-//! - Whoever takes the role of admin from somebody, in whatever way, asks [`assure_an_admin_stays`] first.
+//! - Whoever takes the role of admin from somebody, in whatever way, asks `assure_an_admin_stays` first.
 
 use std::{collections::HashMap, fmt};
 

@@ -1,4 +1,4 @@
-//! Users, for admins: listed, made, read, changed, and given roles. Many at once are in [`bulk`]; what people do with
+//! Users, for admins: listed, made, read, changed, and given roles. Many at once are in `bulk`; what people do with
 //! their own account is in [`super::profile`]. An API key reads users; what gives access is done in person.
 //!
 //! Users are no events, so these requests take no `Idempotency-Key`: repeated, a user that is made is refused because
