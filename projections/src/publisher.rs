@@ -68,7 +68,7 @@ mod topics;
 pub const SUBSCRIPTION_NAME: &str = "publisher";
 
 /// Most events in one transaction: its fixed cost is tens of milliseconds, which a backlog shares among many.
-const BATCH_EVENTS: usize = 10_000;
+const BATCH_EVENTS: usize = 20_000;
 /// How long giving up waits for the transaction at hand to end.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// How long the copy of the checkpoint may hold up the next batch.
