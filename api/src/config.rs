@@ -122,7 +122,9 @@ pub enum ConfigError {
     )]
     SmtpUrl,
     /// Mails could be sent, but from nobody.
-    #[error("SOUK_MAIL_FROM must be an address such as Souk <shop@example.com>, since SOUK_SMTP_URL is set")]
+    #[error(
+        "SOUK_MAIL_FROM must be an address such as Souk <shop@example.com>, since SOUK_SMTP_URL is set"
+    )]
     MailFrom,
     /// The folder for the secrets of demo mode cannot be used.
     #[error("SOUK_STATE_DIR {path}: {source}")]

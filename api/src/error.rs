@@ -12,7 +12,10 @@ use domain::{
     region::RegionError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
-use identity::{ChangePasswordError, CodeError, LogInError, RefreshError, Refusal, RegisterError, TokenError, UsersError};
+use identity::{
+    ChangePasswordError, CodeError, LogInError, RefreshError, Refusal, RegisterError, TokenError,
+    UsersError,
+};
 use projections::{QueryError, page::PageError};
 
 use crate::problem::{FieldError, Kind, Problem};

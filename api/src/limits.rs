@@ -95,8 +95,7 @@ impl Policy {
     }
 }
 
-type Limiter =
-    RateLimiter<u64, HashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
+type Limiter = RateLimiter<u64, HashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
 
 /// One limit with what was counted.
 struct Bucket {
@@ -129,7 +128,8 @@ impl Limits {
     pub fn new(config: &LimitsConfig) -> Self {
         let bucket = |policy: Policy| {
             let limit = policy.limit(config);
-            let quota = Quota::new(limit.burst, limit.within)?;
+            let quota =
+                Quota::with_period(limit.within / limit.burst.get())?.allow_burst(limit.burst);
             Some(Bucket {
                 limit,
                 limiter: RateLimiter::hashmap(quota).with_middleware(),
@@ -311,9 +311,18 @@ mod tests {
         }
         let refused = limits.spend(Policy::LogIn, address(1)).unwrap_err();
         let wait = refused.reset;
-        assert!(wait <= Duration::from_secs(10) && wait > Duration::from_secs(9), "{wait:?}");
-        assert!(limits.spend(Policy::LogIn, address(2)).is_ok(), "another caller");
-        assert!(limits.spend(Policy::Refresh, address(1)).is_ok(), "another limit");
+        assert!(
+            wait <= Duration::from_secs(10) && wait > Duration::from_secs(9),
+            "{wait:?}"
+        );
+        assert!(
+            limits.spend(Policy::LogIn, address(2)).is_ok(),
+            "another caller"
+        );
+        assert!(
+            limits.spend(Policy::Refresh, address(1)).is_ok(),
+            "another limit"
+        );
     }
 
     #[test]
@@ -349,13 +358,24 @@ mod tests {
         let ours = limits("1/1h", &["10.0.0.0/8"]);
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
         let of = |limits: &Limits, peer: IpAddr, hops: &[&'static str]| {
-            let values: Vec<_> = hops.iter().map(|hops| HeaderValue::from_static(hops)).collect();
+            let values: Vec<_> = hops
+                .iter()
+                .map(|hops| HeaderValue::from_static(hops))
+                .collect();
             limits.client_address(peer, values.iter())
         };
-        assert_eq!(of(&ours, address(7), &["192.0.2.1"]), address(7), "not a proxy");
+        assert_eq!(
+            of(&ours, address(7), &["192.0.2.1"]),
+            address(7),
+            "not a proxy"
+        );
         assert_eq!(of(&ours, proxy, &["192.0.2.1"]), address(1));
         assert_eq!(
-            of(&ours, proxy, &["203.0.113.9, 192.0.2.1", "192.0.2.2, 10.0.0.2"]),
+            of(
+                &ours,
+                proxy,
+                &["203.0.113.9, 192.0.2.1", "192.0.2.2, 10.0.0.2"]
+            ),
             address(2),
             "what is before the first stranger may be made up"
         );

@@ -5,7 +5,9 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use commands::{CommandSettings, Commands, payment_methods::PaymentMethods};
 use eventstore::{EventLog, sealing::Vault};
-use identity::{AccessTokens, CodeSettings, Codes, HasherNotStarted, Identity, Mails, PasswordHasher};
+use identity::{
+    AccessTokens, CodeSettings, Codes, HasherNotStarted, Identity, Mails, PasswordHasher,
+};
 
 use projections::{ReadModels, publisher::InvalidSettings};
 

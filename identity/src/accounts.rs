@@ -24,9 +24,7 @@ use crate::{
     roles::{Role, Roles},
     sessions::{self, RefreshToken, Rotation, SessionSettings},
     standing::Standings,
-    tokens::{
-        AccessToken, AccessTokens, PublicKey, SigningError, Subject, TokenError, TokenKind,
-    },
+    tokens::{AccessToken, AccessTokens, PublicKey, SigningError, Subject, TokenError, TokenKind},
     users::{self, User},
 };
 

@@ -147,10 +147,12 @@ pub(crate) async fn hold_all(
     user_ids: &[UserId],
 ) -> Result<(), sqlx::Error> {
     let user_ids: Vec<Uuid> = user_ids.iter().map(|id| id.0).collect();
-    sqlx::query("select user_id from credentials where user_id = any($1) order by user_id for update")
-        .bind(user_ids)
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "select user_id from credentials where user_id = any($1) order by user_id for update",
+    )
+    .bind(user_ids)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

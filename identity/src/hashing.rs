@@ -291,7 +291,9 @@ mod tests {
     #[tokio::test]
     async fn many_are_hashed_in_order_and_nobody_else_waits_for_all_of_them() {
         let hasher = hasher(8, 1, Duration::from_mins(1));
-        let passwords: Vec<Password> = (0..20).map(|n| password(&format!("souk-demo-{n}"))).collect();
+        let passwords: Vec<Password> = (0..20)
+            .map(|n| password(&format!("souk-demo-{n}")))
+            .collect();
         let (many, other) = (hasher.hash_all(passwords.clone()), password("souk-demo"));
         let mut many = std::pin::pin!(many);
         let one = async {

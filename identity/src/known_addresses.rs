@@ -60,10 +60,11 @@ pub(crate) async fn forget(
 
 /// Removes addresses that were not seen for long. Returns how many.
 pub(crate) async fn remove_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let removed =
-        sqlx::query("delete from known_addresses where seen_at < now() - make_interval(days => $1)")
-            .bind(KEPT_DAYS)
-            .execute(pool)
-            .await?;
+    let removed = sqlx::query(
+        "delete from known_addresses where seen_at < now() - make_interval(days => $1)",
+    )
+    .bind(KEPT_DAYS)
+    .execute(pool)
+    .await?;
     Ok(removed.rows_affected())
 }

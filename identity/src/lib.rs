@@ -36,7 +36,8 @@ pub mod tokens;
 pub mod users;
 
 pub use accounts::{
-    AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError, RegisterError,
+    AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError,
+    RegisterError,
 };
 pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
 pub use closing::{CloseOwnError, Closure, ClosureFilter, ClosureSort, DueClosure};

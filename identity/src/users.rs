@@ -47,7 +47,8 @@ pub struct User {
 }
 
 /// The columns of a [`User`].
-const COLUMNS: &str = "id, name, contact_email, phone, address, roles, version, created_at, updated_at";
+const COLUMNS: &str =
+    "id, name, contact_email, phone, address, roles, version, created_at, updated_at";
 
 /// Ids and roles only: the rest is personal and not for logs.
 impl fmt::Debug for User {
@@ -127,9 +128,24 @@ pub(crate) async fn insert_all(
     let added: Vec<User> = sqlx::query_as(&statement)
         .bind(people.iter().map(|it| it.id.0).collect::<Vec<_>>())
         .bind(people.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
-        .bind(people.iter().map(|it| it.email.as_str()).collect::<Vec<_>>())
-        .bind(people.iter().map(|it| it.phone.map(PhoneNumber::as_str)).collect::<Vec<_>>())
-        .bind(people.iter().map(|it| it.address.map(PostalAddress::as_str)).collect::<Vec<_>>())
+        .bind(
+            people
+                .iter()
+                .map(|it| it.email.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            people
+                .iter()
+                .map(|it| it.phone.map(PhoneNumber::as_str))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            people
+                .iter()
+                .map(|it| it.address.map(PostalAddress::as_str))
+                .collect::<Vec<_>>(),
+        )
         .bind(people.iter().map(|it| joined(it.roles)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;

@@ -11,9 +11,9 @@ use std::{
 use domain::ids::UserId;
 use futures::future::join_all;
 use identity::{
-    AccessTokens, AuthenticateError, Email, Fault, HashingSettings, Identity, LogInError, NewAccount,
-    Password, PasswordHasher, Permission, RegisterError, Role, Roles, SessionSettings, TokenKind,
-    TokenSettings, User,
+    AccessTokens, AuthenticateError, Email, Fault, HashingSettings, Identity, LogInError,
+    NewAccount, Password, PasswordHasher, Permission, RegisterError, Role, Roles, SessionSettings,
+    TokenKind, TokenSettings, User,
 };
 use scratch_database::with_database;
 use sqlx::PgPool;

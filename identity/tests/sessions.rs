@@ -71,14 +71,9 @@ async fn assert_refused(identity: &Identity, token: &str, why: &str) {
 }
 
 async fn assert_revoked(identity: &Identity, logged_in: &LoggedIn) {
-    let outcome = identity
-        .authenticate(logged_in.access_token.as_str())
-        .await;
+    let outcome = identity.authenticate(logged_in.access_token.as_str()).await;
     assert!(
-        matches!(
-            outcome,
-            Err(AuthenticateError::Token(TokenError::Revoked))
-        ),
+        matches!(outcome, Err(AuthenticateError::Token(TokenError::Revoked))),
         "{outcome:?}"
     );
 }

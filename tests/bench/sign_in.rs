@@ -67,7 +67,9 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
     .await?;
     market::stop(scene.server).await?;
     shop.close().await;
-    let answered = answered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let answered = answered
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     Ok(vec![row(without, beside, &answered)])
 }
 
@@ -129,7 +131,10 @@ impl Scene {
         let mut number = 0;
         while due < begin + lasting {
             tokio::time::sleep_until(due).await;
-            let path = format!("/api/v1/products/{}", self.products[number % self.products.len()]);
+            let path = format!(
+                "/api/v1/products/{}",
+                self.products[number % self.products.len()]
+            );
             let client = self.client.clone();
             reads.spawn(async move {
                 let _ = client.get(&path).await.expect(200);

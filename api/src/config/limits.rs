@@ -142,7 +142,9 @@ mod tests {
             (limit.burst.get(), limit.within),
             (10, Duration::from_mins(1))
         );
-        for bad in ["", "10", "0/1m", "10/0s", "10/", "/1m", "-1/1m", "10/1x", "10/1ms"] {
+        for bad in [
+            "", "10", "0/1m", "10/0s", "10/", "/1m", "-1/1m", "10/1x", "10/1ms",
+        ] {
             assert_eq!(bad.parse::<Limit>(), Err(InvalidLimit), "{bad}");
         }
     }

@@ -60,8 +60,7 @@ impl Caller {
 
     /// Counts one try to this account, from wherever it comes.
     pub fn spend_anywhere(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
-        self.said
-            .spend(&self.app.limits, policy, spelled(account))
+        self.said.spend(&self.app.limits, policy, spelled(account))
     }
 
     /// The address as a keyed digest, to be kept.

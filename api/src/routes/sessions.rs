@@ -91,7 +91,9 @@ impl From<LoggedIn> for Session {
             token_type: "Bearer",
             expires_in: access_token.lifetime().as_secs(),
             expires_at: access_token.expires_at(),
-            refresh_expires_at: refresh_token.as_ref().map(identity::RefreshToken::expires_at),
+            refresh_expires_at: refresh_token
+                .as_ref()
+                .map(identity::RefreshToken::expires_at),
             refresh_token: refresh_token.map(|token| token.text()),
             user: SignedInUser {
                 user_id: user.id,

@@ -45,7 +45,10 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
     give_way();
     loop {
         // one waits for the next job, the others for it; nobody holds it while working
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
         let Ok(job) = job else { return };
         // whoever waits for a job that panicked is told by its channel
         if catch_unwind(AssertUnwindSafe(job)).is_err() {

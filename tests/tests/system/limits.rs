@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
-use tests::{answer::Answer, client::Client, server::Server, shop::{DEMO_PASSWORD, Shop}};
+use tests::{
+    answer::Answer,
+    client::Client,
+    server::Server,
+    shop::{DEMO_PASSWORD, Shop},
+};
 
 const CUSTOMER: &str = "customer@example.com";
 const OWNER: &str = "192.0.2.1";
@@ -50,12 +55,22 @@ async fn whoever_tries_too_often_is_told_when_to_come_again() {
             Some("\"log-in\";q=3;w=3600")
         );
         let told = answer.header("ratelimit").unwrap();
-        assert!(told.starts_with(&format!("\"log-in\";r={left};t=")), "{told}");
+        assert!(
+            told.starts_with(&format!("\"log-in\";r={left};t=")),
+            "{told}"
+        );
     }
     let refused = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await;
     assert_too_many(&refused);
-    assert!(refused.header("ratelimit").unwrap().starts_with("\"log-in\";r=0;t="));
-    log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    assert!(
+        refused
+            .header("ratelimit")
+            .unwrap()
+            .starts_with("\"log-in\";r=0;t=")
+    );
+    log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200);
     shop.close().await;
 }
 
@@ -79,7 +94,9 @@ async fn known_and_unknown_accounts_are_limited_alike() {
 async fn nobody_can_lock_somebody_else_out() {
     let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN_STRANGERS", "5/1h")]).await;
     let client = shop.client(&server);
-    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200);
     let mut refused = 0;
     for attacker in 0..10 {
         let from = format!("198.51.100.{attacker}");
@@ -88,15 +105,22 @@ async fn nobody_can_lock_somebody_else_out() {
     }
     assert!(refused >= 5, "an attack from many addresses is stopped");
     assert_too_many(&log_in(&client, "198.51.100.77", CUSTOMER, DEMO_PASSWORD).await);
-    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200);
     let other_process = shop.serve().await;
-    log_in(&shop.client(&other_process), OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    log_in(&shop.client(&other_process), OWNER, CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200);
     shop.close().await;
 }
 
 #[tokio::test]
 async fn registrations_and_refreshes_are_limited_too() {
-    let limits = [("SOUK_LIMIT_REGISTRATION", "1/1h"), ("SOUK_LIMIT_REFRESH", "1/1h")];
+    let limits = [
+        ("SOUK_LIMIT_REGISTRATION", "1/1h"),
+        ("SOUK_LIMIT_REFRESH", "1/1h"),
+    ];
     let (shop, server) = shop(&limits).await;
     let client = shop.client(&server);
     let register = async |email: &str| {
@@ -104,12 +128,22 @@ async fn registrations_and_refreshes_are_limited_too() {
         client.post("/api/registration", &body).await
     };
     let registered = register("mai@example.com").await.expect(201);
-    assert!(registered.header("ratelimit").unwrap().starts_with("\"registration\";r=0;"));
+    assert!(
+        registered
+            .header("ratelimit")
+            .unwrap()
+            .starts_with("\"registration\";r=0;")
+    );
     assert_too_many(&register("tom@example.com").await);
     let refresh = async |token: &str| {
-        client.post("/api/v1/refresh", &json!({"refresh_token": token})).await
+        client
+            .post("/api/v1/refresh", &json!({"refresh_token": token}))
+            .await
     };
-    let session = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200).json();
+    let session = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200)
+        .json();
     let token = session["refresh_token"].as_str().unwrap();
     refresh(token).await.expect(200);
     assert_too_many(&refresh(token).await);
@@ -120,7 +154,9 @@ async fn registrations_and_refreshes_are_limited_too() {
 async fn a_limit_gives_way_with_time() {
     let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN", "1/1s")]).await;
     let client = shop.client(&server);
-    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200);
     eventstore::testing::eventually("it is given again", Duration::from_secs(10), || async {
         let answer = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await;
         (answer.status == 200).then_some(())
@@ -131,11 +167,15 @@ async fn a_limit_gives_way_with_time() {
 
 #[tokio::test]
 async fn without_a_trusted_proxy_nobody_is_somebody_else_by_saying_so() {
-    let opening = Shop::opening().set("SOUK_RATE_LIMITS", "true").set("SOUK_LIMIT_LOG_IN", "1/1h");
+    let opening = Shop::opening()
+        .set("SOUK_RATE_LIMITS", "true")
+        .set("SOUK_LIMIT_LOG_IN", "1/1h");
     let shop = opening.open().await;
     let server = shop.serve().await;
     let client = shop.client(&server);
-    log_in(&client, "192.0.2.1", CUSTOMER, DEMO_PASSWORD).await.expect(200);
+    log_in(&client, "192.0.2.1", CUSTOMER, DEMO_PASSWORD)
+        .await
+        .expect(200);
     assert_too_many(&log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD).await);
     shop.close().await;
 }

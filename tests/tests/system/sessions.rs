@@ -48,7 +48,10 @@ async fn a_session_goes_on_at_any_process() {
     assert_eq!(first["token_type"], "Bearer");
     assert_eq!(first["user"]["roles"], json!(["customer"]));
     assert!(first["refresh_expires_at"].is_string());
-    let second = refresh(&two, &refresh_token(&first)).await.expect(200).json();
+    let second = refresh(&two, &refresh_token(&first))
+        .await
+        .expect(200)
+        .json();
     assert_ne!(refresh_token(&second), refresh_token(&first));
     assert_eq!(second["user"], first["user"]);
     orders(&one, &second).await.expect(200);
@@ -90,8 +93,13 @@ async fn logging_out_ends_one_session_and_logging_out_everywhere_all() {
     for _ in 0..2 {
         here.post("/api/v1/logout", &body).await.expect(204);
     }
-    refresh(&here, &refresh_token(&one)).await.problem_of(401, "session-over");
-    let two = refresh(&here, &refresh_token(&two)).await.expect(200).json();
+    refresh(&here, &refresh_token(&one))
+        .await
+        .problem_of(401, "session-over");
+    let two = refresh(&here, &refresh_token(&two))
+        .await
+        .expect(200)
+        .json();
 
     orders(&there, &two).await.expect(200);
     let everywhere = here.with_token(&access_token(&two));
@@ -100,11 +108,15 @@ async fn logging_out_ends_one_session_and_logging_out_everywhere_all() {
         .await
         .expect(204);
     orders(&here, &two).await.problem_of(401, "unauthenticated");
-    eventually("the other process knows", Duration::from_secs(5), || async {
-        (orders(&there, &two).await.status == 401).then_some(())
-    })
+    eventually(
+        "the other process knows",
+        Duration::from_secs(5),
+        || async { (orders(&there, &two).await.status == 401).then_some(()) },
+    )
     .await;
-    refresh(&here, &refresh_token(&two)).await.problem_of(401, "session-over");
+    refresh(&here, &refresh_token(&two))
+        .await
+        .problem_of(401, "session-over");
     orders(&here, &log_in(&here).await).await.expect(200);
     shop.close().await;
 }
@@ -142,10 +154,19 @@ async fn bodies_that_are_no_refresh_token_are_refused_without_a_hint() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let client = shop.client(&server);
-    for token in ["", "nonsense", "00000000-0000-0000-0000-000000000000", &"x".repeat(5_000)] {
-        refresh(&client, token).await.problem_of(401, "session-over");
+    for token in [
+        "",
+        "nonsense",
+        "00000000-0000-0000-0000-000000000000",
+        &"x".repeat(5_000),
+    ] {
+        refresh(&client, token)
+            .await
+            .problem_of(401, "session-over");
     }
-    let odd = client.post("/api/v1/refresh", &json!({"refresh_token": 7})).await;
+    let odd = client
+        .post("/api/v1/refresh", &json!({"refresh_token": 7}))
+        .await;
     odd.problem_of(422, "validation");
     shop.close().await;
 }
