@@ -36,7 +36,7 @@ const AT_ONCE: usize = 8;
 /// How long a mail server may take for one step of the protocol.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long it may take for a whole mail. Ends well before the claim of the mail does.
-const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+const SEND_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long mails that are being sent may take at a stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -169,10 +169,7 @@ impl Role {
 impl Roles {
     /// What somebody of these roles may do.
     pub fn permissions(self) -> Permissions {
-        self.iter()
-            .flat_map(|role| role.permissions())
-            .copied()
-            .collect()
+        self.iter().flat_map(Role::permissions).copied().collect()
     }
 }
 

@@ -94,6 +94,10 @@ impl Standings {
         self.lock().standings.put(id, (standing, Instant::now()));
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "none is kept, or it is kept that they are gone"
+    )]
     fn fresh(&self, id: UserId) -> Option<Option<Standing>> {
         let mut kept = self.lock();
         let (standing, since) = kept.standings.get(&id)?;

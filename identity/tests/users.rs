@@ -264,16 +264,16 @@ async fn a_change_keeps_what_it_does_not_name() {
             address: Change::Set("1 Lê Lợi".parse().unwrap()),
             ..UserChanges::default()
         };
-        let changed = change_one(&identity, change(mai.id, changes)).await;
+        let outcome = change_one(&identity, change(mai.id, changes)).await;
         let expected = User {
             phone: Some("113".into()),
             address: Some("1 Lê Lợi".into()),
             version: 2,
-            updated_at: changed.updated_at,
+            updated_at: outcome.updated_at,
             ..mai.clone()
         };
-        assert_eq!(changed, expected);
-        assert!(changed.updated_at > mai.updated_at);
+        assert_eq!(outcome, expected);
+        assert!(outcome.updated_at > mai.updated_at);
 
         let changes = UserChanges {
             name: Some("Mai Lan".parse().unwrap()),
@@ -288,7 +288,7 @@ async fn a_change_keeps_what_it_does_not_name() {
             address: None,
             version: 3,
             updated_at: again.updated_at,
-            ..changed
+            ..outcome
         };
         assert_eq!(again, expected);
         assert_eq!(identity.user(mai.id).await.unwrap(), Some(again));
@@ -365,7 +365,7 @@ async fn the_record_of_a_user_holds_no_log_in_data() {
         assert!(!row.contains("$2b$") && !row.contains(PASSWORD));
         let printed = format!("{both:?}");
         assert!(
-            !printed.contains("Mai") && !printed.contains("@"),
+            !printed.contains("Mai") && !printed.contains('@'),
             "{printed}"
         );
     })
@@ -415,11 +415,11 @@ async fn when_one_change_does_not_fit_nobody_is_changed_and_each_is_named() {
             version: Some(2),
             ..new_name(people[1].id, "B3")
         };
-        let changed = identity
+        let outcome = identity
             .change_users(&[new_name(people[2].id, "C3"), fresh])
             .await
             .unwrap();
-        let told: Vec<(&str, i64)> = changed
+        let told: Vec<(&str, i64)> = outcome
             .iter()
             .map(|user| (user.name.as_str(), user.version))
             .collect();

@@ -90,6 +90,6 @@ async fn change(
         {
             Err(gone())
         }
-        changed => changed.map(answered),
+        done => done.map(answered),
     }
 }

@@ -235,11 +235,11 @@ async fn change_all(
 ) -> Result<Result<Vec<User>, UsersError>, ApiError> {
     let app = app.clone();
     call::to_its_end(async move {
-        let changed = app.identity.change_users(&changes).await;
+        let done = app.identity.change_users(&changes).await;
         for change in &changes {
             app.profiles.forget(change.user_id);
         }
-        changed
+        done
     })
     .await
 }

@@ -177,11 +177,11 @@ impl Identity {
             }
         }
         assure(&mut transaction, changes, &before, &after).await?;
-        let changed: Vec<&User> = after
+        let touched: Vec<&User> = after
             .values()
             .filter(|user| before.get(&user.id) != Some(*user))
             .collect();
-        let stored = update(&mut transaction, &changed).await?;
+        let stored = update(&mut transaction, &touched).await?;
         let committed = transaction.commit().await;
         // also where it is not known whether it was committed
         for user in stored.values() {

@@ -68,7 +68,7 @@ async fn whoever_tries_too_often_is_told_when_to_come_again() {
             .unwrap()
             .starts_with("\"log-in\";r=0;t=")
     );
-    log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD)
+    let _ = log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
     shop.close().await;
@@ -94,7 +94,7 @@ async fn known_and_unknown_accounts_are_limited_alike() {
 async fn nobody_can_lock_somebody_else_out() {
     let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN_STRANGERS", "5/1h")]).await;
     let client = shop.client(&server);
-    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+    let _ = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
     let mut refused = 0;
@@ -105,11 +105,11 @@ async fn nobody_can_lock_somebody_else_out() {
     }
     assert!(refused >= 5, "an attack from many addresses is stopped");
     assert_too_many(&log_in(&client, "198.51.100.77", CUSTOMER, DEMO_PASSWORD).await);
-    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+    let _ = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
     let other_process = shop.serve().await;
-    log_in(&shop.client(&other_process), OWNER, CUSTOMER, DEMO_PASSWORD)
+    let _ = log_in(&shop.client(&other_process), OWNER, CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
     shop.close().await;
@@ -145,7 +145,7 @@ async fn registrations_and_refreshes_are_limited_too() {
         .expect(200)
         .json();
     let token = session["refresh_token"].as_str().unwrap();
-    refresh(token).await.expect(200);
+    let _ = refresh(token).await.expect(200);
     assert_too_many(&refresh(token).await);
     shop.close().await;
 }
@@ -154,7 +154,7 @@ async fn registrations_and_refreshes_are_limited_too() {
 async fn a_limit_gives_way_with_time() {
     let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN", "1/1s")]).await;
     let client = shop.client(&server);
-    log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
+    let _ = log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
     eventstore::testing::eventually("it is given again", Duration::from_secs(10), || async {
@@ -173,7 +173,7 @@ async fn without_a_trusted_proxy_nobody_is_somebody_else_by_saying_so() {
     let shop = opening.open().await;
     let server = shop.serve().await;
     let client = shop.client(&server);
-    log_in(&client, "192.0.2.1", CUSTOMER, DEMO_PASSWORD)
+    let _ = log_in(&client, "192.0.2.1", CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
     assert_too_many(&log_in(&client, "192.0.2.2", CUSTOMER, DEMO_PASSWORD).await);

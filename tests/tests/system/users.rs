@@ -106,9 +106,9 @@ async fn an_admin_makes_reads_and_changes_a_user() {
     let theirs = shop.client(&server).log_in(&email, DEMO_PASSWORD).await;
     assert_eq!(theirs.get("/api/v1/profile").await.expect(200).json(), user);
 
-    let patch = json!({"name": "Mai", "phone": null, "contact_email": "post@example.com"});
+    let new_values = json!({"name": "Mai", "phone": null, "contact_email": "post@example.com"});
     let changed = admin
-        .patch(&path, &patch)
+        .patch(&path, &new_values)
         .if_match("\"1\"")
         .send()
         .await
@@ -121,10 +121,14 @@ async fn an_admin_makes_reads_and_changes_a_user() {
     );
     assert_eq!(told["contact_email"], "post@example.com");
     assert_eq!(told["address"], user["address"], "what is absent stays");
-    let stale = admin.patch(&path, &patch).if_match("\"1\"").send().await;
+    let stale = admin
+        .patch(&path, &new_values)
+        .if_match("\"1\"")
+        .send()
+        .await;
     stale.problem_of(412, "precondition-failed");
     assert_eq!(stale.etag(), "\"2\"");
-    let nothing = admin.patch(&path, &patch).send().await.expect(200);
+    let nothing = admin.patch(&path, &new_values).send().await.expect(200);
     assert_eq!(nothing.etag(), "\"2\"", "nothing changed");
     // what one logs in with stays
     shop.client(&server).log_in(&email, DEMO_PASSWORD).await;
@@ -163,7 +167,7 @@ async fn what_is_wrong_with_a_user_is_said_and_nothing_is_stored() {
             .await
             .problem_of(422, "validation");
     }
-    for patch in [
+    for new_values in [
         json!({"email": "x@example.com"}),
         json!({"password": "a long password"}),
         json!({"version": 1}),
@@ -172,7 +176,7 @@ async fn what_is_wrong_with_a_user_is_said_and_nothing_is_stored() {
     ] {
         let path = format!("/api/v1/users/{id}");
         admin
-            .patch(&path, &patch)
+            .patch(&path, &new_values)
             .send()
             .await
             .problem_of(422, "validation");
@@ -186,8 +190,8 @@ async fn what_is_wrong_with_a_user_is_said_and_nothing_is_stored() {
         "/api/v1/users/1".to_owned(),
     ] {
         admin.get(&path).await.problem_of(404, "not-found");
-        let patch = admin.patch(&path, &json!({"name": "X"})).send().await;
-        patch.problem_of(404, "not-found");
+        let new_values = admin.patch(&path, &json!({"name": "X"})).send().await;
+        new_values.problem_of(404, "not-found");
     }
     role(&admin, Method::PUT, &Uuid::new_v4().to_string(), "seller")
         .await
@@ -205,9 +209,9 @@ async fn a_profile_is_ones_own_and_orders_go_by_it_at_once() {
     let customer = shop.customer(&server).await;
     let before = customer.order(&[(&product, 1)]).await.expect(201).json();
     assert_eq!(before["customer_name"], "Test Buyer");
-    let patch = json!({"name": "Mai", "address": "1 Lê Lợi\nHuế", "phone": "113"});
+    let new_values = json!({"name": "Mai", "address": "1 Lê Lợi\nHuế", "phone": "113"});
     let changed = customer
-        .patch("/api/v1/profile", &patch)
+        .patch("/api/v1/profile", &new_values)
         .send()
         .await
         .expect(200);
@@ -218,7 +222,7 @@ async fn a_profile_is_ones_own_and_orders_go_by_it_at_once() {
     assert_eq!(after["shipping_address"], "1 Lê Lợi\nHuế");
 
     let stale = customer
-        .patch("/api/v1/profile", &patch)
+        .patch("/api/v1/profile", &new_values)
         .if_match("\"1\"")
         .send()
         .await;
@@ -248,11 +252,11 @@ async fn nobody_but_an_admin_reaches_other_users_nor_themselves_among_them() {
         for id in [&victim, &own] {
             let path = format!("/api/v1/users/{id}");
             client.get(&path).await.problem_of(403, "forbidden");
-            let patch = client
+            let new_values = client
                 .patch(&path, &json!({"roles": ["admin"]}))
                 .send()
                 .await;
-            patch.problem_of(403, "forbidden");
+            new_values.problem_of(403, "forbidden");
             for method in [Method::PUT, Method::DELETE] {
                 role(&client, method, id, "admin")
                     .await
@@ -569,7 +573,7 @@ async fn the_last_admin_stays_also_when_two_revoke_each_other_in_two_processes()
             pointers(&bulk.problem_of(409, "last-admin")),
             ["/users/1/roles"]
         );
-        role(left, Method::PUT, gone, "admin").await.expect(200);
+        let _ = role(left, Method::PUT, gone, "admin").await.expect(200);
         // so that both may act again
         for (client, server) in [(&admin, &here), (&both, &there)] {
             wait_for(server, 200, &async |_: &Server| {
@@ -705,9 +709,9 @@ async fn nothing_personal_is_logged() {
         .client(&server)
         .log_in("quetzal@example.com", "hunter2-hunter2")
         .await;
-    let patch = json!({"address": "Geheimweg 5", "phone": "555-0143-77"});
+    let new_values = json!({"address": "Geheimweg 5", "phone": "555-0143-77"});
     theirs
-        .patch("/api/v1/profile", &patch)
+        .patch("/api/v1/profile", &new_values)
         .send()
         .await
         .expect(200)

@@ -213,10 +213,10 @@ async fn update(
     let users = body.value.users;
     within_limit(&app, "/users", users.len())?;
     let changes = users.into_iter().map(|Object(user)| user.take()).collect();
-    let changed = change_all(&app, changes).await?;
-    let changed =
-        changed.map_err(|error| named(error, |index| format!("/users/{index}"), "/user_id"))?;
-    Ok(Users::answer(changed))
+    let done = change_all(&app, changes).await?;
+    let users =
+        done.map_err(|error| named(error, |index| format!("/users/{index}"), "/user_id"))?;
+    Ok(Users::answer(users))
 }
 
 /// Refuses lists that are too long.
