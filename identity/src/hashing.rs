@@ -304,9 +304,9 @@ mod tests {
             _ = &mut many => panic!("the one should be done before the twenty"),
             hash = one => assert!(hash.is_ok()),
         }
-        let hashes = many.await.unwrap();
-        let last = hasher.verify(Some(&passwords[19]), Some(&hashes[19])).await;
-        assert!(last.unwrap() && hashes.len() == 20);
+        let done = many.await.unwrap();
+        let last = hasher.verify(Some(&passwords[19]), Some(&done[19])).await;
+        assert!(last.unwrap() && done.len() == 20);
     }
 
     #[tokio::test]
