@@ -407,7 +407,7 @@ async fn the_user_record_holds_nothing_to_log_in_with() {
         .unwrap();
         assert_eq!(
             columns,
-            ["address", "contact_email", "created_at", "id", "name", "phone", "roles", "updated_at"]
+            ["address", "contact_email", "created_at", "id", "name", "name_key", "phone", "roles", "updated_at", "version"]
         );
         let hash: String = sqlx::query_scalar("select password_hash from credentials").fetch_one(&pool).await.unwrap();
         assert!(hash.starts_with("$2b$04$") && !hash.contains("souk-demo"), "hashed, with salt and cost");
