@@ -1,11 +1,9 @@
 //! The scheduled job that removes what has expired: refresh tokens, valid and spent ones, one-time codes, old mails, and
-//! idempotency keys that no client comes back to. Every process looks whether it is time; whoever moves the row of the job runs it, so that one
-//! of several processes does, by the database's clock. Started by [`crate::Application`].
+//! idempotency keys that no client comes back to. Every process looks whether it is time; whoever moves the row of the
+//! job runs it, so that one of several processes does, by the database's clock. Started by [`crate::Application`].
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
-use eventstore::EventLog;
-use identity::{Codes, Identity, Mails};
 use sqlx::PgPool;
 
 use crate::services::Services;
@@ -19,16 +17,23 @@ const LOOK: Duration = Duration::from_mins(1);
 
 /// Runs the job every `interval`, here or in another process.
 pub(crate) async fn every(interval: Duration, services: Services) {
+    let Services {
+        log,
+        identity,
+        codes,
+        mails,
+        ..
+    } = services;
     let mut looks = tokio::time::interval(interval.clamp(Duration::from_millis(100), LOOK));
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        match begin(services.log.pool(), interval).await {
+        match begin(log.pool(), interval).await {
             Ok(true) => {
-                remove_tokens(&services.identity).await;
-                remove_codes(&services.codes).await;
-                remove_mails(&services.mails).await;
-                remove_keys(&services.log).await;
+                tell("expired refresh tokens", identity.remove_expired().await);
+                tell("expired one-time codes", codes.remove_expired().await);
+                tell("old mails", mails.remove_old().await);
+                tell("old idempotency keys", log.expire_keys(KEY_LIFETIME).await);
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "what has expired is not removed"),
@@ -50,34 +55,11 @@ async fn begin(pool: &PgPool, interval: Duration) -> Result<bool, sqlx::Error> {
     Ok(begun.rows_affected() == 1)
 }
 
-async fn remove_tokens(identity: &Identity) {
-    match identity.remove_expired().await {
+/// Says what became of what has expired, where there was any.
+fn tell(what: &str, outcome: Result<u64, impl Display>) {
+    match outcome {
         Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "expired refresh tokens removed"),
-        Err(error) => tracing::warn!(%error, "expired refresh tokens are not removed"),
-    }
-}
-
-async fn remove_codes(codes: &Codes) {
-    match codes.remove_expired().await {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "expired one-time codes removed"),
-        Err(error) => tracing::warn!(%error, "expired one-time codes are not removed"),
-    }
-}
-
-async fn remove_mails(mails: &Mails) {
-    match mails.remove_old().await {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "old mails removed"),
-        Err(error) => tracing::warn!(%error, "old mails are not removed"),
-    }
-}
-
-async fn remove_keys(log: &EventLog) {
-    match log.expire_keys(KEY_LIFETIME).await {
-        Ok(0) => {}
-        Ok(removed) => tracing::info!(removed, "old idempotency keys removed"),
-        Err(error) => tracing::warn!(%error, "old idempotency keys are not removed"),
+        Ok(removed) => tracing::info!(removed, "{what} removed"),
+        Err(error) => tracing::warn!(%error, "{what} are not removed"),
     }
 }

@@ -206,13 +206,7 @@ impl Identity {
         let Ok(email) = email.parse::<Email>() else {
             return Ok(false);
         };
-        match credentials::find(&self.pool, &email).await? {
-            Some(credential) => {
-                let user_id = credential.user_id;
-                Ok(known_addresses::contains(&self.pool, user_id, address).await?)
-            }
-            None => Ok(false),
-        }
+        Ok(known_addresses::contains(&self.pool, &email, address).await?)
     }
 
     /// Notes that somebody has proved from there who they are.

@@ -153,8 +153,8 @@ impl Codes {
         Ok(())
     }
 
-    /// Takes the address as verified, for the right code.
-    pub async fn verify_email(&self, email: &Email, code: &str) -> Result<(), CodeError> {
+    /// Takes the address as verified, for the right code. Returns whose it is.
+    pub async fn verify_email(&self, email: &Email, code: &str) -> Result<UserId, CodeError> {
         let mut transaction = self.begin().await?;
         let redeemed = self
             .redeem(&mut transaction, email, Purpose::VerifyEmail, code)
@@ -169,13 +169,13 @@ impl Codes {
     }
 
     /// Puts a new password in the place of the old one, for the right code, and ends all sessions. The address is
-    /// verified by it: the code has reached its owner.
+    /// verified by it: the code has reached its owner. Returns whose it is.
     pub async fn reset_password(
         &self,
         email: &Email,
         code: &str,
         password: &Password,
-    ) -> Result<(), CodeError> {
+    ) -> Result<UserId, CodeError> {
         // before anything is looked up, so that time tells nothing, and without a connection
         let hash = self
             .identity
@@ -202,16 +202,16 @@ impl Codes {
         Ok(self.identity.pool.begin().await?)
     }
 
-    /// Commits, also where the code was refused: the try counts.
+    /// Commits, also where the code was refused: the try counts. Returns whose the code was.
     async fn end(
         &self,
         transaction: sqlx::Transaction<'static, sqlx::Postgres>,
         user_id: Option<UserId>,
-    ) -> Result<(), CodeError> {
+    ) -> Result<UserId, CodeError> {
         transaction.commit().await?;
         let user_id = user_id.ok_or(CodeError::Refused)?;
         self.identity.standings.forget(user_id);
-        Ok(())
+        Ok(user_id)
     }
 
     /// Counts a try, and ends the code where it is the right one. Holds the credential of whoever has the address.

@@ -5,22 +5,25 @@ use domain::ids::UserId;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::email::Email;
+
 /// A network address, digested with a key.
 pub type AddressDigest = [u8; 32];
 
 /// Days after which an address that was not seen again is forgotten.
 const KEPT_DAYS: i32 = 90;
 
-/// Whether somebody has signed in from there before.
+/// Whether whoever logs in with that user name has signed in from there before.
 pub(crate) async fn contains(
     pool: &PgPool,
-    user_id: UserId,
+    user_name: &Email,
     address: &AddressDigest,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
-        "select exists (select 1 from known_addresses where user_id = $1 and address_digest = $2)",
+        "select exists (select 1 from credentials join known_addresses using (user_id)
+                        where user_name = $1 and address_digest = $2)",
     )
-    .bind(Uuid::from(user_id))
+    .bind(user_name.as_str())
     .bind(address.as_slice())
     .fetch_one(pool)
     .await

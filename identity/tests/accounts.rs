@@ -1,40 +1,28 @@
 //! Registration, log-in and the two tables, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod scene;
 mod scratch_database;
 
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use domain::ids::UserId;
 use futures::future::join_all;
 use identity::{
-    AccessTokens, AuthenticateError, Email, Fault, HashingSettings, Identity, LogInError,
-    NewAccount, Password, PasswordHasher, Permission, RegisterError, Role, Roles, SessionSettings,
-    TokenKind, TokenSettings, User,
+    AuthenticateError, Email, Fault, Identity, LogInError, NewAccount, Password, Permission,
+    RegisterError, Role, Roles, SessionSettings, TokenKind, User,
 };
+use scene::{QUICK, identity_with};
 use scratch_database::with_database;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-const SECRET: &[u8] = b"a secret of tests, 32 bytes and more";
-
 fn identity_of_cost(pool: &PgPool, cost: u32) -> Identity {
-    let concurrency = NonZeroUsize::new(2).unwrap();
-    let hasher = PasswordHasher::new(&HashingSettings {
-        cost,
-        concurrency,
-        max_wait: Duration::from_mins(1),
-    })
-    .unwrap();
-    let tokens = AccessTokens::new(SECRET, TokenSettings::default()).unwrap();
-    Identity::new(pool.clone(), hasher, tokens, SessionSettings::default())
+    identity_with(pool, cost, SessionSettings::default())
 }
 
 fn identity(pool: &PgPool) -> Identity {
-    identity_of_cost(pool, 4)
+    identity_of_cost(pool, QUICK)
 }
 
 async fn register(identity: &Identity, name: &str, email: &str) -> Result<User, RegisterError> {

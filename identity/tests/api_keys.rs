@@ -1,20 +1,18 @@
 //! API keys on a real PostgreSQL: what they may, what ends them, and what is kept of them.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod scene;
 mod scratch_database;
 
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use identity::{
-    AccessTokens, ApiKey, ApiKeyText, AuthenticateError, CreateApiKeyError, HashingSettings,
-    Identity, Means, NewApiKey, PasswordHasher, Permission, Permissions, Principal,
-    SessionSettings, TokenError, TokenKind, TokenSettings, User,
+    ApiKey, ApiKeyText, AuthenticateError, CreateApiKeyError, Identity, Means, NewApiKey,
+    Permission, Permissions, Principal, SessionSettings, TokenError, TokenKind, User,
     api_keys::{MOST_DEAD, MOST_LIVE},
 };
+use scene::{QUICK, identity_with};
 use scratch_database::with_database;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -23,19 +21,7 @@ const EMAIL: &str = "mai@example.com";
 const PASSWORD: &str = "souk-demo";
 
 fn identity(pool: &PgPool) -> Identity {
-    let hasher = PasswordHasher::new(&HashingSettings {
-        cost: 4,
-        concurrency: NonZeroUsize::new(2).unwrap(),
-        max_wait: Duration::from_mins(1),
-    });
-    let secret = b"a secret of tests, 32 bytes and more";
-    let tokens = AccessTokens::new(secret, TokenSettings::default()).unwrap();
-    Identity::new(
-        pool.clone(),
-        hasher.unwrap(),
-        tokens,
-        SessionSettings::default(),
-    )
+    identity_with(pool, QUICK, SessionSettings::default())
 }
 
 /// An identity in which Mai is registered, who has these roles.

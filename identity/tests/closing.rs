@@ -1,7 +1,9 @@
 //! Closing accounts, on a real PostgreSQL: what goes at once, who has to stay, and which account is looked at next.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::{num::NonZeroUsize, time::Duration};
+mod scene;
+
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use domain::{ids::UserId, text::Title};
@@ -12,11 +14,12 @@ use eventstore::{
 };
 use futures::future::join_all;
 use identity::{
-    AccessTokens, AuthenticateError, CloseOwnError, Closure, ClosureFilter, ClosureSort,
-    CodeSettings, Codes, HashingSettings, Identity, LogInError, Mails, NewAccount, NewApiKey,
-    PasswordHasher, Permission, Permissions, Purpose, RefreshError, Refusal, Role, Roles,
-    SessionSettings, TokenError, TokenKind, TokenSettings, UsersError, closing,
+    AuthenticateError, CloseOwnError, Closure, ClosureFilter, ClosureSort, CodeSettings, Codes,
+    Identity, LogInError, Mails, NewAccount, NewApiKey, Permission, Permissions, Purpose,
+    RefreshError, Refusal, Role, Roles, SessionSettings, TokenError, TokenKind, UsersError,
+    closing,
 };
+use scene::{QUICK, identity_with};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -33,19 +36,7 @@ async fn with_database<F: Future<Output = ()>>(test: impl FnOnce(PgPool) -> F) {
 }
 
 fn identity(pool: &PgPool) -> Identity {
-    let hasher = PasswordHasher::new(&HashingSettings {
-        cost: 4,
-        concurrency: NonZeroUsize::new(2).unwrap(),
-        max_wait: Duration::from_mins(1),
-    });
-    let secret = b"a secret of tests, 32 bytes and more";
-    let tokens = AccessTokens::new(secret, TokenSettings::default()).unwrap();
-    Identity::new(
-        pool.clone(),
-        hasher.unwrap(),
-        tokens,
-        SessionSettings::default(),
-    )
+    identity_with(pool, QUICK, SessionSettings::default())
 }
 
 async fn account(identity: &Identity, name: &str, roles: Roles) -> UserId {

@@ -2,25 +2,27 @@
 //! stored, and what becomes of mails.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod scene;
 mod scratch_database;
 
 use std::{
     collections::BTreeSet,
-    num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
 use aws_lc_rs::hmac;
+use domain::ids::UserId;
 use eventstore::{
     page::{Direction, Limits, PageRequest, Sort},
     sealing::{MasterKey, Vault},
 };
 use futures::future::join_all;
 use identity::{
-    AccessTokens, AuthenticateError, ChangePasswordError, CodeError, CodeSettings, Codes, Email,
-    HashingSettings, Identity, LogInError, LoggedIn, Mail, MailSort, Mails, Opened, Password,
-    PasswordHasher, Purpose, RefreshError, SessionSettings, TokenError, TokenKind, TokenSettings,
+    AuthenticateError, ChangePasswordError, CodeError, CodeSettings, Codes, Email, Identity,
+    LogInError, LoggedIn, Mail, MailSort, Mails, Opened, Password, Purpose, RefreshError,
+    SessionSettings, TokenError, TokenKind,
 };
+use scene::{QUICK, SECRET, identity_with};
 use scratch_database::with_database;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -43,23 +45,11 @@ struct Process {
 
 impl Process {
     fn new(pool: &PgPool, settings: CodeSettings, bcrypt_cost: u32) -> Self {
-        let hasher = PasswordHasher::new(&HashingSettings {
-            cost: bcrypt_cost,
-            concurrency: NonZeroUsize::new(2).unwrap(),
-            max_wait: Duration::from_mins(1),
-        });
-        let secret = b"a secret of tests, 32 bytes and more";
-        let tokens = AccessTokens::new(secret, TokenSettings::default()).unwrap();
-        let identity = Identity::new(
-            pool.clone(),
-            hasher.unwrap(),
-            tokens,
-            SessionSettings::default(),
-        );
+        let identity = identity_with(pool, bcrypt_cost, SessionSettings::default());
         let master = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="; // the bytes from 0 to 31
         let vault = Vault::new(pool.clone(), MasterKey::from_base64(master).unwrap());
         let mails = Mails::new(pool.clone(), vault.clone());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
         let codes = Codes::new(identity.clone(), mails.clone(), vault, key, settings);
         Self {
             pool: pool.clone(),
@@ -118,14 +108,14 @@ impl Process {
         self.open(&self.all_mails().await[0]).await
     }
 
-    async fn reset(&self, address: &str, code: &str) -> Result<(), CodeError> {
+    async fn reset(&self, address: &str, code: &str) -> Result<UserId, CodeError> {
         let password: Password = NEW_PASSWORD.parse().unwrap();
         self.codes
             .reset_password(&email(address), code, &password)
             .await
     }
 
-    async fn verify(&self, address: &str, code: &str) -> Result<(), CodeError> {
+    async fn verify(&self, address: &str, code: &str) -> Result<UserId, CodeError> {
         self.codes.verify_email(&email(address), code).await
     }
 
@@ -165,7 +155,7 @@ fn other_than(code: &str) -> String {
     format!("{}{last}", &code[..7])
 }
 
-fn assert_refused(outcome: &Result<(), CodeError>, why: &str) {
+fn assert_refused(outcome: &Result<UserId, CodeError>, why: &str) {
     assert!(
         matches!(outcome, Err(CodeError::Refused)),
         "{why}: {outcome:?}"
@@ -179,7 +169,7 @@ async fn with_process<F: Future<Output = ()>>(
 ) {
     with_database(8, |pool| async move {
         sqlx::raw_sql(KEYS).execute(&pool).await.unwrap();
-        test(Process::new(&pool, settings, 4)).await;
+        test(Process::new(&pool, settings, QUICK)).await;
     })
     .await;
 }
@@ -518,7 +508,7 @@ async fn requests_are_worked_off_once_by_however_many_processes() {
                 .await
                 .unwrap();
         }
-        let other = Process::new(&process.pool, usual(), 4);
+        let other = Process::new(&process.pool, usual(), QUICK);
         tokio::join!(process.work_off(), other.work_off());
         process.work_off().await;
         assert_eq!(process.count("code_requests").await, 0);

@@ -1,15 +1,17 @@
 //! Sessions on a real PostgreSQL: refresh tokens, their rotation, their reuse, and what ends them.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod scene;
 mod scratch_database;
 
-use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
 use identity::{
-    AccessTokens, AuthenticateError, HashingSettings, Identity, LoggedIn, PasswordHasher,
-    RefreshError, Role, SessionSettings, TokenError, TokenKind, TokenSettings,
+    AuthenticateError, Identity, LoggedIn, RefreshError, Role, SessionSettings, TokenError,
+    TokenKind,
 };
+use scene::{QUICK, identity_with};
 use scratch_database::with_database;
 use sqlx::PgPool;
 
@@ -19,14 +21,7 @@ const PASSWORD: &str = "souk-demo";
 const NO_GRACE: Duration = Duration::ZERO;
 
 fn identity(pool: &PgPool, sessions: SessionSettings) -> Identity {
-    let hasher = PasswordHasher::new(&HashingSettings {
-        cost: 4,
-        concurrency: NonZeroUsize::new(2).unwrap(),
-        max_wait: Duration::from_mins(1),
-    });
-    let secret = b"a secret of tests, 32 bytes and more";
-    let tokens = AccessTokens::new(secret, TokenSettings::default()).unwrap();
-    Identity::new(pool.clone(), hasher.unwrap(), tokens, sessions)
+    identity_with(pool, QUICK, sessions)
 }
 
 fn settings(grace: Duration) -> SessionSettings {

@@ -1,21 +1,19 @@
 //! People on a real PostgreSQL: made, changed, given roles and listed, one and many at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod scene;
 mod scratch_database;
 
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use domain::{ids::UserId, product::Change};
 use eventstore::page::{Direction, Limits, PageRequest, Sort};
 use futures::future::join_all;
 use identity::{
-    AccessTokens, HashingSettings, Identity, NewAccount, NewUser, PasswordHasher, Permission,
-    Refusal, Role, RoleChange, Roles, SessionSettings, TokenKind, TokenSettings, User, UserChange,
-    UserChanges, UserFilter, UserSort, UsersError,
+    Identity, NewAccount, NewUser, Permission, Refusal, Role, RoleChange, Roles, SessionSettings,
+    TokenKind, User, UserChange, UserChanges, UserFilter, UserSort, UsersError,
 };
+use scene::{QUICK, identity_with};
 use scratch_database::with_database;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -23,23 +21,11 @@ use uuid::Uuid;
 const PASSWORD: &str = "souk-demo";
 
 fn identity_of_cost(pool: &PgPool, cost: u32) -> Identity {
-    let hasher = PasswordHasher::new(&HashingSettings {
-        cost,
-        concurrency: NonZeroUsize::new(2).unwrap(),
-        max_wait: Duration::from_mins(1),
-    });
-    let secret = b"a secret of tests, 32 bytes and more";
-    let tokens = AccessTokens::new(secret, TokenSettings::default()).unwrap();
-    Identity::new(
-        pool.clone(),
-        hasher.unwrap(),
-        tokens,
-        SessionSettings::default(),
-    )
+    identity_with(pool, cost, SessionSettings::default())
 }
 
 fn identity(pool: &PgPool) -> Identity {
-    identity_of_cost(pool, 4)
+    identity_of_cost(pool, QUICK)
 }
 
 fn soon() -> Instant {

@@ -94,8 +94,14 @@ async fn reset_password(
     } = body.value;
     let (email, code, password) = (email.take(), code.take(), password.take());
     count_code(&caller, &email)?;
-    let codes = app.codes.clone();
-    call::to_its_end(async move { codes.reset_password(&email, &code, &password).await }).await??;
+    let (codes, identity, address) = (app.codes.clone(), app.identity.clone(), caller.digest());
+    call::to_its_end(async move {
+        let user_id = codes.reset_password(&email, &code, &password).await?;
+        // whoever is kept out by strangers who try their password comes in this way
+        identity.remember_address(user_id, &address).await?;
+        Ok::<_, ApiError>(())
+    })
+    .await??;
     Ok(Answer::no_content())
 }
 

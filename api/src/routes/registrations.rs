@@ -34,13 +34,13 @@ pub fn router() -> OpenApiRouter<App> {
 pub struct RegistrationInput {
     /// Their name.
     #[garde(dive)]
-    name: input::PersonName,
+    pub(super) name: input::PersonName,
     /// The address to log in with.
     #[garde(dive)]
-    email: input::Email,
+    pub(super) email: input::Email,
     /// The password to log in with.
     #[garde(dive)]
-    password: input::Password,
+    pub(super) password: input::Password,
 }
 
 /// An address that a code is sent to.

@@ -67,7 +67,8 @@ fn code_in(text: &str) -> String {
         .to_owned()
 }
 
-async fn read_code(admin: &Client, email: &str, number: usize) -> String {
+/// The code in the mail with that number to that address.
+pub(crate) async fn read_code(admin: &Client, email: &str, number: usize) -> String {
     code_in(&text_of(&mail_number(admin, email, number).await["body"]))
 }
 

@@ -11,6 +11,8 @@ use tests::{
     shop::{DEMO_PASSWORD, Shop},
 };
 
+use crate::codes::read_code;
+
 const CUSTOMER: &str = "customer@example.com";
 const OWNER: &str = "192.0.2.1";
 
@@ -112,6 +114,30 @@ async fn nobody_can_lock_somebody_else_out() {
     let _ = log_in(&shop.client(&other_process), OWNER, CUSTOMER, DEMO_PASSWORD)
         .await
         .expect(200);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn whoever_resets_their_password_is_let_in_from_there_during_an_attack() {
+    let (shop, server) = shop(&[("SOUK_LIMIT_LOG_IN_STRANGERS", "1/1h")]).await;
+    let client = shop.client(&server);
+    let attacked = log_in(&client, "198.51.100.1", CUSTOMER, "a wrong password").await;
+    attacked.problem_of(401, "wrong-credentials");
+    assert_too_many(&log_in(&client, OWNER, CUSTOMER, DEMO_PASSWORD).await);
+    let ask = |path, body| {
+        let request = client.ask(Method::POST, path).json(&body);
+        request.header("x-forwarded-for", OWNER).send()
+    };
+    let address = json!({"email": CUSTOMER});
+    let _ = ask("/api/v1/password-resets", address).await.expect(202);
+    let admin = client.log_in("admin@example.com", DEMO_PASSWORD).await;
+    let code = read_code(&admin, CUSTOMER, 1).await;
+    let password = "another password altogether";
+    let choice = json!({"email": CUSTOMER, "code": code, "password": password});
+    let _ = ask("/api/v1/password-resets/confirm", choice)
+        .await
+        .expect(204);
+    let _ = log_in(&client, OWNER, CUSTOMER, password).await.expect(200);
     shop.close().await;
 }
 

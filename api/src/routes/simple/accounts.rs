@@ -2,9 +2,8 @@
 
 use axum::{extract::State, http::StatusCode, middleware};
 use domain::ids::UserId;
-use garde::Validate;
 use identity::{TokenError, TokenKind};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -13,10 +12,12 @@ use crate::{
     auth::{Allowed, SignedIn},
     error::ApiError,
     extract::{Body, Caller},
-    fields::input,
     limits::{self, Policy},
     openapi::parts::{AddressTaken, NotLoggedIn, TriedTooOften},
-    routes::sessions::{Credentials, within_limits},
+    routes::{
+        registrations::RegistrationInput,
+        sessions::{Credentials, within_limits},
+    },
     state::App,
 };
 
@@ -27,21 +28,6 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(log_in))
         .routes(routes!(profile))
         .route_layer(middleware::from_fn(limits::tell))
-}
-
-/// Somebody who wants an account.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Registration {
-    /// Their name.
-    #[garde(dive)]
-    name: input::PersonName,
-    /// The address to log in with.
-    #[garde(dive)]
-    email: input::Email,
-    /// The password to log in with.
-    #[garde(dive)]
-    password: input::Password,
 }
 
 /// An account was made.
@@ -95,15 +81,15 @@ pub(crate) struct Details {
 /// Register (simple contract)
 ///
 /// Makes the account of a customer, and sends a code to confirm the address. One that is taken is answered 409 here.
-#[utoipa::path(post, path = "/api/registration", operation_id = "simpleRegister", tag = "simple contract", request_body = Registration,
+#[utoipa::path(post, path = "/api/registration", operation_id = "simpleRegister", tag = "simple contract", request_body = RegistrationInput,
     responses((status = 201, body = Registered), AddressTaken, TriedTooOften))]
 async fn register(
     State(app): State<App>,
     caller: Caller,
-    body: Body<Registration>,
+    body: Body<RegistrationInput>,
 ) -> Result<Answer<Registered>, ApiError> {
     caller.spend(Policy::Registration)?;
-    let Registration {
+    let RegistrationInput {
         name,
         email,
         password,
