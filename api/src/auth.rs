@@ -98,6 +98,14 @@ impl<P> Allowed<P> {
         self.principal.user_id == owner || self.principal.can(all)
     }
 
+    /// Whether an order of that customer may be read, with name and address: it is one's own and one may read those, or
+    /// one may read any. Who changes orders need not be one of these: an API key may be good for that alone.
+    pub fn may_read_order_of(&self, customer: UserId) -> bool {
+        let own = self.principal.user_id == customer;
+        self.principal.can(Permission::ReadAnyOrder)
+            || own && self.principal.can(Permission::ReadOwnOrders)
+    }
+
     /// Whose things are listed: everybody's or those of the one who is asked for, where one may see `all`; otherwise
     /// one's own.
     pub fn whose(

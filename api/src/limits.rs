@@ -3,7 +3,8 @@
 //! `Retry-After`), and every answer says what is left (`RateLimit`, draft-ietf-httpapi-ratelimit-headers-10).
 //!
 //! Nobody can lock somebody else out: log-ins to an account are limited per address, and beside that for all addresses
-//! together that the account was never used from. From where its owner has logged in before, it stays open.
+//! together that the account was never used from. From where its owner has logged in before, or reset the password, it
+//! stays open.
 //!
 //! Each process counts for itself, in memory that is bounded: what is counted goes by a keyed hash into one of
 //! `SLOTS` slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some

@@ -189,7 +189,11 @@ async fn place(
         Outcome::Done(done) => {
             let sequence = done.output.sequence;
             let order = Snapshot::just_placed(done.output, done.recorded_at);
-            let body = order.into_body(Some(name), Some(address));
+            let body = if who.may_read_order_of(who.user_id) {
+                order.into_body(Some(name), Some(address))
+            } else {
+                order.into_body(None, None)
+            };
             Ok(Answer::ok(body)
                 .version(sequence)
                 .at(done.head)
@@ -197,7 +201,7 @@ async fn place(
         }
         Outcome::Before(earlier) => {
             let id = stored_id(&earlier.resource)?;
-            let (body, sequence) = stored(&app, id).await?;
+            let (body, sequence) = stored(&app, &who, id).await?;
             Ok(Answer::ok(body)
                 .version(sequence)
                 .created(&location(id))
@@ -242,13 +246,22 @@ async fn new_order(
     })
 }
 
-/// The order as the log has it, and its version.
-async fn stored(app: &App, id: OrderId) -> Result<(OrderBody, i64), ApiError> {
+/// The order as the log has it, and its version; without name and address where they may not read it who changed it.
+async fn stored<P>(
+    app: &App,
+    who: &Allowed<P>,
+    id: OrderId,
+) -> Result<(OrderBody, i64), ApiError> {
     let order = Snapshot::from_log(&app.log, id)
         .await?
         .ok_or(Kind::NotFound)?;
     let sequence = order.sequence();
-    Ok((opened(&app.vault, order).await?, sequence))
+    let body = if who.may_read_order_of(order.customer_id()) {
+        opened(&app.vault, order).await?
+    } else {
+        order.into_body(None, None)
+    };
+    Ok((body, sequence))
 }
 
 /// List orders
@@ -366,7 +379,7 @@ async fn cancel(
         Progress::Accepted => StatusCode::ACCEPTED,
     };
     // it is done: where it cannot be read back, the client must not hear that nothing was changed
-    let (body, sequence) = stored(&app, order_id).await.map_err(|error| {
+    let (body, sequence) = stored(&app, &who, order_id).await.map_err(|error| {
         tracing::warn!(?error, "a cancelled order cannot be read back");
         ApiError::from(Kind::OutcomeUnknown)
     })?;

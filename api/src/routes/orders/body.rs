@@ -186,6 +186,11 @@ impl Snapshot {
         })
     }
 
+    /// Whose it is.
+    pub(crate) fn customer_id(&self) -> UserId {
+        self.0.customer_id
+    }
+
     /// How many events it has.
     pub(crate) fn sequence(&self) -> i64 {
         self.0.sequence
