@@ -301,6 +301,40 @@ async fn a_change_that_changes_nothing_makes_no_new_version() {
 }
 
 #[tokio::test]
+async fn roles_that_a_newer_version_has_granted_stay_whatever_is_changed() {
+    with_database(4, |pool| async move {
+        let identity = identity(&pool);
+        let mai = make_one(&identity, "Mai", Role::Customer.into()).await;
+        sqlx::raw_sql(
+            "alter table users drop constraint users_roles_check; update users set roles = '{auditor,customer}'",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let stored = || async {
+            let roles: Vec<String> = sqlx::query_scalar("select unnest(roles) from users order by 1")
+                .fetch_all(&pool)
+                .await
+                .unwrap();
+            roles.join(" ")
+        };
+        change_one(&identity, new_name(mai.id, "Mai Anh")).await;
+        assert_eq!(stored().await, "auditor customer");
+        let both = Roles::from(Role::Seller).with(Role::Analyst);
+        for (change, roles) in [
+            (RoleChange::Grant(Role::Seller), "auditor customer seller"),
+            (RoleChange::Revoke(Role::Customer), "auditor seller"),
+            (RoleChange::Set(both), "analyst auditor seller"),
+            (RoleChange::Set(Roles::NONE), "auditor"),
+        ] {
+            change_one(&identity, new_roles(mai.id, change)).await;
+            assert_eq!(stored().await, roles, "{change:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_contact_address_is_not_what_one_logs_in_with() {
     with_database(4, |pool| async move {
         let identity = identity(&pool);

@@ -177,9 +177,9 @@ impl Identity {
             }
         }
         assure(&mut transaction, changes, &before, &after).await?;
-        let touched: Vec<&User> = after
+        let touched: Vec<Touched<'_>> = after
             .values()
-            .filter(|user| before.get(&user.id) != Some(*user))
+            .filter_map(|user| Touched::new(before.get(&user.id)?, user))
             .collect();
         let stored = update(&mut transaction, &touched).await?;
         let committed = transaction.commit().await;
@@ -331,45 +331,60 @@ pub(crate) async fn hold(
     Ok(by_id(held))
 }
 
-/// Writes these people as they are, each as its next version.
+/// A person who is not as before.
+struct Touched<'a> {
+    user: &'a User,
+    /// Names of the roles from now on; none where they stay as they are.
+    roles: Option<String>,
+}
+
+impl<'a> Touched<'a> {
+    fn new(before: &User, after: &'a User) -> Option<Self> {
+        (before != after).then(|| Self {
+            user: after,
+            roles: (before.roles != after.roles).then(|| joined(after.roles)),
+        })
+    }
+}
+
+/// Writes these people as they are, each as its next version. Roles are written only where they change, and those that
+/// this binary does not know stay: a newer one has granted them, and only that one takes them away.
 async fn update(
     connection: &mut PgConnection,
-    users: &[&User],
+    touched: &[Touched<'_>],
 ) -> Result<HashMap<UserId, User>, sqlx::Error> {
-    if users.is_empty() {
+    if touched.is_empty() {
         return Ok(HashMap::new());
     }
     let statement = format!(
         "update users
          set name = to_name, contact_email = to_email, phone = to_phone, address = to_address,
-             roles = string_to_array(to_roles, ','), version = version + 1, updated_at = now()
+             roles = case when to_roles is null then roles else string_to_array(to_roles, ',')
+                 || array(select role from unnest(roles) role where role <> all ($7)) end,
+             version = version + 1, updated_at = clock_timestamp()
          from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
               as wanted (user_id, to_name, to_email, to_phone, to_address, to_roles)
          where id = user_id
          returning {COLUMNS}"
     );
+    let users = || touched.iter().map(|it| it.user);
     let updated = sqlx::query_as(&statement)
-        .bind(users.iter().map(|it| it.id.0).collect::<Vec<_>>())
-        .bind(users.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
+        .bind(users().map(|it| it.id.0).collect::<Vec<_>>())
+        .bind(users().map(|it| it.name.as_str()).collect::<Vec<_>>())
         .bind(
-            users
-                .iter()
+            users()
                 .map(|it| it.contact_email.as_deref())
                 .collect::<Vec<_>>(),
         )
+        .bind(users().map(|it| it.phone.as_deref()).collect::<Vec<_>>())
+        .bind(users().map(|it| it.address.as_deref()).collect::<Vec<_>>())
         .bind(
-            users
+            touched
                 .iter()
-                .map(|it| it.phone.as_deref())
+                .map(|it| it.roles.as_deref())
                 .collect::<Vec<_>>(),
         )
-        .bind(
-            users
-                .iter()
-                .map(|it| it.address.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(users.iter().map(|it| joined(it.roles)).collect::<Vec<_>>())
+        .bind(Role::ALL.map(Role::as_str).as_slice())
         .fetch_all(connection)
         .await?;
     Ok(by_id(updated))
