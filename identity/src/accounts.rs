@@ -16,7 +16,7 @@ use crate::{
     credentials::{self, Credential},
     email::Email,
     hashing::{HashingError, PasswordHasher},
-    known_addresses::{self, AddressDigest},
+    known_addresses::{self, AddressDigest, AddressDigests},
     mail::MailKind,
     password::Password,
     permissions::{Means, Principal},
@@ -81,12 +81,13 @@ impl Identity {
         }
     }
 
-    /// Makes the account of a customer, and asks for a code to verify the address.
+    /// Makes the account of a customer, and asks for a code to verify the address, from where they are.
     pub async fn register(
         &self,
         name: PersonName,
         email: Email,
         password: Password,
+        from: &AddressDigests,
     ) -> Result<User, RegisterError> {
         let roles = Role::Customer.into();
         let account = NewAccount {
@@ -95,7 +96,7 @@ impl Identity {
             password,
             roles,
         };
-        self.create(&account, Origin::Registered)
+        self.create(&account, Origin::Registered(from))
             .await?
             .ok_or(RegisterError::EmailTaken)
     }
@@ -155,11 +156,30 @@ impl Identity {
         Ok(self.logged_in(user, &subject, refresh_token)?)
     }
 
-    /// Exchanges a refresh token for its successor and a new access token.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, RefreshError> {
+    /// Exchanges a refresh token for its successor and a new access token. Before anything comes of it, `within_limit`
+    /// is asked with whose token it is; of one that nobody knows, with the token itself.
+    pub async fn refresh<E: From<RefreshError>>(
+        &self,
+        refresh_token: &str,
+        within_limit: impl FnOnce(Uuid) -> Result<(), E>,
+    ) -> Result<LoggedIn, E> {
         let token = Uuid::try_parse(refresh_token).map_err(|_| RefreshError::Refused)?;
-        let rotation = sessions::rotate(&self.pool, token, self.sessions).await;
-        let session = match rotation.map_err(Fault::from)? {
+        let mut transaction = self.pool.begin().await.map_err(RefreshError::from)?;
+        let found = sessions::find(&mut transaction, token)
+            .await
+            .map_err(RefreshError::from)?;
+        within_limit(found.as_ref().map_or(token, |found| found.user_id.into()))?;
+        let found = found.ok_or(RefreshError::Refused)?;
+        Ok(self.continue_session(transaction, token, found).await?)
+    }
+
+    async fn continue_session(
+        &self,
+        transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+        token: Uuid,
+        found: sessions::Found,
+    ) -> Result<LoggedIn, RefreshError> {
+        let session = match sessions::rotate(transaction, token, found, self.sessions).await? {
             Rotation::Continued(session) => session,
             Rotation::Unknown => return Err(RefreshError::Refused),
             Rotation::Reused { user_id } => {
@@ -202,7 +222,11 @@ impl Identity {
     }
 
     /// Whether somebody has logged in to that account from there before. Takes the user name as it was typed.
-    pub async fn knows_address(&self, email: &str, address: &AddressDigest) -> Result<bool, Fault> {
+    pub async fn knows_address(
+        &self,
+        email: &str,
+        address: &AddressDigests,
+    ) -> Result<bool, Fault> {
         let Ok(email) = email.parse::<Email>() else {
             return Ok(false);
         };
@@ -227,6 +251,11 @@ impl Identity {
     /// The person with that id.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, Fault> {
         Ok(users::find(&self.pool, id).await?)
+    }
+
+    /// The address that somebody logs in with; none where there is no such person.
+    pub async fn user_name(&self, id: UserId) -> Result<Option<String>, Fault> {
+        Ok(credentials::user_name(&self.pool, id).await?)
     }
 
     /// The API keys of all people.
@@ -331,7 +360,11 @@ impl Identity {
     }
 
     /// Makes user and credential in one transaction; none when the address is taken.
-    async fn create(&self, account: &NewAccount, origin: Origin) -> Result<Option<User>, Fault> {
+    async fn create(
+        &self,
+        account: &NewAccount,
+        origin: Origin<'_>,
+    ) -> Result<Option<User>, Fault> {
         // before the transaction, so that no connection waits for it; also for a taken address, so that time tells
         // nothing
         let hash = self.hasher.hash(&account.password).await?;
@@ -350,8 +383,9 @@ impl Identity {
         )
         .await?;
         match origin {
-            Origin::Registered => {
-                codes::request(&mut transaction, &account.email, MailKind::VerifyEmail).await?;
+            Origin::Registered(from) => {
+                let kind = MailKind::VerifyEmail;
+                codes::request(&mut transaction, &account.email, kind, from).await?;
             }
             Origin::Ours => {
                 credentials::verify(&mut transaction, id, &account.email).await?;
@@ -377,9 +411,9 @@ impl Identity {
 
 /// Where an account comes from.
 #[derive(Clone, Copy)]
-enum Origin {
-    /// Its owner made it: whether the address is theirs is to be shown.
-    Registered,
+enum Origin<'a> {
+    /// Its owner made it, from there: whether the address is theirs is to be shown.
+    Registered(&'a AddressDigests),
     /// Whoever runs the shop made it, with an address that they know.
     Ours,
 }
@@ -415,6 +449,12 @@ pub enum RefreshError {
     /// Not the client's doing.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl From<sqlx::Error> for RefreshError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
 /// Why it is not known who makes a request.

@@ -114,6 +114,17 @@ pub(crate) async fn of(pool: &PgPool, user_id: UserId) -> Result<Option<Credenti
     }))
 }
 
+/// What that person signs in with; none where they cannot any more.
+pub(crate) async fn user_name(
+    pool: &PgPool,
+    user_id: UserId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("select user_name from credentials where user_id = $1")
+        .bind(Uuid::from(user_id))
+        .fetch_optional(pool)
+        .await
+}
+
 /// What of a credential an access token is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Access {

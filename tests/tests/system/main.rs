@@ -18,6 +18,7 @@ mod history;
 mod idempotency;
 mod kafka_away;
 mod limits;
+mod mails;
 mod money;
 mod payment;
 mod positions;
