@@ -314,7 +314,10 @@ mod tests {
         assert!(hasher.costs_in_vain(&no_match(13)).is_empty());
         let old = quick().hash(&password("souk-demo")).await.unwrap();
         for (text, is_right) in [("souk-demo", true), ("other-demo", false)] {
-            let verified = raised.verify(Some(&password(text)), Some(&old)).await.unwrap();
+            let verified = raised
+                .verify(Some(&password(text)), Some(&old))
+                .await
+                .unwrap();
             assert_eq!(verified, is_right);
         }
     }

@@ -44,7 +44,7 @@ pub use closing::{CloseOwnError, Closure, ClosureFilter, ClosureSort, DueClosure
 pub use codes::{CodeError, CodeSettings, Codes, Purpose};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
-pub use known_addresses::AddressDigest;
+pub use known_addresses::{AddressDigest, AddressDigests};
 pub use mail::{Mail, MailKind, MailSort, Mails, Opened};
 pub use password::{InvalidPassword, Password};
 pub use passwords::ChangePasswordError;

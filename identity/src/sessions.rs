@@ -11,7 +11,7 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::ids::UserId;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::credentials;
@@ -105,14 +105,15 @@ pub(crate) async fn begin(
     })
 }
 
-/// Replaces the token by its successor.
+/// Replaces a token that was found by its successor.
 pub(crate) async fn rotate(
-    pool: &PgPool,
+    mut transaction: Transaction<'static, Postgres>,
     token: Uuid,
+    found: Found,
     settings: SessionSettings,
 ) -> Result<Rotation, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let Some((user_id, family_id, epoch)) = held(&mut transaction, token).await? else {
+    let Found { user_id, family_id } = found;
+    let Some(epoch) = credentials::hold(&mut transaction, user_id).await? else {
         return Ok(Rotation::Unknown);
     };
     let spent: Option<DateTime<Utc>> = sqlx::query_scalar(
@@ -156,7 +157,11 @@ pub(crate) async fn rotate(
 /// Ends the session that the token is of, also where it was spent. Nothing happens where it is unknown.
 pub(crate) async fn end(pool: &PgPool, token: Uuid) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    if let Some((_, family_id, _)) = held(&mut transaction, token).await? {
+    if let Some(Found { user_id, family_id }) = find(&mut transaction, token).await?
+        && credentials::hold(&mut transaction, user_id)
+            .await?
+            .is_some()
+    {
         end_family(&mut transaction, family_id).await?;
     }
     transaction.commit().await
@@ -210,24 +215,30 @@ pub(crate) async fn remove_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
     Ok(removed)
 }
 
-/// Whose the token is, which session it is of, and the epoch of its person, whose credential is held from now on.
-async fn held(
+/// Whose a token is, and which session it is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Whose.
+    pub(crate) user_id: UserId,
+    family_id: Uuid,
+}
+
+/// Looks for a token among the valid and the spent ones.
+pub(crate) async fn find(
     connection: &mut PgConnection,
     token: Uuid,
-) -> Result<Option<(UserId, Uuid, i32)>, sqlx::Error> {
+) -> Result<Option<Found>, sqlx::Error> {
     let row: Option<(Uuid, Uuid)> = sqlx::query_as(
         "select user_id, family_id from refresh_tokens where id = $1
          union all select user_id, family_id from spent_refresh_tokens where id = $1 limit 1",
     )
     .bind(token)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
-    let Some((user_id, family_id)) = row else {
-        return Ok(None);
-    };
-    let user_id = UserId::from(user_id);
-    let epoch = credentials::hold(connection, user_id).await?;
-    Ok(epoch.map(|epoch| (user_id, family_id, epoch)))
+    Ok(row.map(|(user_id, family_id)| Found {
+        user_id: user_id.into(),
+        family_id,
+    }))
 }
 
 async fn issue(
