@@ -198,6 +198,8 @@ pub enum HashingError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::Instant;
+
     use super::*;
 
     fn hasher(cost: u32, concurrency: usize, max_wait: Duration) -> PasswordHasher {
@@ -320,6 +322,27 @@ mod tests {
                 .unwrap();
             assert_eq!(verified, is_right);
         }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_takes_as_long_after_the_cost_was_raised() {
+        let (raised, wrong) = (hasher(9, 1, Duration::from_mins(1)), password("other-demo"));
+        let [old, new] = [quick(), raised.clone()]
+            .map(|hasher| async move { hasher.hash(&password("souk-demo")).await.unwrap() });
+        let hashes = [Some(old.await), Some(new.await), None];
+        // by turns, and the least of each: what else the machine does falls on all alike
+        let mut least = [Duration::MAX; 3];
+        for _ in 0..7 {
+            for (least, hash) in least.iter_mut().zip(&hashes) {
+                let begun = Instant::now();
+                assert!(!raised.verify(Some(&wrong), hash.as_ref()).await.unwrap());
+                *least = begun.elapsed().min(*least);
+            }
+        }
+        // without the work in vain the first would be a thirtieth
+        let unknown = least[2];
+        let alike = |time: &Duration| *time > unknown / 2 && *time < unknown * 2;
+        assert!(least.iter().all(alike), "{least:?}");
     }
 
     #[tokio::test]
