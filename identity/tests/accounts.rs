@@ -396,6 +396,26 @@ async fn the_right_password_is_right_while_another_log_in_makes_its_hash_anew() 
 }
 
 #[tokio::test]
+async fn a_password_opens_in_whatever_spelling_a_keyboard_sends_it() {
+    with_database(4, |pool| async move {
+        let identity = identity(&pool);
+        let spellings = [
+            "m\u{1ead}t kh\u{1ea9}u",
+            "ma\u{323}\u{302}t kha\u{302}\u{309}u",
+        ];
+        for (registered, email) in spellings.iter().zip(["a@example.com", "b@example.com"]) {
+            let account = demo_account(email, registered, Role::Customer.into());
+            identity.ensure_user(&account).await.unwrap();
+            for typed in spellings {
+                let logged_in = identity.log_in(email, typed, TokenKind::Api).await;
+                assert!(logged_in.is_ok(), "{logged_in:?}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_process_of_a_lower_cost_leaves_hashes_of_a_higher_one_alone() {
     with_database(4, |pool| async move {
         let (raised, not_yet) = (identity_of_cost(&pool, 6), identity_of_cost(&pool, 5));
