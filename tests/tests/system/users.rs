@@ -452,24 +452,33 @@ async fn many_users_are_changed_all_or_none() {
 }
 
 #[tokio::test]
-async fn passwords_of_many_that_take_too_long_are_an_honest_refusal() {
-    let shop = Shop::opening()
-        .set("SOUK_BCRYPT_COST", "12")
-        .set("SOUK_REQUEST_TIMEOUT", "1s")
-        .open()
-        .await;
-    let server = shop.serve().await;
-    let admin = shop.admin(&server).await;
+async fn passwords_of_many_have_their_time_and_an_honest_refusal_beyond_it() {
+    let (shop, quick, admin) = open().await;
     let before = number_of_users(&shop).await;
-    let users: Vec<Value> = (0..100)
-        .map(|_| new_user("Somebody", &fresh_email()))
-        .collect();
-    let many = admin
-        .post("/api/v1/users/bulk-create", &json!({"users": users}))
-        .await;
-    many.problem_of(503, "deadline-passed");
-    assert!(many.header("retry-after").is_some());
+    let make = async |cost: &str, number: usize| {
+        let settings = [
+            ("SOUK_BCRYPT_COST", cost),
+            ("SOUK_REQUEST_TIMEOUT", "300ms"),
+        ];
+        let server = shop.serve_with(&settings).await;
+        let users: Vec<Value> = (0..number)
+            .map(|_| new_user("Somebody", &fresh_email()))
+            .collect();
+        let admin = admin.at(&server.address);
+        let body = json!({"users": users});
+        admin.post("/api/v1/users/bulk-create", &body).await
+    };
+    // each of them takes some seconds
+    let too_slow = make("16", 4).await;
+    too_slow.problem_of(503, "deadline-passed");
+    assert!(too_slow.header("retry-after").is_some());
     assert_eq!(number_of_users(&shop).await, before);
+
+    // all of them take longer than a request may, each of them does not
+    let slow = make("10", 40).await.expect(201).json();
+    assert_eq!(slow["items"].as_array().map(Vec::len), Some(40));
+    assert_eq!(number_of_users(&shop).await, before + 40);
+    drop(quick);
     shop.close().await;
 }
 
