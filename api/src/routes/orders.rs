@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 pub use self::body::OrderBody;
-use self::body::{Snapshot, opened};
+use self::body::{Snapshot, listed, opened};
 use super::{
     body::{stored_id, unknown_region},
     list::{self, PageBody},
@@ -292,7 +292,7 @@ async fn list_orders(
         .await?;
     let mut bodies = Vec::with_capacity(items.len());
     for order in items {
-        bodies.push(opened(&app.vault, order.into()).await?);
+        bodies.push(listed(&app.vault, order.into()).await?);
     }
     Ok(list::page(
         &uri,
