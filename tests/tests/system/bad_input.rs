@@ -108,7 +108,7 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             Method::POST,
             &v1(&format!("orders/{order}/cancel")),
             &customer,
-            json!({"reason": "changed my mind"}),
+            json!({"reason": "changed_mind"}),
         ),
         Route::new(
             Method::POST,
