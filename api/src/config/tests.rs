@@ -152,6 +152,29 @@ fn outside_demo_mode_a_server_without_secrets_does_not_start() {
 }
 
 #[test]
+fn outside_demo_mode_nothing_of_a_person_may_come_after_their_erasure() {
+    let refusal = |flags: &[&str]| config(flags).unwrap().assure_erasures_come_last().err();
+    assert!(refusal(&[]).is_none(), "the defaults fit each other");
+    for short in [
+        &["--erasure-grace", "31s"][..],
+        &["--erasure-grace", "0s"],
+        &["--request-timeout", "39s"],
+    ] {
+        let told = refusal(short).expect("it is too short").to_string();
+        assert!(told.contains("SOUK_ERASURE_GRACE"), "{told}");
+        assert!(refusal(&[short, &["--demo"]].concat()).is_none());
+    }
+    assert!(refusal(&["--erasure-grace", "32s"]).is_none());
+    let never = [
+        "--erasure-grace",
+        "1000years",
+        "--request-timeout",
+        "500years",
+    ];
+    assert!(refusal(&never).is_none());
+}
+
+#[test]
 fn demo_mode_makes_its_secrets_once() {
     let folder = std::env::temp_dir().join(format!("souk-secrets-{}", uuid::Uuid::new_v4()));
     let flags = ["--demo", "--state-dir", folder.to_str().unwrap()];
