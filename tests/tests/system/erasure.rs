@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, path::Path};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
+use domain::{aggregate::Decider, inventory::Inventory, order::Order, payment::Payment};
+use eventstore::EventLog;
 use projections::{
     View,
     rebuild::{Settings, differences, rebuild},
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tests::{
     answer::{Answer, text_of},
-    client::{Client, PATIENCE, new_order},
+    client::{Client, PATIENCE, new_order, stock_of},
     eventually,
     history::{Event, assert_topics_equal_log},
     own::postgres::{End, OwnPostgres},
@@ -22,8 +24,10 @@ use tests::{
     shop::{DEMO_PASSWORD, Opening, Shop},
 };
 
-const NAME: &str = "Quirinius Zyxwvutsch";
-const EMAIL: &str = "quirinius.zyxwvutsch@nirgends.example";
+pub(crate) const NAME: &str = "Quirinius Zyxwvutsch";
+pub(crate) const EMAIL: &str = "quirinius.zyxwvutsch@nirgends.example";
+/// Where mail goes, once he has changed his profile.
+const CONTACT_EMAIL: &str = "quirin@nirgends.example";
 const PHONE: &str = "+847771234509";
 const ADDRESS: &str = "Geheimweg 4711, 99998 Nirgendheim";
 /// Of one order that goes to somebody else.
@@ -45,7 +49,7 @@ const NEEDLES: [&str; 10] = [
 ];
 
 /// Settings under which an account is erased as soon as its last order is paid or cancelled.
-fn quick() -> Opening {
+pub(crate) fn quick() -> Opening {
     Shop::opening()
         .set("SOUK_ERASURE_GRACE", "200ms")
         .set("SOUK_FULFILMENT_TIME", "0s")
@@ -53,13 +57,13 @@ fn quick() -> Opening {
 
 /// What every form of a needle that may hide it looks like: bare and as hexadecimal digits in small letters, and as the
 /// middle of base64, wherever in it the needle begins.
-struct Needles {
+pub(crate) struct Needles {
     small: Vec<String>,
     exact: Vec<String>,
 }
 
 impl Needles {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (mut small, mut exact) = (Vec::new(), Vec::new());
         for needle in NEEDLES {
             let hex: String = needle
@@ -84,7 +88,7 @@ impl Needles {
     }
 
     /// The first one that stands in the text.
-    fn found_in(&self, text: &str) -> Option<&str> {
+    pub(crate) fn found_in(&self, text: &str) -> Option<&str> {
         let lower = text.to_lowercase();
         let small = self.small.iter().find(|needle| lower.contains(*needle));
         let found = small.or_else(|| self.exact.iter().find(|needle| text.contains(*needle)));
@@ -92,9 +96,12 @@ impl Needles {
     }
 }
 
-/// The tables, of whatever schema, in which any form of a needle stands.
-async fn tables_that_tell(pool: &PgPool) -> BTreeSet<String> {
-    let tables: Vec<String> = sqlx::query_scalar(
+/// Where the catalogue shows values of columns: what `analyze` has copied from them.
+const STATISTICS: [&str; 3] = ["pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"];
+
+/// The tables, of whatever schema, and the statistics in which any form of a needle stands.
+pub(crate) async fn tables_that_tell(pool: &PgPool) -> BTreeSet<String> {
+    let mut tables: Vec<String> = sqlx::query_scalar(
         "select format('%I.%I', table_schema, table_name) from information_schema.tables
          where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')",
     )
@@ -102,6 +109,7 @@ async fn tables_that_tell(pool: &PgPool) -> BTreeSet<String> {
     .await
     .unwrap();
     assert!(tables.len() > 25, "{tables:?}");
+    tables.extend(STATISTICS.map(str::to_owned));
     let needles = Needles::new();
     let mut telling = BTreeSet::new();
     for table in tables {
@@ -134,24 +142,37 @@ fn files_that_tell(folder: &Path) -> Vec<String> {
     telling
 }
 
-/// The tables that hold what people are called, and what they have asked for by naming their address.
+/// Has PostgreSQL gather its statistics, as it does by itself from time to time.
+async fn analyze(pool: &PgPool) {
+    sqlx::query("analyze").execute(pool).await.unwrap();
+    let gathered: i64 = sqlx::query_scalar(
+        "select count(*) from pg_stats where tablename in ('users', 'credentials', 'events', 'orders')",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap();
+    assert!(gathered > 20, "{gathered}");
+}
+
+/// The tables that hold what people are called, what they call their keys, and what they have asked for by naming their
+/// address.
 fn meant_to_tell() -> BTreeSet<String> {
-    let tables = ["users", "credentials", "code_requests"];
+    let tables = ["users", "credentials", "api_keys", "code_requests"];
     tables.map(|table| format!("public.{table}")).into()
 }
 
-async fn user_id(client: &Client) -> String {
+pub(crate) async fn user_id(client: &Client) -> String {
     text_of(&client.get("/api/v1/profile").await.expect(200).json()["user_id"])
 }
 
-async fn close(admin: &Client, user: &str, query: &str) -> Value {
+pub(crate) async fn close(admin: &Client, user: &str, query: &str) -> Value {
     let path = format!("/api/v1/users/{user}{query}");
     let closed = admin.ask(Method::DELETE, &path).send().await;
     closed.expect(202).json()
 }
 
 /// What admins are told of a closed account.
-async fn closure(admin: &Client, user: &str) -> Option<Value> {
+pub(crate) async fn closure(admin: &Client, user: &str) -> Option<Value> {
     let list = admin.get("/api/v1/account-closures").await.expect(200);
     let list = list.json();
     let items = list["items"].as_array().expect("a list");
@@ -162,7 +183,7 @@ async fn closure(admin: &Client, user: &str) -> Option<Value> {
 }
 
 /// Waits until the account's data is erased, and returns when that was.
-async fn erased_at(admin: &Client, user: &str) -> DateTime<Utc> {
+pub(crate) async fn erased_at(admin: &Client, user: &str) -> DateTime<Utc> {
     eventually("the account is erased", PATIENCE, || async {
         let closure = closure(admin, user).await?;
         (closure["state"] == "erased").then(|| time(&closure["erased_at"]))
@@ -170,19 +191,19 @@ async fn erased_at(admin: &Client, user: &str) -> DateTime<Utc> {
     .await
 }
 
-fn time(value: &Value) -> DateTime<Utc> {
+pub(crate) fn time(value: &Value) -> DateTime<Utc> {
     text_of(value).parse().expect("RFC 3339")
 }
 
 /// The event of that type in the order's own stream.
-fn event_of<'e>(events: &'e [Event], order: &str, event_type: &str) -> &'e Event {
+pub(crate) fn event_of<'e>(events: &'e [Event], order: &str, event_type: &str) -> &'e Event {
     let mut of_order = events.iter().filter(|event| event.aggregate_id == order);
     of_order
         .find(|event| event.event_type == event_type)
         .unwrap_or_else(|| panic!("no {event_type} of {order}"))
 }
 
-fn assert_nameless(body: &Value) {
+pub(crate) fn assert_nameless(body: &Value) {
     assert_eq!(
         (&body["customer_name"], &body["shipping_address"]),
         (&Value::Null, &Value::Null),
@@ -190,14 +211,15 @@ fn assert_nameless(body: &Value) {
     );
 }
 
-/// Quirinius, with all that he can leave behind: a profile, an API key, mails, orders through both APIs.
+/// Quirinius, with all that he can leave behind: a profile, an API key, mails, orders through both APIs, the last of them
+/// cancelled.
 async fn quirinius(shop: &Shop, server: &Server, product: &str) -> (Client, Client, Vec<String>) {
     let client = shop.client(server);
     let customer = client.register(NAME, EMAIL, DEMO_PASSWORD).await;
-    let profile = json!({"phone": PHONE, "address": ADDRESS});
+    let profile = json!({"phone": PHONE, "address": ADDRESS, "contact_email": CONTACT_EMAIL});
     let patched = customer.patch("/api/v1/profile", &profile).send().await;
     let _ = patched.expect(200);
-    let key = json!({"name": "a till", "scopes": ["read_own_orders"]});
+    let key = json!({"name": format!("the till of {NAME}"), "scopes": ["read_own_orders"]});
     let key = customer.post("/api/v1/api-keys", &key).await.expect(201);
     let program = client.with_token(&text_of(&key.json()["api_key"]));
     let reset = json!({"email": EMAIL});
@@ -216,10 +238,153 @@ async fn quirinius(shop: &Shop, server: &Server, product: &str) -> (Client, Clie
     let simple = json!({"items": [{"productId": product, "quantity": 3}]});
     let simple = customer.post("/api/orders/create", &simple).await;
     orders.push(text_of(&simple.expect(201).json()["orderId"]));
+    orders.push(place(&new_order(&[(product, 4)]), "regretted").await);
     for order in &orders {
         customer.wait_until_paid(order).await;
     }
+    let cancel = format!("/api/v1/orders/{}/cancel", orders[3]);
+    let reason = json!({"reason": "changed_mind"});
+    let _ = customer.post(&cancel, &reason).await.expect(202);
+    customer.wait_for_payment(&orders[3], "refunded").await;
+    talks_too_much(&customer, &orders[0], product).await;
     (customer, program, orders)
+}
+
+/// Puts the name wherever else a request has room for one. None of it is taken.
+async fn talks_too_much(customer: &Client, order: &str, product: &str) {
+    let cancel = format!("/api/v1/orders/{order}/cancel");
+    let reason = json!({"reason": format!("it is for {NAME}")});
+    let refused = customer.post(&cancel, &reason).await.problem(422);
+    assert_eq!(refused["errors"][0]["pointer"], "/reason");
+    let mut paid_so = new_order(&[(product, 1)]);
+    paid_so["payment_method"] = json!("Zyxwvutsch");
+    let mut surplus = new_order(&[(product, 1)]);
+    surplus[NAME] = json!(ADDRESS);
+    let mut bought = new_order(&[(product, 1)]);
+    bought["items"][0]["product_id"] = json!(NAME);
+    for body in [paid_so, surplus, bought] {
+        customer.post("/api/v1/orders", &body).await.problem(422);
+    }
+    let agent = customer.ask(Method::GET, "/api/v1/profile");
+    let agent = agent.header("user-agent", EMAIL).header("referer", EMAIL);
+    let _ = agent.send().await.expect(200);
+    for path in [
+        "/api/v1/orders?sort=Zyxwvutsch",
+        "/api/v1/products/Zyxwvutsch",
+        "/api/v1/orders?cursor=Zyxwvutsch",
+        "/Zyxwvutsch",
+    ] {
+        let answer = customer.get(path).await;
+        assert!([400, 404].contains(&answer.status), "{answer}");
+    }
+    let wrong = json!({"email": EMAIL, "password": NAME});
+    let log_in = customer.anonymous().post("/api/v1/login", &wrong).await;
+    log_in.problem(401);
+}
+
+/// What the shop's books say of these orders, their payments and the product: by the read models, and by the events of
+/// the log from the first on.
+#[derive(Debug, PartialEq, Eq)]
+struct Books {
+    orders: Vec<Value>,
+    payments: Vec<Value>,
+    stock: Vec<i64>,
+    log: Vec<Vec<i64>>,
+}
+
+impl Books {
+    async fn read(shop: &Shop, admin: &Client, orders: &[String], product: &str) -> Self {
+        let stock = format!("/api/v1/products/{product}/stock");
+        let stock = stock_of(&admin.get(&stock).await.expect(200).json()).to_vec();
+        let mut books = Self {
+            orders: Vec::new(),
+            payments: Vec::new(),
+            stock,
+            log: Vec::new(),
+        };
+        let log = shop.database().open_log().await;
+        for order in orders {
+            let mut told = admin.read_order(order).await;
+            let payment_id = text_of(&told["payment_id"]);
+            let path = format!("/api/v1/payments/{payment_id}");
+            let payment = admin.get(&path).await.expect(200).json();
+            let fields = told.as_object_mut().expect("an object");
+            fields.retain(|field, _| {
+                !["customer_name", "shipping_address"].contains(&field.as_str())
+            });
+            let order: Order = replayed(&log, order).await;
+            let order = order.placed().expect("placed");
+            let paid: Payment = replayed(&log, &payment_id).await;
+            let paid = paid.started().expect("started");
+            let captured = paid.captured().expect("captured").1.amount;
+            let by_log = [
+                order.total,
+                order.tax,
+                order.refunded,
+                captured,
+                paid.refunded(),
+            ];
+            let amount = |of: &Value| of["amount"].as_i64().expect("an amount");
+            assert_eq!(
+                by_log,
+                [
+                    amount(&told["order_total"]),
+                    amount(&told["tax"]),
+                    amount(&told["refunded"]),
+                    amount(&payment["captured"]),
+                    amount(&payment["refunded"]),
+                ],
+                "{told} {payment}"
+            );
+            books.orders.push(told);
+            books.payments.push(payment);
+            books.log.push(by_log.to_vec());
+        }
+        let inventory: Inventory = replayed(&log, product).await;
+        let by_log = [
+            inventory.available(),
+            inventory.reserved(),
+            inventory.sold(),
+        ];
+        assert_eq!(books.stock, by_log);
+        books.log.push(by_log.to_vec());
+        log.close().await;
+        books
+    }
+}
+
+/// An aggregate by all of its events, without a snapshot.
+async fn replayed<A: Decider>(log: &EventLog, id: &str) -> A {
+    let events = log.stream(A::TYPE, id, 0, 1_000).await.unwrap();
+    let mut state = A::default();
+    for event in &events {
+        state.evolve(&event.decode::<A>().unwrap());
+    }
+    state
+}
+
+/// Has the log take a snapshot of each order, as it does of streams of many events, so that there is something sealed
+/// among the snapshots, and a process that starts has its states from there alone.
+async fn take_snapshots(shop: &Shop, orders: &[String]) {
+    let log = shop.database().open_log().await;
+    for order in orders {
+        assert!(log.take_snapshot::<Order>(order).await.unwrap());
+    }
+    log.close().await;
+    assert_eq!(snapshots_that_hold_all(shop).await, orders.len());
+}
+
+/// How many snapshots of orders hold something sealed, and all that happened to the order.
+async fn snapshots_that_hold_all(shop: &Shop) -> usize {
+    let count: i64 = sqlx::query_scalar(
+        "select count(*) from aggregate_snapshots s where s.aggregate_type = 'order' and s.state::text like '%\"v1.%'
+         and s.sequence = (select max(e.sequence) from events e
+             where e.aggregate_type = s.aggregate_type and e.aggregate_id = s.aggregate_id)",
+    )
+    .fetch_one(&shop.pool)
+    .await
+    .unwrap();
+    count.try_into().unwrap()
 }
 
 #[tokio::test]
@@ -232,9 +397,16 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
         .await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product(100, 10).await;
+    let product = admin.product(100, 20).await;
     let (customer, program, orders) = quirinius(&shop, &server, &product).await;
     let user = user_id(&customer).await;
+    for path in [
+        "/api/v1/users?name=Quirinius".to_owned(),
+        format!("/api/v1/users?email={CONTACT_EMAIL}"),
+    ] {
+        let found = admin.get(&path).await.expect(200);
+        assert!(found.text().contains(&user), "{found}");
+    }
     eventually("the mails are written", PATIENCE, || async {
         let requests: i64 = sqlx::query_scalar("select count(*) from code_requests")
             .fetch_one(&shop.pool)
@@ -246,9 +418,16 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
     .await;
 
     // the search finds what is there, and everything else is sealed all along
+    take_snapshots(&shop, &orders).await;
+    shop.caught_up(&server).await;
+    analyze(&shop.pool).await;
     let telling = tables_that_tell(&shop.pool).await;
-    assert!(telling.contains("public.users") && telling.contains("public.credentials"));
+    for table in ["users", "credentials", "api_keys"] {
+        assert!(telling.contains(&format!("public.{table}")), "{telling:?}");
+    }
     assert!(telling.is_subset(&meant_to_tell()), "{telling:?}");
+    let books = Books::read(&shop, &admin, &orders, &product).await;
+    assert_eq!(books.stock, [14, 0, 6]);
     assert_eq!(admin.read_order(&orders[0]).await["customer_name"], NAME);
     assert_eq!(
         admin.read_order(&orders[1]).await["shipping_address"],
@@ -277,6 +456,12 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
     erased_at(&admin, &user).await;
 
     assert_history_replays_without_names(&shop, &admin, &user, &orders).await;
+    let again = Books::read(&shop, &admin, &orders, &product).await;
+    assert_eq!(again, books, "orders add up as before");
+    assert_eq!(snapshots_that_hold_all(&shop).await, orders.len());
+    assert_a_new_process_tells_nobody(&shop, &user, &orders).await;
+    assert_eq!(tables_that_tell(&shop.pool).await, BTreeSet::new());
+    analyze(&shop.pool).await;
     assert_eq!(tables_that_tell(&shop.pool).await, BTreeSet::new());
     let events = shop.events().await;
     let records = shop.topics().records(events.len()).await;
@@ -309,10 +494,10 @@ async fn assert_history_replays_without_names(
         .iter()
         .map(|order| &order["items"][0]["quantity"])
         .collect();
-    assert_eq!(pieces, [1, 2, 3]);
-    for order in listed {
+    assert_eq!(pieces, [1, 2, 3, 4]);
+    for (order, payment_status) in listed.iter().zip(["paid", "paid", "paid", "refunded"]) {
         assert_nameless(order);
-        assert_eq!(order["payment_status"], "paid");
+        assert_eq!(order["payment_status"], payment_status);
     }
     for order in orders {
         assert_nameless(&admin.read_order(order).await);
@@ -342,6 +527,23 @@ async fn assert_history_replays_without_names(
         assert_eq!(found.unwrap(), [], "{view}");
     }
     log.close().await;
+}
+
+/// A process that never had the key goes by what is stored: it decides on orders from their snapshots, and names nobody.
+async fn assert_a_new_process_tells_nobody(shop: &Shop, user: &str, orders: &[String]) {
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    for order in orders {
+        assert_nameless(&admin.read_order(order).await);
+    }
+    let cancel = format!("/api/v1/orders/{}/cancel", orders[0]);
+    let cancelled = admin.post(&cancel, &json!({})).await.expect(202).json();
+    assert_nameless(&cancelled);
+    assert_eq!(cancelled["customer_id"], user);
+    let refunded = admin.wait_for_payment(&orders[0], "refunded").await;
+    assert_nameless(&refunded);
+    assert_eq!(refunded["cancellation_reason"], "on_request");
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test]
@@ -674,6 +876,47 @@ async fn the_master_key_is_exchanged_while_a_server_runs() {
         String::from_utf8_lossy(&done.stdout),
         "0 key(s) wrapped anew\n"
     );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_key_that_a_server_cannot_read_keeps_no_other_order_from_being_listed() {
+    let shop = Shop::open().await;
+    let first = shop.serve().await;
+    let product = shop.admin(&first).await.product(100, 10).await;
+    let shut = shop.customer(&first).await;
+    let shut = shut.order(&[(&product, 1)]).await.expect(201).id();
+    // a mistake in its settings: it does not know the master key of before
+    let other = [("SOUK_MASTER_KEY", STANDARD.encode([9; 32]))];
+    let second = shop.serve_with(&[(other[0].0, other[0].1.as_str())]).await;
+    let open = shop.customer(&second).await;
+    let open = open.order(&[(&product, 1)]).await.expect(201).id();
+
+    let admin = shop.admin(&second).await;
+    admin.read_order(&open).await;
+    let list = admin.get("/api/v1/orders?sort=created_at").await;
+    let list = list.expect(200).json();
+    let names: Vec<(&Value, &Value)> = list["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|order| (&order["order_id"], &order["customer_name"]))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (&json!(shut), &Value::Null),
+            (&json!(open), &json!("Test Buyer"))
+        ]
+    );
+    let events = admin.get("/api/v1/events?type=OrderPlaced").await;
+    assert_eq!(
+        events.expect(200).json()["items"].as_array().unwrap().len(),
+        2
+    );
+    let alone = admin.get(&format!("/api/v1/orders/{shut}")).await;
+    assert!(alone.status >= 500, "{alone}");
+    assert!(second.output().contains("another master key"));
     shop.close().await;
 }
 

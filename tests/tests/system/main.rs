@@ -7,6 +7,7 @@ mod access;
 mod api_keys;
 mod bad_input;
 mod catalogue;
+mod closing;
 mod codes;
 mod command_line;
 mod contract;
