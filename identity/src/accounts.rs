@@ -10,14 +10,13 @@ use domain::ids::UserId;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use self::create::Origin;
 use crate::{
     api_keys::{self, ApiKeys},
-    codes,
     credentials::{self, Credential},
     email::Email,
     hashing::{HashingError, PasswordHasher},
     known_addresses::{self, AddressDigest, AddressDigests},
-    mail::MailKind,
     password::Password,
     permissions::{Means, Principal},
     person_name::PersonName,
@@ -27,6 +26,8 @@ use crate::{
     tokens::{AccessToken, AccessTokens, PublicKey, SigningError, Subject, TokenError, TokenKind},
     users::{self, User},
 };
+
+pub(crate) mod create;
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -359,42 +360,6 @@ impl Identity {
         })
     }
 
-    /// Makes user and credential in one transaction; none when the address is taken.
-    async fn create(
-        &self,
-        account: &NewAccount,
-        origin: Origin<'_>,
-    ) -> Result<Option<User>, Fault> {
-        // before the transaction, so that no connection waits for it; also for a taken address, so that time tells
-        // nothing
-        let hash = self.hasher.hash(&account.password).await?;
-        let id = UserId::from(Uuid::now_v7());
-        let mut transaction = self.pool.begin().await?;
-        if !credentials::insert(&mut transaction, id, &account.email, &hash).await? {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        let user = users::insert(
-            &mut transaction,
-            id,
-            &account.name,
-            &account.email,
-            account.roles,
-        )
-        .await?;
-        match origin {
-            Origin::Registered(from) => {
-                let kind = MailKind::VerifyEmail;
-                codes::request(&mut transaction, &account.email, kind, from).await?;
-            }
-            Origin::Ours => {
-                credentials::verify(&mut transaction, id, &account.email).await?;
-            }
-        }
-        transaction.commit().await?;
-        Ok(Some(user))
-    }
-
     /// Brings the hash to the cost that is set now, while the password is at hand. The log-in goes on without it.
     async fn hash_anew(&self, credential: &Credential, password: &Password) {
         let replaced = match self.hasher.hash(password).await {
@@ -407,15 +372,6 @@ impl Identity {
             tracing::warn!(user_id = %credential.user_id, %error, "the password hash keeps its old cost");
         }
     }
-}
-
-/// Where an account comes from.
-#[derive(Clone, Copy)]
-enum Origin<'a> {
-    /// Its owner made it, from there: whether the address is theirs is to be shown.
-    Registered(&'a AddressDigests),
-    /// Whoever runs the shop made it, with an address that they know.
-    Ours,
 }
 
 /// Why no account was made.

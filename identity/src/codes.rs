@@ -21,12 +21,12 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::{constant_time, hmac, rand};
 use domain::ids::UserId;
 use eventstore::sealing::{PersonKey, SealError, Vault};
-use sqlx::{Acquire, FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
-    accounts::{Fault, Identity},
+    accounts::{Fault, Identity, NewAccount, create},
     credentials,
     email::Email,
     known_addresses::{AddressDigest, AddressDigests},
@@ -34,7 +34,7 @@ use crate::{
     password::Password,
     person_name::PersonName,
     roles::Role,
-    sessions, users,
+    sessions,
 };
 
 /// How long and how often a code may be tried.
@@ -141,21 +141,21 @@ impl Codes {
         password: Password,
         from: &AddressDigests,
     ) -> Result<(), Fault> {
-        let hash = self.identity.hasher.hash(&password).await?;
-        let id = UserId::from(Uuid::now_v7());
+        let account = NewAccount {
+            name,
+            email,
+            password,
+            roles: Role::Customer.into(),
+        };
+        let hash = self.identity.hasher.hash(&account.password).await?;
         let mut transaction = self.identity.pool.begin().await?;
-        let is_new = credentials::insert(&mut transaction, id, &email, &hash).await?;
-        // the same statements either way: for an address that is taken they are undone
-        let mut account = transaction.begin().await?;
-        users::insert(&mut account, id, &name, &email, Role::Customer.into()).await?;
-        let kind = if is_new {
-            account.commit().await?;
+        let made = create::insert(&mut transaction, &account, &hash).await?;
+        let kind = if made.is_some() {
             MailKind::VerifyEmail
         } else {
-            account.rollback().await?;
             MailKind::AlreadyRegistered
         };
-        request(&mut transaction, &email, kind, from).await?;
+        request(&mut transaction, &account.email, kind, from).await?;
         transaction.commit().await?;
         self.ring();
         Ok(())
