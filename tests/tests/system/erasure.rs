@@ -234,7 +234,7 @@ async fn quirinius(shop: &Shop, server: &Server, product: &str) -> (Client, Clie
     let mut other = new_order(&[(product, 2)]);
     other["customer_name"] = json!(OTHER_NAME);
     other["shipping_address"] = json!(OTHER_ADDRESS);
-    let mut orders = vec![place(&own, "own").await, place(&other, "other").await];
+    let mut orders = vec![place(&own, NAME).await, place(&other, EMAIL).await];
     let simple = json!({"items": [{"productId": product, "quantity": 3}]});
     let simple = customer.post("/api/orders/create", &simple).await;
     orders.push(text_of(&simple.expect(201).json()["orderId"]));
