@@ -1,22 +1,20 @@
 //! Closed accounts: open orders end first, then nothing that is stored anywhere tells who the person was; also in a
 //! backup that was restored, and while the master key is exchanged.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
-use domain::{aggregate::Decider, inventory::Inventory, order::Order, payment::Payment};
-use eventstore::EventLog;
+use domain::order::Order;
 use projections::{
     View,
     rebuild::{Settings, differences, rebuild},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tests::{
     answer::{Answer, text_of},
-    client::{Client, PATIENCE, new_order, stock_of},
+    client::{Client, PATIENCE, new_order},
     eventually,
     history::{Event, assert_topics_equal_log},
     own::postgres::{End, OwnPostgres},
@@ -24,143 +22,23 @@ use tests::{
     shop::{DEMO_PASSWORD, Opening, Shop},
 };
 
-pub(crate) const NAME: &str = "Quirinius Zyxwvutsch";
-pub(crate) const EMAIL: &str = "quirinius.zyxwvutsch@nirgends.example";
-/// Where mail goes, once he has changed his profile.
-const CONTACT_EMAIL: &str = "quirin@nirgends.example";
-const PHONE: &str = "+847771234509";
-const ADDRESS: &str = "Geheimweg 4711, 99998 Nirgendheim";
-/// Of one order that goes to somebody else.
-const OTHER_NAME: &str = "Melchior Abcdefghij";
-const OTHER_ADDRESS: &str = "Packweg 815, 77777 Anderswo";
+pub(crate) use self::search::{EMAIL, NAME, Needles, tables_that_tell};
+use self::{
+    books::Books,
+    search::{
+        ADDRESS, CONTACT_EMAIL, OTHER_ADDRESS, OTHER_NAME, PHONE, analyze, files_that_tell,
+        meant_to_tell,
+    },
+};
 
-/// Parts of the above that nothing else contains.
-const NEEDLES: [&str; 10] = [
-    "Quirinius",
-    "Zyxwvutsch",
-    "nirgends.example",
-    "847771234509",
-    "Geheimweg",
-    "Nirgendheim",
-    "Melchior",
-    "Abcdefghij",
-    "Packweg 815",
-    "Anderswo",
-];
+mod books;
+mod search;
 
 /// Settings under which an account is erased as soon as its last order is paid or cancelled.
 pub(crate) fn quick() -> Opening {
     Shop::opening()
         .set("SOUK_ERASURE_GRACE", "200ms")
         .set("SOUK_FULFILMENT_TIME", "0s")
-}
-
-/// What every form of a needle that may hide it looks like: bare and as hexadecimal digits in small letters, and as the
-/// middle of base64, wherever in it the needle begins.
-pub(crate) struct Needles {
-    small: Vec<String>,
-    exact: Vec<String>,
-}
-
-impl Needles {
-    pub(crate) fn new() -> Self {
-        let (mut small, mut exact) = (Vec::new(), Vec::new());
-        for needle in NEEDLES {
-            let hex: String = needle
-                .bytes()
-                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-            small.extend([needle.to_lowercase(), hex]);
-            // as it is typed, and as user names are kept
-            for bytes in [
-                needle.as_bytes().to_vec(),
-                needle.to_lowercase().into_bytes(),
-            ] {
-                for (before, tainted) in [(0, 0), (1, 2), (2, 3)] {
-                    let shifted = [vec![0; before], bytes.clone()].concat();
-                    let text = STANDARD.encode(&shifted);
-                    // what depends on the needle alone: all whole characters within it
-                    let whole = shifted.len() * 8 / 6;
-                    exact.push(text[tainted..whole].to_owned());
-                }
-            }
-        }
-        Self { small, exact }
-    }
-
-    /// The first one that stands in the text.
-    pub(crate) fn found_in(&self, text: &str) -> Option<&str> {
-        let lower = text.to_lowercase();
-        let small = self.small.iter().find(|needle| lower.contains(*needle));
-        let found = small.or_else(|| self.exact.iter().find(|needle| text.contains(*needle)));
-        found.map(String::as_str)
-    }
-}
-
-/// Where the catalogue shows values of columns: what `analyze` has copied from them.
-const STATISTICS: [&str; 3] = ["pg_stats", "pg_stats_ext", "pg_stats_ext_exprs"];
-
-/// The tables, of whatever schema, and the statistics in which any form of a needle stands.
-pub(crate) async fn tables_that_tell(pool: &PgPool) -> BTreeSet<String> {
-    let mut tables: Vec<String> = sqlx::query_scalar(
-        "select format('%I.%I', table_schema, table_name) from information_schema.tables
-         where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap();
-    assert!(tables.len() > 25, "{tables:?}");
-    tables.extend(STATISTICS.map(str::to_owned));
-    let needles = Needles::new();
-    let mut telling = BTreeSet::new();
-    for table in tables {
-        let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t"))
-            .fetch_all(pool)
-            .await
-            .unwrap();
-        if rows.iter().any(|row| needles.found_in(row).is_some()) {
-            telling.insert(table);
-        }
-    }
-    telling
-}
-
-/// The files of a folder in which any form of a needle stands.
-fn files_that_tell(folder: &Path) -> Vec<String> {
-    let needles = Needles::new();
-    let mut telling = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            telling.extend(files_that_tell(&path));
-            continue;
-        }
-        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
-        if let Some(needle) = needles.found_in(&text) {
-            telling.push(format!("{needle} stands in {}", path.display()));
-        }
-    }
-    telling
-}
-
-/// Has PostgreSQL gather its statistics, as it does by itself from time to time.
-async fn analyze(pool: &PgPool) {
-    sqlx::query("analyze").execute(pool).await.unwrap();
-    let gathered: i64 = sqlx::query_scalar(
-        "select count(*) from pg_stats where tablename in ('users', 'credentials', 'events', 'orders')",
-    )
-    .fetch_one(pool)
-    .await
-    .unwrap();
-    assert!(gathered > 20, "{gathered}");
-}
-
-/// The tables that hold what people are called, what they call their keys, and what they have asked for by naming their
-/// address; and the statistics by which people are found in a list.
-fn meant_to_tell() -> BTreeSet<String> {
-    let tables = ["users", "credentials", "api_keys", "code_requests"];
-    let mut meant: BTreeSet<String> = tables.map(|table| format!("public.{table}")).into();
-    meant.insert("pg_stats".into());
-    meant
 }
 
 pub(crate) async fn user_id(client: &Client) -> String {
@@ -282,87 +160,6 @@ async fn talks_too_much(customer: &Client, order: &str, product: &str) {
     let wrong = json!({"email": EMAIL, "password": NAME});
     let log_in = customer.anonymous().post("/api/v1/login", &wrong).await;
     log_in.problem(401);
-}
-
-/// What the shop's books say of these orders, their payments and the product: by the read models, and by the events of
-/// the log from the first on.
-#[derive(Debug, PartialEq, Eq)]
-struct Books {
-    orders: Vec<Value>,
-    payments: Vec<Value>,
-    stock: Vec<i64>,
-    log: Vec<Vec<i64>>,
-}
-
-impl Books {
-    async fn read(shop: &Shop, admin: &Client, orders: &[String], product: &str) -> Self {
-        let stock = format!("/api/v1/products/{product}/stock");
-        let stock = stock_of(&admin.get(&stock).await.expect(200).json()).to_vec();
-        let mut books = Self {
-            orders: Vec::new(),
-            payments: Vec::new(),
-            stock,
-            log: Vec::new(),
-        };
-        let log = shop.database().open_log().await;
-        for order in orders {
-            let mut told = admin.read_order(order).await;
-            let payment_id = text_of(&told["payment_id"]);
-            let path = format!("/api/v1/payments/{payment_id}");
-            let payment = admin.get(&path).await.expect(200).json();
-            let fields = told.as_object_mut().expect("an object");
-            fields.retain(|field, _| {
-                !["customer_name", "shipping_address"].contains(&field.as_str())
-            });
-            let order: Order = replayed(&log, order).await;
-            let order = order.placed().expect("placed");
-            let paid: Payment = replayed(&log, &payment_id).await;
-            let paid = paid.started().expect("started");
-            let captured = paid.captured().expect("captured").1.amount;
-            let by_log = [
-                order.total,
-                order.tax,
-                order.refunded,
-                captured,
-                paid.refunded(),
-            ];
-            let amount = |of: &Value| of["amount"].as_i64().expect("an amount");
-            assert_eq!(
-                by_log,
-                [
-                    amount(&told["order_total"]),
-                    amount(&told["tax"]),
-                    amount(&told["refunded"]),
-                    amount(&payment["captured"]),
-                    amount(&payment["refunded"]),
-                ],
-                "{told} {payment}"
-            );
-            books.orders.push(told);
-            books.payments.push(payment);
-            books.log.push(by_log.to_vec());
-        }
-        let inventory: Inventory = replayed(&log, product).await;
-        let by_log = [
-            inventory.available(),
-            inventory.reserved(),
-            inventory.sold(),
-        ];
-        assert_eq!(books.stock, by_log);
-        books.log.push(by_log.to_vec());
-        log.close().await;
-        books
-    }
-}
-
-/// An aggregate by all of its events, without a snapshot.
-async fn replayed<A: Decider>(log: &EventLog, id: &str) -> A {
-    let events = log.stream(A::TYPE, id, 0, 1_000).await.unwrap();
-    let mut state = A::default();
-    for event in &events {
-        state.evolve(&event.decode::<A>().unwrap());
-    }
-    state
 }
 
 /// Has the log take a snapshot of each order, as it does of streams of many events, so that there is something sealed
