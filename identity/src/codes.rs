@@ -21,10 +21,12 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::{constant_time, hmac, rand};
 use domain::ids::UserId;
 use eventstore::sealing::{PersonKey, SealError, Vault};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use self::requests::Request;
+pub(crate) use self::requests::request;
 use crate::{
     accounts::{Fault, Identity, NewAccount, create},
     credentials,
@@ -36,6 +38,8 @@ use crate::{
     roles::Role,
     sessions,
 };
+
+mod requests;
 
 /// How long and how often a code may be tried.
 #[derive(Clone, Copy, Debug)]
@@ -95,10 +99,6 @@ const ASKERS: i64 = 5;
 const NEWS: i64 = 3;
 /// See [`NEWS`].
 const NEWS_WINDOW: Duration = Duration::from_hours(1);
-/// Most requests that are looked at in one go.
-const BATCH: i64 = 32;
-/// How long a request waits that could not be worked off.
-const PAUSE: Duration = Duration::from_secs(10);
 /// Bytes of a digest.
 const DIGEST_BYTES: usize = 32;
 
@@ -297,20 +297,14 @@ impl Codes {
     /// Works off the requests that are due, some of them at least. Returns whether there may be more. Any number of
     /// processes may do it at once.
     pub async fn work_off(&self) -> Result<bool, sqlx::Error> {
-        let due: Vec<Request> = sqlx::query_as(
-            "select id, user_name, wish, asked_from, asked_from_earlier from code_requests
-             where due_at <= clock_timestamp() order by due_at limit $1",
-        )
-        .bind(BATCH)
-        .fetch_all(&self.identity.pool)
-        .await?;
+        let due = requests::due(&self.identity.pool).await?;
         for request in &due {
             if let Err(error) = self.fulfil(request).await {
                 tracing::warn!(%error, "a mail that was asked for is not written yet");
-                postpone(&self.identity.pool, request.id).await?;
+                requests::postpone(&self.identity.pool, request).await?;
             }
         }
-        Ok(due.len() as i64 == BATCH)
+        Ok(due.len() as i64 == requests::BATCH)
     }
 
     /// Does what a request wishes for, and removes it, with all others that wish for the same from the same network
@@ -331,7 +325,7 @@ impl Codes {
         {
             owner = None; // gone since
         }
-        if !claim(&mut transaction, request).await? {
+        if !requests::claim(&mut transaction, request).await? {
             return Ok(()); // another process was faster
         }
         let user_id = owner.as_ref().map(|(user_id, _)| *user_id);
@@ -445,13 +439,8 @@ impl Codes {
         )
         .execute(pool)
         .await?;
-        let requests = sqlx::query(
-            "delete from code_requests where requested_at <= clock_timestamp() - make_interval(secs => $1)",
-        )
-        .bind(self.settings.lifetime.as_secs_f64())
-        .execute(pool)
-        .await?;
-        Ok(codes.rows_affected() + requests.rows_affected())
+        let requests = requests::remove_older(pool, self.settings.lifetime).await?;
+        Ok(codes.rows_affected() + requests)
     }
 
     fn address_digest(&self, email: &Email) -> [u8; DIGEST_BYTES] {
@@ -471,40 +460,6 @@ impl Codes {
         digest.copy_from_slice(tag.as_ref()); // HMAC-SHA-256 has as many
         digest
     }
-}
-
-/// Somebody's wish for a mail, as it is stored.
-#[derive(FromRow)]
-struct Request {
-    id: Uuid,
-    user_name: String,
-    wish: String,
-    /// The network address, digested with the key of now; empty where a version of before has asked.
-    asked_from: Vec<u8>,
-    /// The same with the keys of before.
-    asked_from_earlier: Vec<Vec<u8>>,
-}
-
-/// Asks for a mail to whoever has the e-mail address.
-pub(crate) async fn request(
-    connection: &mut PgConnection,
-    email: &Email,
-    kind: MailKind,
-    from: &AddressDigests,
-) -> Result<(), sqlx::Error> {
-    let earlier: Vec<&[u8]> = from.earlier.iter().map(<[u8; 32]>::as_slice).collect();
-    sqlx::query(
-        "insert into code_requests (id, user_name, wish, asked_from, asked_from_earlier)
-         values ($1, $2, $3, $4, $5)",
-    )
-    .bind(Uuid::now_v7())
-    .bind(email.as_str())
-    .bind(kind.as_str())
-    .bind(from.present.as_slice())
-    .bind(earlier)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// Whether somebody whose credential is held was not yet told too often that their address was to be registered.
@@ -571,41 +526,9 @@ pub(crate) async fn forget(
     connection: &mut PgConnection,
     user_id: UserId,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "delete from code_requests where user_name = (select user_name from credentials where user_id = $1)",
-    )
-    .bind(Uuid::from(user_id))
-    .execute(&mut *connection)
-    .await?;
+    requests::forget(connection, user_id).await?;
     end_all(connection, user_id).await?;
     mail::forget(connection, user_id).await
-}
-
-/// Takes all requests for the same. False where there are none that nobody else works on.
-async fn claim(connection: &mut PgConnection, request: &Request) -> Result<bool, sqlx::Error> {
-    let claimed = sqlx::query(
-        "delete from code_requests where id in
-         (select id from code_requests where user_name = $1 and wish = $2 and asked_from = $3
-          for update skip locked)",
-    )
-    .bind(&request.user_name)
-    .bind(&request.wish)
-    .bind(&request.asked_from)
-    .execute(connection)
-    .await?;
-    Ok(claimed.rows_affected() > 0)
-}
-
-/// Has a request wait, so that others come before it.
-async fn postpone(pool: &PgPool, id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update code_requests set due_at = clock_timestamp() + make_interval(secs => $2) where id = $1",
-    )
-    .bind(id)
-    .bind(PAUSE.as_secs_f64())
-    .execute(pool)
-    .await?;
-    Ok(())
 }
 
 /// Eight random digits, each number as likely as any other.
