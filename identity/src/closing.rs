@@ -32,7 +32,7 @@ use crate::{
 mod plans;
 
 /// The one that was to be looked at first, of those that nobody else looks at.
-const NEXT: &str = "select person_id from account_closures where erased_at is null and look_at <= clock_timestamp()
+const NEXT: &str = "select person_id from account_closures where erased_at is null and look_at <= statement_timestamp()
      order by look_at limit 1 for update skip locked";
 
 /// An account that was closed.

@@ -1,11 +1,13 @@
 //! From where people have signed in before: the table `known_addresses`. Addresses are only there as keyed digests,
 //! which the caller makes. Used by [`crate::accounts`] and [`crate::codes`]; what it is for is in `api`'s limits.
 
+use std::time::Duration;
+
 use domain::ids::UserId;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::email::Email;
+use crate::{email::Email, removal};
 
 /// A network address, digested with a key.
 pub type AddressDigest = [u8; 32];
@@ -38,8 +40,8 @@ impl From<AddressDigest> for AddressDigests {
     }
 }
 
-/// Days after which an address that was not seen again is forgotten.
-const KEPT_DAYS: i32 = 90;
+/// After which an address that was not seen again is forgotten.
+const KEPT: Duration = Duration::from_hours(24 * 90);
 
 /// Whether whoever logs in with that user name has signed in from there before.
 pub(crate) async fn contains(
@@ -91,11 +93,5 @@ pub(crate) async fn forget(
 
 /// Removes addresses that were not seen for long. Returns how many.
 pub(crate) async fn remove_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let removed = sqlx::query(
-        "delete from known_addresses where seen_at < now() - make_interval(days => $1)",
-    )
-    .bind(KEPT_DAYS)
-    .execute(pool)
-    .await?;
-    Ok(removed.rows_affected())
+    removal::remove(pool, "known_addresses", "seen_at", KEPT.as_secs()).await
 }

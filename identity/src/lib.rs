@@ -32,6 +32,7 @@ pub mod permissions;
 pub mod person_name;
 pub mod phone;
 pub mod postal_address;
+mod removal;
 pub mod roles;
 pub mod sessions;
 pub mod standing;

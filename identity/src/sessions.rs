@@ -14,7 +14,7 @@ use domain::ids::UserId;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::credentials;
+use crate::{credentials, removal};
 
 /// How long sessions last.
 #[derive(Clone, Copy, Debug)]
@@ -193,26 +193,11 @@ pub(crate) async fn forget(
     Ok(())
 }
 
-/// Most rows that one statement removes, so that none of them holds locks for long.
-const REMOVED_AT_ONCE: i64 = 5_000;
-
 /// Removes tokens that have expired, valid and spent ones. Returns how many.
 pub(crate) async fn remove_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let mut removed = 0;
-    for table in ["refresh_tokens", "spent_refresh_tokens"] {
-        let statement = format!(
-            "delete from {table} where id in \
-             (select id from {table} where expires_at <= clock_timestamp() limit {REMOVED_AT_ONCE})"
-        );
-        loop {
-            let rows = sqlx::query(&statement).execute(pool).await?.rows_affected();
-            removed += rows;
-            if rows < REMOVED_AT_ONCE.unsigned_abs() {
-                break;
-            }
-        }
-    }
-    Ok(removed)
+    let valid = removal::remove(pool, "refresh_tokens", "expires_at", 0).await?;
+    let spent = removal::remove(pool, "spent_refresh_tokens", "expires_at", 0).await?;
+    Ok(valid + spent)
 }
 
 /// Whose a token is, and which session it is of.
