@@ -10,8 +10,8 @@
 //! A code belongs to the network address that asked for it, so that strangers can neither replace nor use up the code of
 //! somebody else: a new one takes the place of the one from the same network address, and it may be tried
 //! [`CodeSettings::tries`] times from there. Tries from elsewhere are counted apart, as many for all of them together,
-//! since people change networks between asking and typing. At most [`ASKERS`] network addresses have a code for one
-//! e-mail address and purpose; one from which the account was used has its code beside them.
+//! since people change networks between asking and typing. At most five network addresses have a code for one
+//! e-mail address and purpose at a time; one from which the account was used has its code beside them.
 //!
 //! Locks are taken in one order, here and where accounts are deleted: credential, requests, codes, mails; codes of one
 //! e-mail address in the order of who asked.
