@@ -608,6 +608,36 @@ async fn of_many_admins_who_are_all_revoked_at_the_same_moment_one_stays() {
 }
 
 #[tokio::test]
+async fn an_admin_stays_when_one_is_revoked_while_the_other_is_closed() {
+    with_database(8, |pool| async move {
+        let identity = identity(&pool);
+        for round in 0..12 {
+            sqlx::raw_sql("delete from users; delete from credentials")
+                .execute(&pool)
+                .await
+                .unwrap();
+            let both = [("One", Role::Admin.into()), ("Other", Role::Admin.into())];
+            let both = make(&identity, &both).await;
+            let revoke = [new_roles(both[0].id, RoleChange::Revoke(Role::Admin))];
+            let others = [both[1].id];
+            let (revoked, closed) = tokio::join!(
+                identity.change_users(&revoke),
+                identity.close_accounts(&others, false)
+            );
+            assert!(revoked.is_ok() != closed.is_ok(), "{revoked:?} {closed:?}");
+            let refusals = match (revoked, closed) {
+                (Err(UsersError::Refused(refusals)), _)
+                | (_, Err(UsersError::Refused(refusals))) => refusals,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(refusals, [(0, Refusal::LastAdmin)], "{round}");
+            assert_eq!(admins(&pool).await, 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_role_counts_at_once_here_and_within_seconds_elsewhere() {
     with_database(8, |pool| async move {
         let (here, there) = (identity(&pool), identity(&pool));
