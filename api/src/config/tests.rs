@@ -26,7 +26,12 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(config.payment.payment_delay, Duration::from_mins(1));
     assert_eq!(config.payment.payment_window, Duration::ZERO);
     assert_eq!(config.http.max_body.bytes(), 1024 * 1024);
+    assert_eq!(config.identity.token_ttl, Duration::from_mins(15));
     assert_eq!(config.identity.simple_token_ttl, Duration::from_hours(24));
+    let sessions = config.identity.session_settings();
+    assert_eq!(sessions.lifetime, Duration::from_hours(24 * 30));
+    assert_eq!(sessions.grace, Duration::from_secs(10));
+    assert_eq!(config.database.expiry_interval, Duration::from_mins(30));
     assert!(
         Part::value_variants()
             .iter()
