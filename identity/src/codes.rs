@@ -35,11 +35,12 @@ use crate::{
     mail::{self, Letter, MailKind, Mails, WriteError, texts},
     password::Password,
     person_name::PersonName,
+    removal,
     roles::Role,
     sessions,
 };
 
-mod requests;
+pub(crate) mod requests;
 
 /// How long and how often a code may be tried.
 #[derive(Clone, Copy, Debug)]
@@ -431,16 +432,10 @@ impl Codes {
     /// Removes codes that have expired, and requests that nobody could work off for as long. Returns how many.
     pub async fn remove_expired(&self) -> Result<u64, Fault> {
         let pool = &self.identity.pool;
-        // those that somebody tries just now are removed the next time: nobody waits for another
-        let codes = sqlx::query(
-            "delete from one_time_codes where (address, purpose, asked_from) in
-             (select address, purpose, asked_from from one_time_codes
-              where expires_at <= clock_timestamp() for update skip locked)",
-        )
-        .execute(pool)
-        .await?;
-        let requests = requests::remove_older(pool, self.settings.lifetime).await?;
-        Ok(codes.rows_affected() + requests)
+        let codes = removal::remove(pool, "one_time_codes", "expires_at", Duration::ZERO).await?;
+        let lifetime = self.settings.lifetime;
+        let requests = removal::remove(pool, "code_requests", "requested_at", lifetime).await?;
+        Ok(codes + requests)
     }
 
     fn address_digest(&self, email: &Email) -> [u8; DIGEST_BYTES] {

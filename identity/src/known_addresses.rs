@@ -93,5 +93,5 @@ pub(crate) async fn forget(
 
 /// Removes addresses that were not seen for long. Returns how many.
 pub(crate) async fn remove_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    removal::remove(pool, "known_addresses", "seen_at", KEPT.as_secs()).await
+    removal::remove(pool, "known_addresses", "seen_at", KEPT).await
 }

@@ -354,7 +354,7 @@ impl Mails {
 
     /// Removes mails that are older than [`KEPT`], whatever became of them. Returns how many.
     pub async fn remove_old(&self) -> Result<u64, sqlx::Error> {
-        removal::remove(&self.pool, "mails", "created_at", KEPT.as_secs()).await
+        removal::remove(&self.pool, "mails", "created_at", KEPT).await
     }
 }
 

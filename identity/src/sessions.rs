@@ -195,8 +195,8 @@ pub(crate) async fn forget(
 
 /// Removes tokens that have expired, valid and spent ones. Returns how many.
 pub(crate) async fn remove_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let valid = removal::remove(pool, "refresh_tokens", "expires_at", 0).await?;
-    let spent = removal::remove(pool, "spent_refresh_tokens", "expires_at", 0).await?;
+    let valid = removal::remove(pool, "refresh_tokens", "expires_at", Duration::ZERO).await?;
+    let spent = removal::remove(pool, "spent_refresh_tokens", "expires_at", Duration::ZERO).await?;
     Ok(valid + spent)
 }
 

@@ -51,14 +51,15 @@ pub(crate) async fn request(
 }
 
 /// Requests whose time has come, oldest first.
+pub(crate) const DUE: &str =
+    "select id, user_name, wish, asked_from, asked_from_earlier from code_requests
+     where due_at <= statement_timestamp() order by due_at";
+
+/// Some of the requests whose time has come, oldest first.
 pub(super) async fn due(pool: &PgPool) -> Result<Vec<Request>, sqlx::Error> {
-    sqlx::query_as(
-        "select id, user_name, wish, asked_from, asked_from_earlier from code_requests
-         where due_at <= clock_timestamp() order by due_at limit $1",
-    )
-    .bind(BATCH)
-    .fetch_all(pool)
-    .await
+    sqlx::query_as(&format!("{DUE} limit {BATCH}"))
+        .fetch_all(pool)
+        .await
 }
 
 /// Takes all requests for the same. False where there are none that nobody else works on.
@@ -89,17 +90,6 @@ pub(super) async fn postpone(pool: &PgPool, request: &Request) -> Result<(), sql
     .execute(pool)
     .await?;
     Ok(())
-}
-
-/// Removes requests that nobody could work off for so long. Returns how many.
-pub(super) async fn remove_older(pool: &PgPool, than: Duration) -> Result<u64, sqlx::Error> {
-    let removed = sqlx::query(
-        "delete from code_requests where requested_at <= clock_timestamp() - make_interval(secs => $1)",
-    )
-    .bind(than.as_secs_f64())
-    .execute(pool)
-    .await?;
-    Ok(removed.rows_affected())
 }
 
 /// Removes what was asked for by the address of somebody whose credential is held and still there.

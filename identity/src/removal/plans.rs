@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use eventstore::testing::{TestDatabase, plans::assert_served_by_indexes};
 use sqlx::QueryBuilder;
 
 use super::statement;
-use crate::mail;
+use crate::{codes::requests, mail};
 
 const ROWS: &str = "
     insert into refresh_tokens (id, user_id, family_id, expires_at)
@@ -26,6 +28,13 @@ const ROWS: &str = "
         select md5('m' || n)::uuid, md5('u' || n)::uuid, 'verify_email', 'sealed', 'sealed', 'sealed',
                now() - interval '7 days' + (n - 10) * interval '1 minute', now() + (n - 10) * interval '1 minute'
         from generate_series(1, 20000) n;
+    insert into code_requests (id, user_name, wish, asked_from, requested_at, due_at)
+        select md5('r' || n)::uuid, 'user-' || n || '@example.com', 'verify_email', sha256(n::text::bytea),
+               now() - interval '15 minutes' + (n - 10) * interval '1 minute', now() + (n - 10) * interval '1 minute'
+        from generate_series(1, 20000) n;
+    insert into one_time_codes (address, purpose, code, asked_from, tries_left, expires_at)
+        select sha256(n::text::bytea), 'verify_email', 'code', 'asker', 5, now() + (n - 10) * interval '1 minute'
+        from generate_series(1, 20000) n;
     analyze;
 ";
 
@@ -34,16 +43,20 @@ async fn what_is_over_and_what_is_due_is_found_by_an_index() {
     let database = TestDatabase::create().await;
     let mut connection = database.connect().await;
     sqlx::raw_sql(ROWS).execute(&mut connection).await.unwrap();
-    let mut due = QueryBuilder::new(mail::DUE);
-    due.push(" limit ").push_bind(32_i64);
-    assert_served_by_indexes("mails to be sent", due, &mut connection).await;
-    for (table, column, age_secs) in [
-        ("refresh_tokens", "expires_at", 0),
-        ("spent_refresh_tokens", "expires_at", 0),
-        ("known_addresses", "seen_at", 90 * 24 * 3600),
-        ("mails", "created_at", mail::KEPT.as_secs()),
+    for (what, due) in [("mails", mail::DUE), ("requests", requests::DUE)] {
+        let due = QueryBuilder::new(format!("{due} limit 32"));
+        assert_served_by_indexes(what, due, &mut connection).await;
+    }
+    let days = |days: u64| Duration::from_hours(24 * days);
+    for (table, column, age) in [
+        ("refresh_tokens", "expires_at", Duration::ZERO),
+        ("spent_refresh_tokens", "expires_at", Duration::ZERO),
+        ("one_time_codes", "expires_at", Duration::ZERO),
+        ("code_requests", "requested_at", Duration::from_mins(15)),
+        ("known_addresses", "seen_at", days(90)),
+        ("mails", "created_at", mail::KEPT),
     ] {
-        let removal = QueryBuilder::new(statement(table, column, age_secs));
+        let removal = QueryBuilder::new(statement(table, column, age));
         assert_served_by_indexes(table, removal, &mut connection).await;
         let left: i64 = sqlx::query_scalar(&format!("select count(*) from {table}"))
             .fetch_one(&mut connection)
