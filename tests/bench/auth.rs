@@ -51,7 +51,12 @@ async fn measure(env: &Env, pool: &PgPool) -> Outcome<Vec<Row>> {
     let hs256 = identity(pool, secret()?)?;
     let ed25519 = identity(pool, TokenKeys::ed25519(&key_pair()?)?)?;
     let mai = hs256
-        .register("Mai".parse()?, EMAIL.parse()?, PASSWORD.parse()?)
+        .register(
+            "Mai".parse()?,
+            EMAIL.parse()?,
+            PASSWORD.parse()?,
+            &[1; 32].into(),
+        )
         .await?;
     let mut rows = Vec::new();
     if env.wants(TOKEN) {
