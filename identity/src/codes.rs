@@ -29,9 +29,9 @@ use self::requests::Request;
 pub(crate) use self::requests::request;
 use crate::{
     accounts::{Fault, Identity, NewAccount, create},
-    credentials,
+    api_keys, credentials,
     email::Email,
-    known_addresses::{AddressDigest, AddressDigests},
+    known_addresses::{self, AddressDigest, AddressDigests},
     mail::{self, Letter, MailKind, Mails, WriteError, texts},
     password::Password,
     person_name::PersonName,
@@ -100,6 +100,9 @@ const ASKERS: i64 = 5;
 const NEWS: i64 = 3;
 /// See [`NEWS`].
 const NEWS_WINDOW: Duration = Duration::from_hours(1);
+/// How long it is of use to hear that one's address was to be registered again: a mail server that is configured later
+/// does not send what has long passed.
+const NEWS_USEFUL_FOR: Duration = Duration::from_hours(24);
 /// Bytes of a digest.
 const DIGEST_BYTES: usize = 32;
 
@@ -186,17 +189,18 @@ impl Codes {
         let redeemed = self
             .redeem(&mut transaction, email, Purpose::VerifyEmail, code, from)
             .await?;
-        let user_id = match redeemed {
-            Some(user_id) if credentials::verify(&mut transaction, user_id, email).await? => {
-                Some(user_id)
-            }
-            _ => None,
+        let verified = match redeemed {
+            Some(user_id) => credentials::verify(&mut transaction, user_id, email).await?,
+            None => None,
         };
-        self.end(transaction, user_id).await
+        self.end(transaction, redeemed.filter(|_| verified.is_some()))
+            .await
     }
 
     /// Puts a new password in the place of the old one, for the right code, and ends all sessions. The address is
-    /// verified by it: the code has reached its owner. Returns whose it is.
+    /// verified by it: the code has reached its owner. Where it was not before, the account may have been made by
+    /// somebody else who named the address: the API keys and the known network addresses of before go as well. Returns
+    /// whose it is.
     pub async fn reset_password(
         &self,
         email: &Email,
@@ -215,15 +219,19 @@ impl Codes {
         let redeemed = self
             .redeem(&mut transaction, email, Purpose::ResetPassword, code, from)
             .await?;
-        let user_id = match redeemed {
-            Some(user_id) if credentials::verify(&mut transaction, user_id, email).await? => {
-                credentials::set_password(&mut transaction, user_id, &hash).await?;
-                sessions::end_all(&mut transaction, user_id).await?;
-                Some(user_id)
-            }
-            _ => None,
+        let Some(user_id) = redeemed else {
+            return self.end(transaction, None).await;
         };
-        self.end(transaction, user_id).await
+        let verified = credentials::verify(&mut transaction, user_id, email).await?;
+        if let Some(is_news) = verified {
+            credentials::set_password(&mut transaction, user_id, &hash).await?;
+            sessions::end_all(&mut transaction, user_id).await?;
+            if is_news {
+                api_keys::forget(&mut transaction, user_id).await?;
+                known_addresses::forget(&mut transaction, user_id).await?;
+            }
+        }
+        self.end(transaction, verified.map(|_| user_id)).await
     }
 
     async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, Fault> {
@@ -330,19 +338,19 @@ impl Codes {
             return Ok(()); // another process was faster
         }
         let user_id = owner.as_ref().map(|(user_id, _)| *user_id);
-        let letter = match Purpose::of(kind) {
-            Some(purpose) => {
-                let code = self.replace_code(&mut transaction, &email, purpose, user_id, request);
-                match code.await? {
-                    Some(code) => Some(self.letter(kind, &email, Some(&code))?),
-                    None => None,
-                }
-            }
-            None if is_news(&mut transaction, user_id).await? => {
-                Some(self.letter(kind, &email, None)?)
-            }
-            None => None,
+        let letter = if let Some(purpose) = Purpose::of(kind) {
+            let code = self.replace_code(&mut transaction, &email, purpose, user_id, request);
+            let code = code.await?;
+            code.map(|code| self.letter(kind, &email, Some(&code)))
+        } else {
+            // as a new account would have one: trying it must not tell the two apart
+            let purpose = Purpose::VerifyEmail;
+            self.make_unknown_code(&mut transaction, &email, purpose, request)
+                .await?;
+            let is_news = is_news(&mut transaction, user_id).await?;
+            is_news.then(|| self.letter(kind, &email, None))
         };
+        let letter = letter.transpose()?;
         if let (Some((user_id, key)), Some(letter)) = (&owner, &letter) {
             mail::write(&mut transaction, *user_id, key, letter).await?;
         }
@@ -377,9 +385,7 @@ impl Codes {
         let digest = if owner.is_some() {
             self.code_digest(email, purpose, &code)
         } else {
-            let mut nothing = [0; DIGEST_BYTES];
-            rand::fill(&mut nothing).map_err(|_| WorkError::NoRandomness)?;
-            nothing
+            digest_of_nothing()?
         };
         // what was asked for while nobody had the address keeps nobody from it who has it since
         let made = sqlx::query(
@@ -409,6 +415,31 @@ impl Codes {
         Ok((made.rows_affected() > 0).then_some(code))
     }
 
+    /// Makes a code that nobody knows, unless whoever asks has one.
+    async fn make_unknown_code(
+        &self,
+        connection: &mut PgConnection,
+        email: &Email,
+        purpose: Purpose,
+        request: &Request,
+    ) -> Result<(), WorkError> {
+        sqlx::query(
+            "insert into one_time_codes
+                 (address, purpose, asked_from, code, tries_left, others_tries_left, expires_at)
+             values ($1, $2, $3, $4, $5, $5, clock_timestamp() + make_interval(secs => $6))
+             on conflict (address, purpose, asked_from) do nothing",
+        )
+        .bind(self.address_digest(email).as_slice())
+        .bind(purpose.as_str())
+        .bind(&request.asked_from)
+        .bind(digest_of_nothing()?.as_slice())
+        .bind(self.settings.tries)
+        .bind(self.settings.lifetime.as_secs_f64())
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
     fn letter(
         &self,
         kind: MailKind,
@@ -425,7 +456,7 @@ impl Codes {
             to: email.as_str().to_owned(),
             subject: text.subject,
             body: text.body,
-            useful_for: code.map(|_| lifetime),
+            useful_for: Some(code.map_or(NEWS_USEFUL_FOR, |_| lifetime)),
         })
     }
 
@@ -524,6 +555,13 @@ pub(crate) async fn forget(
     requests::forget(connection, user_id).await?;
     end_all(connection, user_id).await?;
     mail::forget(connection, user_id).await
+}
+
+/// The digest of a code that nobody knows.
+fn digest_of_nothing() -> Result<[u8; DIGEST_BYTES], WorkError> {
+    let mut nothing = [0; DIGEST_BYTES];
+    rand::fill(&mut nothing).map_err(|_| WorkError::NoRandomness)?;
+    Ok(nothing)
 }
 
 /// Eight random digits, each number as likely as any other.

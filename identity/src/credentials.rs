@@ -201,21 +201,23 @@ pub(crate) async fn begin_epoch(
     Ok(())
 }
 
-/// Notes that mail to the user name reaches the person. False where it is not their user name, or not any more.
+/// Notes that mail to the user name reaches the person, whose credential is held. Returns whether that is news; none
+/// where it is not their user name, or not any more.
 pub(crate) async fn verify(
     connection: &mut PgConnection,
     user_id: UserId,
     user_name: &Email,
-) -> Result<bool, sqlx::Error> {
-    let verified = sqlx::query(
-        "update credentials set verified_at = coalesce(verified_at, clock_timestamp())
-         where user_id = $1 and user_name = $2",
+) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar(
+        "update credentials c set verified_at = coalesce(c.verified_at, clock_timestamp())
+         from credentials before
+         where c.user_id = $1 and c.user_name = $2 and before.user_id = c.user_id
+         returning before.verified_at is null",
     )
     .bind(Uuid::from(user_id))
     .bind(user_name.as_str())
-    .execute(connection)
-    .await?;
-    Ok(verified.rows_affected() == 1)
+    .fetch_optional(connection)
+    .await
 }
 
 /// Puts the hash of another password in the place of the old one, for somebody whose credential is held. Whoever calls it

@@ -11,7 +11,7 @@ use std::{
 };
 
 use aws_lc_rs::hmac;
-use domain::ids::UserId;
+use domain::{ids::UserId, text::Title};
 use eventstore::{
     page::{Direction, Limits, PageRequest, Sort},
     sealing::{MasterKey, Vault},
@@ -19,8 +19,8 @@ use eventstore::{
 use futures::future::join_all;
 use identity::{
     AddressDigest, AddressDigests, AuthenticateError, ChangePasswordError, CodeError, CodeSettings,
-    Codes, Email, Identity, LogInError, LoggedIn, Mail, MailSort, Mails, Opened, Password, Purpose,
-    RefreshError, SessionSettings, TokenError, TokenKind,
+    Codes, Email, Identity, LogInError, LoggedIn, Mail, MailSort, Mails, NewApiKey, Opened,
+    Password, Permission, Purpose, RefreshError, SessionSettings, TokenError, TokenKind,
 };
 use scene::{QUICK, SECRET, identity_with};
 use scratch_database::with_database;
@@ -397,6 +397,73 @@ async fn asking_and_trying_for_an_address_that_nobody_has_leaves_the_same_traces
 }
 
 #[tokio::test]
+async fn trying_a_code_after_registering_leaves_the_same_traces_whether_or_not_the_address_was_taken()
+ {
+    with_process(usual(), |process| async move {
+        process.with_mai().await; // verified, with a code of no kind
+        let tries = "select tries_left from one_time_codes where purpose = 'verify_email'";
+        for address in [MAI, NOBODY] {
+            sqlx::query("delete from one_time_codes")
+                .execute(&process.pool)
+                .await
+                .unwrap();
+            process.register(address, NEW_PASSWORD).await;
+            process.work_off().await;
+            assert_refused(&process.verify(address, "nonsense").await, address);
+            let left: Vec<i16> = sqlx::query_scalar(tries)
+                .fetch_all(&process.pool)
+                .await
+                .unwrap();
+            assert_eq!(left, [4], "{address}");
+        }
+    })
+    .await;
+}
+
+/// Somebody names an address that is not theirs, and waits for its owner.
+#[tokio::test]
+async fn whoever_takes_over_an_account_by_its_address_shares_it_with_nobody() {
+    with_process(usual(), |process| async move {
+        for (verified, left) in [(false, 0), (true, 1)] {
+            let address = format!("{verified}@example.com");
+            process.register(&address, PASSWORD).await;
+            process.work_off().await;
+            if verified {
+                let code = code_in(&process.last_mail().await);
+                process.verify(&address, &code).await.unwrap();
+            }
+            let stranger = process
+                .identity
+                .log_in(&address, PASSWORD, TokenKind::Api)
+                .await
+                .unwrap();
+            let id = stranger.user.id;
+            let key = NewApiKey {
+                name: Title::parse("a back door").unwrap(),
+                scopes: [Permission::ReadOwnOrders].into_iter().collect(),
+                lifetime: None,
+            };
+            let _ = process.identity.api_keys().create(id, &key).await.unwrap();
+            process
+                .identity
+                .remember_address(id, &ELSEWHERE)
+                .await
+                .unwrap();
+            let code = process.code_for(Purpose::ResetPassword, &address).await;
+            process.reset(&address, &code).await.unwrap();
+            for table in ["api_keys", "known_addresses"] {
+                assert_eq!(
+                    process.count(table).await,
+                    left,
+                    "{table}, verified: {verified}"
+                );
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nobody_replaces_or_uses_up_a_code_that_was_asked_for_from_elsewhere() {
     with_process(usual(), |process| async move {
         process.with_mai().await;
@@ -500,6 +567,8 @@ async fn strangers_have_so_many_mails_sent_and_an_address_that_was_used_always_g
         let code = process.code_for(Purpose::ResetPassword, MAI).await;
         assert_eq!(process.mails_about("reset_password").await, 6);
         process.reset(MAI, &code).await.unwrap();
+        let remembered = process.identity.remember_address(user_id, &HOME).await;
+        remembered.unwrap(); // forgotten with the reset, since the e-mail address was not verified before
         // of a network address that is known under the keys of before
         for stranger in 2..20 {
             process

@@ -170,7 +170,12 @@ async fn strangers(env: &Env, makes: &Identity, asks: &Identity) -> Outcome<f64>
     for number in 0..env.sized(STRANGERS, 10) {
         let email = format!("stranger.{number}@example.com");
         makes
-            .register("A stranger".parse()?, email.parse()?, PASSWORD.parse()?)
+            .register(
+                "A stranger".parse()?,
+                email.parse()?,
+                PASSWORD.parse()?,
+                &[1; 32].into(),
+            )
             .await?;
         let logged_in = makes.log_in(&email, PASSWORD, TokenKind::Api).await?;
         took.push(microseconds_of(asks, logged_in.access_token.as_str()).await?);
