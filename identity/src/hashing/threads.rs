@@ -1,6 +1,7 @@
-//! The threads that bcrypt works on: as many as passwords are hashed at once, and of the lowest priority, since a
-//! log-in takes a quarter of a second of a core and everything else a request asks for takes some microseconds. On two
-//! cores with both of them hashing, other requests would otherwise wait for the scheduler to take turns.
+//! The threads that bcrypt works on: as many as passwords are hashed at once, and only while the cores have nothing else
+//! to do, since a log-in takes a quarter of a second of a core and everything else a request asks for takes some
+//! microseconds. With all cores hashing, other requests would otherwise wait for the scheduler to take turns, at each of
+//! the handful of threads and processes that a request wakes one after the other.
 
 use std::{
     io,
@@ -11,6 +12,12 @@ use std::{
         mpsc::{Receiver, Sender, channel},
     },
     thread,
+};
+
+#[cfg(target_os = "linux")]
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
 };
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -57,16 +64,17 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
     }
 }
 
-/// The nicest priority that there is.
-#[cfg(target_os = "linux")]
-const NICEST: i32 = 19;
-
-/// Takes the lowest priority for the calling thread: on Linux a priority is a thread's own, elsewhere it would be the
-/// whole process's.
+/// On Linux, has the calling thread scheduled as `SCHED_IDLE` (sched(7)): whatever else wakes takes its core at once. A
+/// nice thread of the normal policy keeps the core to the end of its slice, some milliseconds. Elsewhere a priority is the
+/// whole process's, and stays.
 fn give_way() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICEST) {
-        tracing::warn!(%error, "passwords are hashed at the priority of everything else");
+    {
+        let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+        let set = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy);
+        if let Err(error) = set {
+            tracing::warn!(%error, "passwords are hashed at the priority of everything else");
+        }
     }
 }
 
@@ -87,13 +95,31 @@ mod tests {
         told.recv().unwrap()
     }
 
+    /// As sched(7) numbers it.
+    #[cfg(target_os = "linux")]
+    const SCHED_IDLE: u32 = 5;
+
+    /// The scheduling policy of the calling thread, as the kernel tells it: the 41st field, by proc_pid_stat(5).
+    #[cfg(target_os = "linux")]
+    fn policy() -> u32 {
+        let told = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // the second field is a name in parentheses, which may hold anything
+        let (_, fields) = told.rsplit_once(')').unwrap();
+        fields
+            .split_whitespace()
+            .nth(41 - 3)
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn they_give_way_and_nobody_else_does() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
-        assert_eq!(answer(&threads(1), priority), NICEST);
-        assert_eq!(priority(), before);
+        let before = policy();
+        assert_eq!(answer(&threads(1), policy), SCHED_IDLE);
+        assert_ne!(before, SCHED_IDLE);
+        assert_eq!(policy(), before);
     }
 
     #[test]
