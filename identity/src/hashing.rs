@@ -31,10 +31,16 @@ impl Default for HashingSettings {
     fn default() -> Self {
         Self {
             cost: bcrypt::DEFAULT_COST,
-            concurrency: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            concurrency: all_cores_but_one(),
             max_wait: Duration::from_secs(10),
         }
     }
+}
+
+/// As many as there are cores, but for one, which is left to everything else; at least one.
+pub fn all_cores_but_one() -> NonZeroUsize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(cores - 1).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// A bcrypt hash with its salt and cost, as it is stored.
