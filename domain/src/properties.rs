@@ -15,18 +15,21 @@ use proptest::prelude::*;
 
 use self::{
     commands::{
-        inventory_command, many, order_commands, payment_commands, product_command, region_command,
+        category_command, inventory_command, many, order_commands, payment_commands,
+        product_command, region_command, shop_command,
     },
     shelves::Shelves,
 };
 use crate::{
     aggregate::Decider,
+    category::Category,
     inventory::Inventory,
     order::{Order, OrderCommand, OrderLine, OrderStatus, PaymentStatus, PlacedOrder},
     payment::{Payment, PaymentState},
     product::Product,
     region::Region,
-    testing::currency,
+    shop::{Shop, ShopError},
+    testing::{CUSTOMER, currency},
 };
 
 /// Modest, so that the whole file runs in seconds without optimisation.
@@ -201,6 +204,23 @@ proptest! {
     }
 
     #[test]
+    fn any_history_of_a_category(commands in many(category_command())) {
+        run::<Category>(commands, |before, after| {
+            let gone = |category: &Category| category.details().is_some_and(|details| details.deleted);
+            assert!(!gone(before) || before == after, "what is deleted stays as it is");
+        });
+    }
+
+    #[test]
+    fn any_history_of_a_shop(commands in many(shop_command())) {
+        run::<Shop>(commands, |before, after| {
+            let closed = |shop: &Shop| shop.open() == Err(ShopError::Closed);
+            assert!(!closed(before) || before == after, "what is closed stays as it is");
+            assert!(after.details().is_none_or(|shop| shop.owner_id == CUSTOMER));
+        });
+    }
+
+    #[test]
     fn any_history_of_an_inventory(commands in many(inventory_command())) {
         run::<Inventory>(commands, |before, after| {
             stock_adds_up(after);
@@ -249,12 +269,16 @@ proptest! {
     #[test]
     fn no_order_of_events_makes_an_aggregate_panic(
         region in jumbled::<Region>(many(region_command())),
+        category in jumbled::<Category>(many(category_command())),
+        shop in jumbled::<Shop>(many(shop_command())),
         product in jumbled::<Product>(many(product_command())),
         inventory in jumbled::<Inventory>(many(inventory_command())),
         order in jumbled::<Order>(order_commands()),
         payment in jumbled::<Payment>(payment_commands()),
     ) {
         survives::<Region>(&region.0, &region.1);
+        survives::<Category>(&category.0, &category.1);
+        survives::<Shop>(&shop.0, &shop.1);
         survives::<Product>(&product.0, &product.1);
         survives::<Inventory>(&inventory.0, &inventory.1);
         survives::<Order>(&order.0, &order.1);
