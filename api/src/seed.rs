@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use commands::{Commands, Failure, Request, products::NewProduct, regions::NewRegion};
+use commands::{Commands, Failure, Manager, Request, products::NewProduct, regions::NewRegion};
 use domain::{
     ids::{NAMESPACE, ProductId, RegionId},
     money::{Currency, Money, MoneyError, TaxRate},
@@ -236,11 +236,14 @@ impl Maker {
             description: Description::parse(demo.description)?,
             image_url: None,
             price: Money::parse_decimal(demo.price, Currency::parse(region.currency)?)?,
+            shop_id: None,
+            category_id: None,
+            specification: None,
             stock: Some(Quantity::parse(demo.stock)?),
         };
         match self
             .commands
-            .create_product(self.request("CreateProduct"), product)
+            .create_product(self.request("CreateProduct"), Manager::Market, product)
             .await
         {
             Ok(committed) => Ok(committed.appended > 0),

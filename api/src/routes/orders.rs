@@ -247,11 +247,7 @@ async fn new_order(
 }
 
 /// The order as the log has it, and its version; without name and address where they may not read it who changed it.
-async fn stored<P>(
-    app: &App,
-    who: &Allowed<P>,
-    id: OrderId,
-) -> Result<(OrderBody, i64), ApiError> {
+async fn stored<P>(app: &App, who: &Allowed<P>, id: OrderId) -> Result<(OrderBody, i64), ApiError> {
     let order = Snapshot::from_log(&app.log, id)
         .await?
         .ok_or(Kind::NotFound)?;

@@ -106,7 +106,10 @@ async fn a_key_does_what_its_scopes_name_and_nothing_else() {
         let refused = program.post(&cancel, &json!({})).await;
         refused.problem_of(403, "forbidden");
     }
-    for (owner, scope) in [(&customer, "cancel_own_order"), (&admin, "cancel_any_order")] {
+    for (owner, scope) in [
+        (&customer, "cancel_own_order"),
+        (&admin, "cancel_any_order"),
+    ] {
         let program = with(owner, &make(owner, &[scope]).await);
         let cancelled = program.post(&cancel, &json!({})).await.expect(200);
         assert_nameless(&cancelled);
