@@ -44,6 +44,9 @@ pub trait Decider:
     fn weight(&self) -> usize;
 }
 
+/// The events of an aggregate.
+pub type EventOf<A> = <A as cqrs_es::Aggregate>::Event;
+
 /// Implements [`cqrs_es::Aggregate`] from [`Decider`].
 macro_rules! impl_aggregate {
     ($aggregate:ident, $type:expr, $command:ident, $event:ident, $error:ident) => {

@@ -3,6 +3,8 @@
 //! A shop that awaits approval, and one that was closed, sells nothing; orders that were placed are finished. Its owner
 //! never changes, and a closed shop stays closed. Its stream id is the [`ShopId`].
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -81,6 +83,20 @@ impl ShopStatus {
             Self::Open => "open",
             Self::Closed => "closed",
         }
+    }
+}
+
+/// The text names no status of a shop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no status of a shop")]
+pub struct UnknownShopStatus;
+
+impl FromStr for ShopStatus {
+    type Err = UnknownShopStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = |status: &Self| status.as_str() == text;
+        Self::ALL.into_iter().find(named).ok_or(UnknownShopStatus)
     }
 }
 

@@ -8,6 +8,10 @@ create table {schema}.products (
     image_url   text,
     price       bigint not null, -- minor units of the currency
     currency    text not null,
+    shop_id     uuid,           -- none: the market's own
+    category_id uuid,
+    kind        text,
+    attributes  jsonb not null, -- of its kind, by name; empty without one
     deleted     boolean not null,
     sequence    bigint not null, -- of the product's stream
     created_at  timestamptz not null,
@@ -38,6 +42,18 @@ create index on {schema}.products (created_at, product_id);
 create index on {schema}.products (price, product_id);
 create index on {schema}.products (title, product_id);
 create index on {schema}.products (currency, price, product_id);
+-- A shop, a category and a kind are a part of the catalogue: the newest first, or sorted after they are picked.
+create index on {schema}.products (shop_id, created_at, product_id) where shop_id is not null;
+create index on {schema}.products (shop_id, price, product_id) where shop_id is not null;
+create index on {schema}.products (shop_id, title, product_id) where shop_id is not null;
+create index on {schema}.products (category_id, created_at, product_id) where category_id is not null;
+create index on {schema}.products (category_id, price, product_id) where category_id is not null;
+create index on {schema}.products (category_id, title, product_id) where category_id is not null;
+create index on {schema}.products (kind, created_at, product_id) where kind is not null;
+create index on {schema}.products (kind, price, product_id) where kind is not null;
+create index on {schema}.products (kind, title, product_id) where kind is not null;
+-- Attributes of whatever kind, by containment.
+create index on {schema}.products using gin (attributes jsonb_path_ops) where kind is not null;
 -- A seller looks a number up; it is unique in its region only, and free again when the product is deleted.
 create index on {schema}.products (sku);
 

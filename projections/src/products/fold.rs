@@ -107,8 +107,8 @@ impl Fold for ProductsFold {
 
 impl Row for ProductRow {
     const TABLE: &'static str = "products";
-    const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, deleted, \
-         sequence, created_at, updated_at";
+    const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, \
+         shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at";
 
     fn push(&self, id: Uuid, rows: &mut CopyRows) {
         rows.push(&[
@@ -120,6 +120,10 @@ impl Row for ProductRow {
             &self.image_url,
             &self.price,
             &self.currency,
+            &self.shop_id,
+            &self.category_id,
+            &self.kind,
+            &self.attributes,
             &self.deleted,
             &self.sequence,
             &self.created_at,

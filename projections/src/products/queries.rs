@@ -1,11 +1,15 @@
 //! Queries over the catalogue and its stock.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{ProductId, RegionId},
+    ids::{CategoryId, ProductId, RegionId, ShopId},
+    kinds::AttributeValue,
     money::{Currency, Money},
 };
-use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
+use uuid::Uuid;
 
 use crate::{
     page::{Page, PageRequest, SortKey, SortKind, SortValue, Span},
@@ -33,6 +37,14 @@ pub struct ProductView {
     pub image_url: Option<String>,
     /// Price of one piece.
     pub price: Money,
+    /// Whose it is; nobody's but the market's where there is none.
+    pub shop_id: Option<ShopId>,
+    /// What it is grouped by.
+    pub category_id: Option<CategoryId>,
+    /// Its kind.
+    pub kind: Option<String>,
+    /// What is told of it as one of its kind, by name.
+    pub attributes: BTreeMap<String, AttributeValue>,
     /// Whether it is no longer sold or shown.
     pub deleted: bool,
     /// Its stock.
@@ -97,6 +109,14 @@ pub struct ProductFilter {
     pub in_stock: Option<bool>,
     /// With such a price.
     pub price: Option<PriceSpan>,
+    /// Of this shop.
+    pub shop_id: Option<ShopId>,
+    /// In this category.
+    pub category_id: Option<CategoryId>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// With these attributes of its kind.
+    pub attributes: BTreeMap<String, AttributeValue>,
     /// The deleted ones too.
     pub include_deleted: bool,
 }
@@ -207,6 +227,20 @@ pub(crate) fn list<'q>(
             .push_bind(price.currency.code());
         price.amount.push_to(&mut sql, "p.price");
     }
+    if let Some(shop_id) = filter.shop_id {
+        sql.push(" and p.shop_id = ").push_bind(shop_id.0);
+    }
+    if let Some(category_id) = filter.category_id {
+        sql.push(" and p.category_id = ").push_bind(category_id.0);
+    }
+    if let Some(kind) = &filter.kind {
+        sql.push(" and p.kind = ").push_bind(kind.clone());
+    }
+    if !filter.attributes.is_empty() {
+        // the first condition is the index's
+        sql.push(" and p.kind is not null and p.attributes @> ")
+            .push_bind(Json(filter.attributes.clone()));
+    }
     page.push_to(&mut sql, "p");
     sql
 }
@@ -231,6 +265,12 @@ impl ProductView {
             description: row.try_get("description")?,
             image_url: row.try_get("image_url")?,
             price: Money::new(row.try_get("price")?, currency),
+            shop_id: row.try_get::<Option<Uuid>, _>("shop_id")?.map(ShopId),
+            category_id: row
+                .try_get::<Option<Uuid>, _>("category_id")?
+                .map(CategoryId),
+            kind: row.try_get("kind")?,
+            attributes: row.try_get::<Json<_>, _>("attributes")?.0,
             deleted: row.try_get("deleted")?,
             stock: StockView {
                 available: row.try_get("available")?,
