@@ -198,7 +198,7 @@ fn place_order() -> impl Strategy<Value = OrderCommand> {
     let item = |product: u128, quantity, cents| PricedItem {
         product_id: ProductId(Uuid::from_u128(product)),
         region_id: REGION,
-        shop_id: (product % 2 == 0).then_some(SHOP),
+        shop_id: product.is_multiple_of(2).then_some(SHOP),
         category_id: None,
         sku: sku("TEE-1"),
         title: title("Tee"),
