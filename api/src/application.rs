@@ -60,6 +60,7 @@ impl Application {
         gateway: Option<Arc<dyn PaymentGateway>>,
     ) -> Result<Self, StartError> {
         // everything that can be refused is looked at before anything runs
+        config.assure_erasures_come_last()?;
         let publisher = publisher_settings(&config)?;
         let sender = Sender::new(&config.mail)?;
         let addr = config.http.listen_addr();

@@ -36,9 +36,6 @@ use crate::services::Services;
 const ACTOR: &str = "system:closing";
 /// How often it looks for accounts that are due.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long beyond its deadline a request of somebody whose account was just closed may have an effect: their token is
-/// refused two seconds later at the latest, and what was decided is committed or given up within twenty.
-const AFTERMATH: Duration = Duration::from_secs(22);
 
 /// Why an account was not seen to. It is looked at again.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +66,6 @@ pub(crate) async fn run(services: Services, subscriptions: Subscriptions) {
     };
     let config = &worker.services.config;
     let grace = config.closing.erasure_grace;
-    if grace < config.http.request_timeout.saturating_add(AFTERMATH) {
-        tracing::warn!(
-            ?grace,
-            "SOUK_ERASURE_GRACE is shorter than a request may take"
-        );
-    }
     let pause = LOOK.min(grace);
     let mut looks = tokio::time::interval(pause.max(Duration::from_millis(100)));
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -129,6 +120,7 @@ impl Worker {
     /// How many orders of the person have not ended. Cancels those that can be, where that was asked for.
     async fn open_orders(&self, due: &DueClosure) -> Result<usize, NotSeenTo> {
         let user_id = due.closure.user_id;
+        // one schema for the whole look: another one, that queries may go to meanwhile, was not waited for
         let schema = self.services.read_models.schema(View::Orders).await?;
         // read after `due.now`: whatever was committed until then is in the view when it has got there
         let head = self.services.log.head().await?;
@@ -149,7 +141,8 @@ impl Worker {
         loop {
             let most = Some(Limits::STANDARD.max);
             let page = PageRequest::new(Limits::STANDARD, oldest, most, cursor.as_deref())?;
-            let Page { items, next } = self.services.read_models.orders(&filter, &page).await?;
+            let orders = self.services.read_models.orders_in(&schema, &filter, &page);
+            let Page { items, next } = orders.await?;
             for order in &items {
                 open += usize::from(self.is_open(order, due).await?);
             }
@@ -268,7 +261,14 @@ fn awaits_money(payment: &Payment) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use domain::{money::Currency, sealed::Sealed};
+    use domain::{
+        aggregate::Decider,
+        ids::RefundId,
+        money::{Currency, Money},
+        payment::PaymentEvent,
+        sealed::Sealed,
+        text::{PaymentMethod, Reference},
+    };
     use uuid::Uuid;
 
     use super::*;
@@ -329,6 +329,100 @@ mod tests {
                 awaits,
                 "{status} {payment_status} {after}"
             );
+        }
+    }
+
+    /// What can happen to the payment of an order, and to a refund of it.
+    fn payment_events() -> impl Fn(&str) -> PaymentEvent {
+        let order_id = OrderId(Uuid::nil());
+        let refund_id = RefundId::of(order_id, "cancelled");
+        let amount = Money::new(100, Currency::parse("USD").unwrap());
+        let (reference, reason) = (Reference::parse("r").unwrap(), Reason::lossy("why"));
+        move |name| {
+            let (reference, reason) = (reference.clone(), reason.clone());
+            match name {
+                "started" => PaymentEvent::PaymentStarted {
+                    payment_id: PaymentId::of(order_id),
+                    order_id,
+                    customer_id: UserId(Uuid::nil()),
+                    amount,
+                    method: PaymentMethod::parse("default").unwrap(),
+                    attempt: 1,
+                    deadline_ms: 0,
+                },
+                "captured" => PaymentEvent::PaymentCaptured {
+                    order_id,
+                    reference,
+                    amount,
+                    attempt: 1,
+                },
+                "declined" => PaymentEvent::PaymentDeclined {
+                    order_id,
+                    reference: None,
+                    reason,
+                    attempt: 1,
+                },
+                "void requested" => PaymentEvent::PaymentVoidRequested { order_id, reason },
+                "voided" => PaymentEvent::PaymentVoided {
+                    order_id,
+                    reference: None,
+                },
+                "stuck" => PaymentEvent::PaymentStuck {
+                    order_id,
+                    asked: 9,
+                    reason,
+                },
+                "expired" => PaymentEvent::PaymentExpired { order_id },
+                "refund requested" => PaymentEvent::RefundRequested {
+                    order_id,
+                    refund_id,
+                    amount,
+                    reason,
+                },
+                "refund failed" => PaymentEvent::RefundFailed {
+                    order_id,
+                    refund_id,
+                    reason,
+                },
+                "refunded" => PaymentEvent::RefundSucceeded {
+                    order_id,
+                    refund_id,
+                    reference,
+                    amount,
+                },
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    #[test]
+    fn money_is_awaited_until_the_gateway_has_said_what_became_of_it() {
+        let event = payment_events();
+        for (history, awaits) in [
+            ("", false),
+            ("started", true),
+            ("started, captured", false),
+            ("started, declined", false),
+            ("started, declined, expired", false),
+            ("started, stuck", true),
+            ("started, stuck, captured", false),
+            ("started, void requested", true),
+            ("started, void requested, stuck", true),
+            ("started, void requested, voided", false),
+            ("started, void requested, captured", false),
+            ("started, captured, refund requested", true),
+            ("started, captured, refund requested, refund failed", true),
+            ("started, captured, refund requested, refunded", false),
+            (
+                "started, captured, refund requested, refund failed, refunded",
+                false,
+            ),
+        ] {
+            let mut payment = Payment::default();
+            for name in history.split(", ").filter(|name| !name.is_empty()) {
+                payment.evolve(&event(name));
+            }
+            assert_eq!(awaits_money(&payment), awaits, "{history}");
         }
     }
 

@@ -31,11 +31,13 @@
 //! | `SOUK_RATE_LIMITS` | `true` | whether trying is limited at all; each limit is so many at once, and as many again within a time |
 //! | `SOUK_LIMIT_LOG_IN` | `30/1m` | log-ins from one address |
 //! | `SOUK_LIMIT_LOG_IN_ACCOUNT` | `10/5m` | log-ins from one address to one account |
+//! | `SOUK_LIMIT_LOG_IN_STRANGER` | `5/1h` | log-ins from one address to one account that was never used from there |
 //! | `SOUK_LIMIT_LOG_IN_STRANGERS` | `50/1h` | log-ins to one account from all addresses that it was never used from |
 //! | `SOUK_LIMIT_REGISTRATION` | `20/10m` | registrations from one address |
 //! | `SOUK_LIMIT_REFRESH` | `120/1m` | sessions continued from one address |
+//! | `SOUK_LIMIT_REFRESH_ACCOUNT` | `60/1m` | sessions of one person continued |
 //! | `SOUK_LIMIT_CODES` | `20/10m` | one-time codes asked for or tried from one address |
-//! | `SOUK_LIMIT_CODES_ACCOUNT` | `10/30m` | one-time codes asked for or tried from one address for one account |
+//! | `SOUK_LIMIT_CODES_ACCOUNT` | `10/30m` | one-time codes asked for or tried from one address for one account, registrations included |
 //! | `SOUK_TRUSTED_PROXIES` | none | addresses or networks of the proxies in front, whose `X-Forwarded-For` is believed |
 //! | `SOUK_PAYMENT_DELAY` | `60s` | from the order to its payment |
 //! | `SOUK_PAYMENT_WINDOW` | `0s` | how long a declined payment may be tried again |
@@ -43,7 +45,7 @@
 //! | `SOUK_GATEWAY_TIMEOUT` | `10s` | how long one call of the payment gateway may take |
 //! | `SOUK_GATEWAY_RETRY` | `2s` | first pause before the gateway is asked again; doubled each time |
 //! | `SOUK_GATEWAY_PATIENCE` | `5m` | how long the gateway may not answer before the charge is voided |
-//! | `SOUK_ERASURE_GRACE` | `1m` | how long after an account was closed its data is kept at the least |
+//! | `SOUK_ERASURE_GRACE` | `1m` | how long after an account was closed its data is kept at the least; outside demo mode no shorter than `SOUK_REQUEST_TIMEOUT` and 22 s |
 //! | `SOUK_FULFILMENT_TIME` | `14d` | how long after its payment an order that is to be shipped counts as open |
 //! | `SOUK_ROLES` | all | which parts this process runs: `api`, `projectors`, `saga`, `publisher` |
 //! | `KAFKA_BROKERS` | none | without it all runs but the publisher |
@@ -126,6 +128,16 @@ pub enum ConfigError {
         "SOUK_MAIL_FROM must be an address such as Souk <shop@example.com>, since SOUK_SMTP_URL is set"
     )]
     MailFrom,
+    /// A request could have an effect after the data of whoever sent it was erased.
+    #[error(
+        "SOUK_ERASURE_GRACE is {grace}, which is shorter than a request may take: outside demo mode (SOUK_DEMO=true) it must be {least} at the least"
+    )]
+    ShortGrace {
+        /// What it is.
+        grace: humantime::Duration,
+        /// What it must be.
+        least: humantime::Duration,
+    },
     /// The folder for the secrets of demo mode cannot be used.
     #[error("SOUK_STATE_DIR {path}: {source}")]
     StateDir {
@@ -184,7 +196,25 @@ impl Config {
     pub fn test_payment_methods(&self) -> bool {
         self.payment.test_payment_methods.unwrap_or(self.demo())
     }
+
+    /// Refuses a grace that a request of somebody whose account was just closed may outlast: what it stores of them could
+    /// then come after the erasure. In a demo that is what one may want to see quickly.
+    pub fn assure_erasures_come_last(&self) -> Result<(), ConfigError> {
+        let grace = self.closing.erasure_grace;
+        let least = self.http.request_timeout.saturating_add(AFTERMATH);
+        if self.demo() || grace >= least {
+            return Ok(());
+        }
+        Err(ConfigError::ShortGrace {
+            grace: grace.into(),
+            least: least.into(),
+        })
+    }
 }
+
+/// How long beyond its deadline a request of somebody whose account was just closed may have an effect: their token is
+/// refused two seconds later at the latest, and what was decided is committed or given up within twenty.
+const AFTERMATH: Duration = Duration::from_secs(22);
 
 /// The database and the log in it.
 #[derive(Args, Clone, Debug)]
@@ -393,7 +423,7 @@ impl PaymentConfig {
 /// When the data of people whose accounts were closed is erased.
 #[derive(Args, Clone, Debug)]
 pub struct ClosingConfig {
-    /// How long after an account was closed its data is kept at the least: longer than any process may take for a request
+    /// How long after an account was closed its data is kept at the least: 22 s longer than any process gives a request
     #[arg(long, env = "SOUK_ERASURE_GRACE", default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub erasure_grace: Duration,
 

@@ -17,11 +17,13 @@ use utoipa::{
 };
 
 pub use self::{
+    cancelling::CancelReason,
     exact::ExactNumber,
     keys::Lifetime,
     kinds::{FirstStock, Pieces},
 };
 
+mod cancelling;
 mod exact;
 mod keys;
 mod kinds;
@@ -143,6 +145,7 @@ pub mod input {
 
     inputs! {
         Boolean = bool;
+        CancelReason = super::CancelReason;
         CountryCode = text::CountryCode;
         Currency = money::Currency;
         Description = text::Description;

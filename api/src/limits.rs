@@ -2,9 +2,9 @@
 //! as many again within a time (a leaky bucket, GCRA); whoever is beyond it is told when to come again (429,
 //! `Retry-After`), and every answer says what is left (`RateLimit`, draft-ietf-httpapi-ratelimit-headers-10).
 //!
-//! Nobody can lock somebody else out: log-ins to an account are limited per address, and beside that for all addresses
-//! together that the account was never used from. From where its owner has logged in before, or reset the password, it
-//! stays open.
+//! Nobody can lock an owner out of where they have logged in before: log-ins to an account are limited per address, and
+//! beside that for all addresses together that the account was never used from. One such address alone is stopped long
+//! before that, so it takes many to keep the owner from logging in at a new address.
 //!
 //! Each process counts for itself, in memory that is bounded: what is counted goes by a keyed hash into one of
 //! `SLOTS` slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some
@@ -12,7 +12,7 @@
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -45,27 +45,33 @@ const SLOTS: u64 = 1 << 16;
 pub enum Policy {
     /// Log-ins from one address.
     LogIn,
-    /// Log-ins from one address to one account.
+    /// Log-ins from one address to one account; passwords that are tried with one person's access token.
     LogInToAccount,
+    /// Log-ins from one address to one account that was never used from there.
+    LogInByStranger,
     /// Log-ins to one account from all addresses that it was never used from.
     LogInByStrangers,
     /// Registrations from one address.
     Registration,
     /// Sessions continued from one address.
     Refresh,
+    /// Sessions of one person continued.
+    RefreshOfAccount,
     /// One-time codes asked for or tried from one address.
     Codes,
-    /// One-time codes asked for or tried from one address for one account.
+    /// One-time codes asked for or tried from one address for one account, registrations included.
     CodesOfAccount,
 }
 
 impl Policy {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::LogIn,
         Self::LogInToAccount,
+        Self::LogInByStranger,
         Self::LogInByStrangers,
         Self::Registration,
         Self::Refresh,
+        Self::RefreshOfAccount,
         Self::Codes,
         Self::CodesOfAccount,
     ];
@@ -75,9 +81,11 @@ impl Policy {
         match self {
             Self::LogIn => "log-in",
             Self::LogInToAccount => "log-in-account",
+            Self::LogInByStranger => "log-in-stranger",
             Self::LogInByStrangers => "log-in-strangers",
             Self::Registration => "registration",
             Self::Refresh => "refresh",
+            Self::RefreshOfAccount => "refresh-account",
             Self::Codes => "codes",
             Self::CodesOfAccount => "codes-account",
         }
@@ -87,9 +95,11 @@ impl Policy {
         match self {
             Self::LogIn => config.limit_log_in,
             Self::LogInToAccount => config.limit_log_in_account,
+            Self::LogInByStranger => config.limit_log_in_stranger,
             Self::LogInByStrangers => config.limit_log_in_strangers,
             Self::Registration => config.limit_registration,
             Self::Refresh => config.limit_refresh,
+            Self::RefreshOfAccount => config.limit_refresh_account,
             Self::Codes => config.limit_codes,
             Self::CodesOfAccount => config.limit_codes_account,
         }
@@ -104,10 +114,24 @@ struct Bucket {
     limiter: Limiter,
 }
 
+impl Bucket {
+    fn new(limit: Limit) -> Self {
+        // a period of zero makes no quota; the text of a setting has none
+        let each = (limit.within / limit.burst.get()).max(Duration::from_nanos(1));
+        let quota = Quota::with_period(each)
+            .unwrap_or(Quota::per_second(limit.burst))
+            .allow_burst(limit.burst);
+        Self {
+            limit,
+            limiter: RateLimiter::hashmap(quota).with_middleware(),
+        }
+    }
+}
+
 /// All limits of this process.
 pub struct Limits {
     /// In the order of [`Policy::ALL`]; none where trying is not limited.
-    buckets: Vec<Bucket>,
+    buckets: Option<[Bucket; Policy::ALL.len()]>,
     hasher: RandomState,
     clock: DefaultClock,
     trusted_proxies: Vec<IpNet>,
@@ -127,23 +151,9 @@ pub struct Allowance {
 impl Limits {
     /// The limits of these settings.
     pub fn new(config: &LimitsConfig) -> Self {
-        let bucket = |policy: Policy| {
-            let limit = policy.limit(config);
-            let quota =
-                Quota::with_period(limit.within / limit.burst.get())?.allow_burst(limit.burst);
-            Some(Bucket {
-                limit,
-                limiter: RateLimiter::hashmap(quota).with_middleware(),
-            })
-        };
-        let buckets = if config.rate_limits {
-            // a limit has at least one piece in at least a second, so each makes a quota
-            Policy::ALL.into_iter().filter_map(bucket).collect()
-        } else {
-            Vec::new()
-        };
+        let buckets = || Policy::ALL.map(|policy| Bucket::new(policy.limit(config)));
         Self {
-            buckets,
+            buckets: config.rate_limits.then(buckets),
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
             trusted_proxies: config.trusted_proxies.clone(),
@@ -152,9 +162,10 @@ impl Limits {
 
     /// Counts one try. Returns what is left; none where trying is not limited.
     fn spend(&self, policy: Policy, who: impl Hash) -> Result<Option<Allowance>, Allowance> {
-        let Some(Bucket { limit, limiter }) = self.buckets.get(policy as usize) else {
+        let Some(buckets) = &self.buckets else {
             return Ok(None);
         };
+        let Bucket { limit, limiter } = &buckets[policy as usize];
         let slot = self.hasher.hash_one(who) % SLOTS;
         let allowance = |remaining, reset| Allowance {
             policy,
@@ -174,7 +185,8 @@ impl Limits {
     }
 
     /// The address that a request comes from: the nearest that is not one of our proxies, each of which has added the
-    /// one before it to `X-Forwarded-For`.
+    /// one before it to `X-Forwarded-For`. Whatever is no address there ends the walk: what stands before it was not
+    /// added by our proxies.
     pub fn client_address<'h>(
         &self,
         peer: IpAddr,
@@ -183,15 +195,14 @@ impl Limits {
         let mut address = peer.to_canonical();
         let hops = forwarded_for
             .rev()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.rsplit(','));
+            .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops {
             if !self.is_trusted(address) {
                 break;
             }
-            match hop.trim().parse::<IpAddr>() {
-                Ok(before) => address = before.to_canonical(),
-                Err(_) => break,
+            match hop_address(hop) {
+                Some(before) => address = before.to_canonical(),
+                None => break,
             }
         }
         address
@@ -202,6 +213,18 @@ impl Limits {
             .iter()
             .any(|network| network.contains(&address))
     }
+}
+
+/// The address of one hop: alone, in brackets, or with the port that some proxies add.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let alone = || hop.parse::<IpAddr>().ok();
+    let with_port = || Some(hop.parse::<SocketAddr>().ok()?.ip());
+    let in_brackets = || {
+        let inner = hop.strip_prefix('[')?.strip_suffix(']')?;
+        Some(IpAddr::V6(inner.parse().ok()?))
+    };
+    alone().or_else(with_port).or_else(in_brackets)
 }
 
 /// What counts as one caller: an address of IPv4, or a network of IPv6, of which a customer has at least a /64.
@@ -278,23 +301,29 @@ fn whole_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::net::Ipv4Addr;
+    use std::{net::Ipv4Addr, num::NonZeroU32};
 
     use super::*;
 
-    fn limits(log_in: &str, proxies: &[&str]) -> Limits {
-        let limit: Limit = log_in.parse().unwrap();
-        Limits::new(&LimitsConfig {
+    fn limits(all: &str, proxies: &[&str]) -> Limits {
+        Limits::new(&config(all, proxies))
+    }
+
+    fn config(all: &str, proxies: &[&str]) -> LimitsConfig {
+        let limit: Limit = all.parse().unwrap();
+        LimitsConfig {
             rate_limits: true,
             limit_log_in: limit,
             limit_log_in_account: limit,
+            limit_log_in_stranger: limit,
             limit_log_in_strangers: limit,
             limit_registration: limit,
             limit_refresh: limit,
+            limit_refresh_account: limit,
             limit_codes: limit,
             limit_codes_account: limit,
             trusted_proxies: proxies.iter().map(|net| net.parse().unwrap()).collect(),
-        })
+        }
     }
 
     fn address(last: u8) -> IpAddr {
@@ -329,7 +358,7 @@ mod tests {
     #[test]
     fn limits_that_are_turned_off_limit_nothing() {
         let mut limits = limits("1/1h", &[]);
-        limits.buckets.clear();
+        limits.buckets = None;
         for _ in 0..10 {
             assert_eq!(limits.spend(Policy::LogIn, address(1)), Ok(None));
         }
@@ -341,7 +370,9 @@ mod tests {
         for caller in 0..200_000_u32 {
             let _ = limits.spend(Policy::LogIn, caller);
         }
-        let kept = limits.buckets[Policy::LogIn as usize].limiter.len();
+        let kept = limits.buckets.as_ref().unwrap()[Policy::LogIn as usize]
+            .limiter
+            .len();
         assert!(kept as u64 <= SLOTS, "{kept}");
     }
 
@@ -350,7 +381,70 @@ mod tests {
         let limits = limits("1/1h", &[]);
         for (index, policy) in Policy::ALL.into_iter().enumerate() {
             assert_eq!(policy as usize, index);
-            assert!(limits.spend(policy, "x").is_ok(), "{}", policy.name());
+            let left = limits.spend(policy, "x").unwrap().unwrap();
+            assert_eq!(left.policy, policy);
+            assert!(limits.spend(policy, "x").is_err(), "{}", policy.name());
+        }
+    }
+
+    #[test]
+    fn a_limit_that_makes_no_quota_shifts_no_other() {
+        let mut config = config("1/1h", &[]);
+        config.limit_log_in = Limit {
+            burst: NonZeroU32::MAX,
+            within: Duration::from_nanos(1),
+        };
+        let limits = Limits::new(&config);
+        assert!(limits.spend(Policy::LogIn, "x").is_ok());
+        for policy in &Policy::ALL[1..] {
+            assert!(limits.spend(*policy, "x").is_ok());
+            assert!(limits.spend(*policy, "x").is_err(), "{}", policy.name());
+        }
+    }
+
+    /// What a chain of proxies that ends in one of ours says.
+    fn walked(hops: &[&[u8]]) -> IpAddr {
+        let values: Vec<_> = hops
+            .iter()
+            .map(|hops| HeaderValue::from_bytes(hops).unwrap())
+            .collect();
+        let proxy = "10.0.0.1".parse().unwrap();
+        limits("1/1h", &["10.0.0.0/8"]).client_address(proxy, values.iter())
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_end_the_walk() {
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        assert_eq!(walked(&[b"192.0.2.1", b"\xff"]), proxy);
+        assert_eq!(walked(&[b"192.0.2.1, \xc3\xa4"]), proxy);
+        assert_eq!(
+            walked(&[b"192.0.2.1, \xff, 10.0.0.2"]),
+            walked(&[b"10.0.0.2"])
+        );
+        assert_eq!(
+            walked(&[b"\xff, 192.0.2.1"]),
+            address(1),
+            "what our proxy added counts"
+        );
+        assert_eq!(walked(&[b"192.0.2.1, "]), proxy, "nothing is no address");
+    }
+
+    #[test]
+    fn a_hop_may_have_a_port() {
+        assert_eq!(walked(&[b"192.0.2.1:4711"]), address(1));
+        assert_eq!(walked(&[b"192.0.2.1:4711, 10.0.0.2:80"]), address(1));
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        for hop in [&b"2001:db8::1"[..], b"[2001:db8::1]", b"[2001:db8::1]:4711"] {
+            assert_eq!(walked(&[hop]), v6);
+        }
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        for hop in [
+            &b"[192.0.2.1]"[..],
+            b"192.0.2.1:",
+            b"192.0.2.1:99999",
+            b"[2001:db8::1",
+        ] {
+            assert_eq!(walked(&[hop]), proxy);
         }
     }
 

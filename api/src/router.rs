@@ -49,6 +49,7 @@ pub fn router(app: App) -> Router {
     let patience = Patience {
         query: http.request_timeout.saturating_add(http.read_wait),
         command: http.request_timeout.saturating_add(DECIDED_PATIENCE),
+        hashing: routes::users::MOST_HASHING,
     };
     let bounded = middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
     framed(routes.layer(bounded)).with_state(app)
@@ -63,13 +64,20 @@ const DECIDED_PATIENCE: Duration = Duration::from_secs(20);
 struct Patience {
     query: Duration,
     command: Duration,
+    /// How much longer where the passwords of many are hashed.
+    hashing: Duration,
 }
 
 /// Whatever hangs (a database that accepts and does not answer) is given up. A command runs on a task of its own and
 /// goes on: only its client is told that it is not known what becomes of it.
 async fn answer_in_time(patience: Patience, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let hashes_many = route.is_some_and(|route| route.as_str() == routes::users::CREATE);
     let (patience, kind) = if request.method().is_safe() {
         (patience.query, Kind::Unavailable)
+    } else if hashes_many {
+        let command = patience.command.saturating_add(patience.hashing);
+        (command, Kind::OutcomeUnknown)
     } else {
         (patience.command, Kind::OutcomeUnknown)
     };
@@ -211,27 +219,42 @@ mod tests {
         let patience = Patience {
             query: Duration::from_secs(15),
             command: Duration::from_secs(30),
+            hashing: Duration::from_secs(30),
+        };
+        let slower = async || {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            "done"
         };
         let bounded =
             middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
-        let routes = Router::new()
+        let app = Router::new()
             .route("/slow", get(slow).post(slow))
             .route("/hanging", post(hanging))
+            .route("/slower", post(slower))
+            .route(routes::users::CREATE, post(slower))
             .layer(bounded);
         for (method, path, kind) in [
             ("GET", "/slow", Some("/problems/unavailable")),
             ("POST", "/slow", None),
             ("POST", "/hanging", Some("/problems/outcome-unknown")),
+            ("POST", "/slower", Some("/problems/outcome-unknown")),
+            ("POST", routes::users::CREATE, None),
         ] {
             let request = Request::builder().method(method).uri(path);
             let request = request.body(Body::empty()).unwrap();
-            let response = routes.clone().oneshot(request).await.unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
             let expected = kind.map_or(StatusCode::OK, |_| StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.status(), expected, "{method} {path}");
             let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
             let document: Value = serde_json::from_slice(&body).unwrap_or_default();
             assert_eq!(document["type"].as_str(), kind, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn many_users_are_made_where_it_says() {
+        let (_, document) = documented().split_for_parts();
+        assert!(document.paths.paths.contains_key(routes::users::CREATE));
     }
 
     #[tokio::test]

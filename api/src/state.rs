@@ -7,7 +7,7 @@ use axum::extract::FromRef;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::ids::PaymentId;
 use eventstore::subscription::Subscriptions;
-use identity::{Identity, Principal};
+use identity::{AddressDigest, AddressDigests, Identity, Principal};
 
 use crate::{
     error::ApiError,
@@ -36,18 +36,23 @@ pub struct Inner {
     pub limits: Limits,
     client_secrets: hmac::Key,
     addresses: hmac::Key,
+    /// Of the secrets of before: what was kept under them is known again.
+    earlier_addresses: Vec<hmac::Key>,
 }
 
 impl App {
     /// The state over these parts.
     pub fn new(services: Services, subscriptions: Subscriptions) -> Self {
         let secret = services.derivation_secret();
+        let earlier = services.earlier_derivation_secrets();
+        let addresses = |secret| derived_key(secret, "known network address");
         Self(Arc::new(Inner {
-            idempotency: Idempotency::new(secret, services.earlier_derivation_secrets()),
+            idempotency: Idempotency::new(secret, earlier),
             profiles: Profiles::new(services.identity.clone()),
             limits: Limits::new(&services.config.limits),
             client_secrets: derived_key(secret, "client secret of a payment"),
-            addresses: derived_key(secret, "known network address"),
+            addresses: addresses(secret),
+            earlier_addresses: earlier.iter().map(addresses).collect(),
             subscriptions,
             services,
         }))
@@ -62,12 +67,19 @@ impl App {
         }
     }
 
-    /// A network address as it is kept: nobody reads it back without the secret.
-    pub fn address_digest(&self, address: IpAddr) -> [u8; 32] {
-        let tag = hmac::sign(&self.addresses, address.to_string().as_bytes());
-        let mut digest = [0; 32];
-        digest.copy_from_slice(tag.as_ref()); // HMAC-SHA-256 has 32 bytes
-        digest
+    /// A network address as it is kept, and as it was kept before the master key was exchanged: nobody reads it back
+    /// without the secret.
+    pub fn address_digests(&self, address: IpAddr) -> AddressDigests {
+        let text = address.to_string();
+        let digest = |key: &hmac::Key| -> AddressDigest {
+            let mut digest = [0; 32];
+            digest.copy_from_slice(hmac::sign(key, text.as_bytes()).as_ref()); // HMAC-SHA-256 has 32 bytes
+            digest
+        };
+        AddressDigests {
+            present: digest(&self.addresses),
+            earlier: self.earlier_addresses.iter().map(digest).collect(),
+        }
     }
 
     /// The client secret of a payment: it names the payment and proves that this server gave it out.

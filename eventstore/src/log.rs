@@ -296,6 +296,24 @@ impl EventLog {
         Ok((state, cached.sequence))
     }
 
+    /// Writes a snapshot of a stream as it stands: the same that the log writes by itself once enough has happened to it.
+    /// Returns whether there was anything to write.
+    #[cfg(feature = "testing")]
+    pub async fn take_snapshot<A: Decider>(
+        &self,
+        id: impl std::fmt::Display,
+    ) -> Result<bool, LoadError> {
+        let store = &self.shared.store;
+        let loaded = store.load(&[StreamRef::of::<A>(id)]).await?;
+        let snapshot = loaded
+            .first()
+            .and_then(|(stream, cached)| snapshots::Snapshot::of(stream, cached));
+        if let Some(snapshot) = &snapshot {
+            store.keep_snapshot(snapshot).await?;
+        }
+        Ok(snapshot.is_some())
+    }
+
     /// The events of one stream after `sequence`, in order.
     pub async fn stream(
         &self,

@@ -10,14 +10,13 @@ use domain::ids::UserId;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use self::create::Origin;
 use crate::{
     api_keys::{self, ApiKeys},
-    codes,
     credentials::{self, Credential},
     email::Email,
     hashing::{HashingError, PasswordHasher},
-    known_addresses::{self, AddressDigest},
-    mail::MailKind,
+    known_addresses::{self, AddressDigest, AddressDigests},
     password::Password,
     permissions::{Means, Principal},
     person_name::PersonName,
@@ -27,6 +26,8 @@ use crate::{
     tokens::{AccessToken, AccessTokens, PublicKey, SigningError, Subject, TokenError, TokenKind},
     users::{self, User},
 };
+
+pub(crate) mod create;
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -81,12 +82,13 @@ impl Identity {
         }
     }
 
-    /// Makes the account of a customer, and asks for a code to verify the address.
+    /// Makes the account of a customer, and asks for a code to verify the address, from where they are.
     pub async fn register(
         &self,
         name: PersonName,
         email: Email,
         password: Password,
+        from: &AddressDigests,
     ) -> Result<User, RegisterError> {
         let roles = Role::Customer.into();
         let account = NewAccount {
@@ -95,7 +97,7 @@ impl Identity {
             password,
             roles,
         };
-        self.create(&account, Origin::Registered)
+        self.create(&account, Origin::Registered(from))
             .await?
             .ok_or(RegisterError::EmailTaken)
     }
@@ -155,11 +157,30 @@ impl Identity {
         Ok(self.logged_in(user, &subject, refresh_token)?)
     }
 
-    /// Exchanges a refresh token for its successor and a new access token.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<LoggedIn, RefreshError> {
+    /// Exchanges a refresh token for its successor and a new access token. Before anything comes of it, `within_limit`
+    /// is asked with whose token it is; of one that nobody knows, with the token itself.
+    pub async fn refresh<E: From<RefreshError>>(
+        &self,
+        refresh_token: &str,
+        within_limit: impl FnOnce(Uuid) -> Result<(), E>,
+    ) -> Result<LoggedIn, E> {
         let token = Uuid::try_parse(refresh_token).map_err(|_| RefreshError::Refused)?;
-        let rotation = sessions::rotate(&self.pool, token, self.sessions).await;
-        let session = match rotation.map_err(Fault::from)? {
+        let mut transaction = self.pool.begin().await.map_err(RefreshError::from)?;
+        let found = sessions::find(&mut transaction, token)
+            .await
+            .map_err(RefreshError::from)?;
+        within_limit(found.as_ref().map_or(token, |found| found.user_id.into()))?;
+        let found = found.ok_or(RefreshError::Refused)?;
+        Ok(self.continue_session(transaction, token, found).await?)
+    }
+
+    async fn continue_session(
+        &self,
+        transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+        token: Uuid,
+        found: sessions::Found,
+    ) -> Result<LoggedIn, RefreshError> {
+        let session = match sessions::rotate(transaction, token, found, self.sessions).await? {
             Rotation::Continued(session) => session,
             Rotation::Unknown => return Err(RefreshError::Refused),
             Rotation::Reused { user_id } => {
@@ -202,7 +223,11 @@ impl Identity {
     }
 
     /// Whether somebody has logged in to that account from there before. Takes the user name as it was typed.
-    pub async fn knows_address(&self, email: &str, address: &AddressDigest) -> Result<bool, Fault> {
+    pub async fn knows_address(
+        &self,
+        email: &str,
+        address: &AddressDigests,
+    ) -> Result<bool, Fault> {
         let Ok(email) = email.parse::<Email>() else {
             return Ok(false);
         };
@@ -227,6 +252,11 @@ impl Identity {
     /// The person with that id.
     pub async fn user(&self, id: UserId) -> Result<Option<User>, Fault> {
         Ok(users::find(&self.pool, id).await?)
+    }
+
+    /// The address that somebody logs in with; none where there is no such person.
+    pub async fn user_name(&self, id: UserId) -> Result<Option<String>, Fault> {
+        Ok(credentials::user_name(&self.pool, id).await?)
     }
 
     /// The API keys of all people.
@@ -330,37 +360,6 @@ impl Identity {
         })
     }
 
-    /// Makes user and credential in one transaction; none when the address is taken.
-    async fn create(&self, account: &NewAccount, origin: Origin) -> Result<Option<User>, Fault> {
-        // before the transaction, so that no connection waits for it; also for a taken address, so that time tells
-        // nothing
-        let hash = self.hasher.hash(&account.password).await?;
-        let id = UserId::from(Uuid::now_v7());
-        let mut transaction = self.pool.begin().await?;
-        if !credentials::insert(&mut transaction, id, &account.email, &hash).await? {
-            transaction.rollback().await?;
-            return Ok(None);
-        }
-        let user = users::insert(
-            &mut transaction,
-            id,
-            &account.name,
-            &account.email,
-            account.roles,
-        )
-        .await?;
-        match origin {
-            Origin::Registered => {
-                codes::request(&mut transaction, &account.email, MailKind::VerifyEmail).await?;
-            }
-            Origin::Ours => {
-                credentials::verify(&mut transaction, id, &account.email).await?;
-            }
-        }
-        transaction.commit().await?;
-        Ok(Some(user))
-    }
-
     /// Brings the hash to the cost that is set now, while the password is at hand. The log-in goes on without it.
     async fn hash_anew(&self, credential: &Credential, password: &Password) {
         let replaced = match self.hasher.hash(password).await {
@@ -373,15 +372,6 @@ impl Identity {
             tracing::warn!(user_id = %credential.user_id, %error, "the password hash keeps its old cost");
         }
     }
-}
-
-/// Where an account comes from.
-#[derive(Clone, Copy)]
-enum Origin {
-    /// Its owner made it: whether the address is theirs is to be shown.
-    Registered,
-    /// Whoever runs the shop made it, with an address that they know.
-    Ours,
 }
 
 /// Why no account was made.
@@ -415,6 +405,12 @@ pub enum RefreshError {
     /// Not the client's doing.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl From<sqlx::Error> for RefreshError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
 }
 
 /// Why it is not known who makes a request.

@@ -32,7 +32,7 @@ use crate::{
 mod plans;
 
 /// The one that was to be looked at first, of those that nobody else looks at.
-const NEXT: &str = "select person_id from account_closures where erased_at is null and look_at <= clock_timestamp()
+const NEXT: &str = "select person_id from account_closures where erased_at is null and look_at <= statement_timestamp()
      order by look_at limit 1 for update skip locked";
 
 /// An account that was closed.
@@ -213,8 +213,9 @@ impl Identity {
     }
 
     /// Notes that somebody's data is erased. What came in of them while the account was being closed (a code that was
-    /// just being sent) goes as well.
+    /// just being sent) goes as well, and what the database keeps of them to plan by.
     pub async fn finish_closure(&self, user_id: UserId) -> Result<(), Fault> {
+        renew_statistics(&self.pool).await?;
         let mut transaction = self.pool.begin().await?;
         forget(&mut transaction, user_id).await?;
         sqlx::query(
@@ -225,6 +226,14 @@ impl Identity {
         .await?;
         Ok(transaction.commit().await?)
     }
+}
+
+/// Has the database look anew at what its plans go by: values of rows that are gone stand there until then.
+pub async fn renew_statistics(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("select renew_statistics_of_people()")
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 /// Closes the account once more in a database that was restored to a time before it was closed, whoever is the last

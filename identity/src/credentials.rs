@@ -15,6 +15,8 @@ pub(crate) struct Credential {
     pub(crate) user_id: UserId,
     /// Their password, hashed.
     pub(crate) password_hash: PasswordHash,
+    /// The epoch of their access tokens. Another password begins another one.
+    epoch: i32,
 }
 
 /// Adds a credential. False, and nothing added, when the user name is taken; a registration of the same name that is
@@ -85,28 +87,42 @@ pub(crate) async fn find(
     pool: &PgPool,
     user_name: &Email,
 ) -> Result<Option<Credential>, sqlx::Error> {
-    let row: Option<(Uuid, String)> =
-        sqlx::query_as("select user_id, password_hash from credentials where user_name = $1")
-            .bind(user_name.as_str())
-            .fetch_optional(pool)
-            .await?;
-    Ok(row.map(|(user_id, hash)| Credential {
+    let row: Option<(Uuid, String, i32)> = sqlx::query_as(
+        "select user_id, password_hash, session_epoch from credentials where user_name = $1",
+    )
+    .bind(user_name.as_str())
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|(user_id, hash, epoch)| Credential {
         user_id: user_id.into(),
         password_hash: PasswordHash(hash),
+        epoch,
     }))
 }
 
 /// The credential of that person.
 pub(crate) async fn of(pool: &PgPool, user_id: UserId) -> Result<Option<Credential>, sqlx::Error> {
-    let hash: Option<String> =
-        sqlx::query_scalar("select password_hash from credentials where user_id = $1")
+    let row: Option<(String, i32)> =
+        sqlx::query_as("select password_hash, session_epoch from credentials where user_id = $1")
             .bind(Uuid::from(user_id))
             .fetch_optional(pool)
             .await?;
-    Ok(hash.map(|hash| Credential {
+    Ok(row.map(|(hash, epoch)| Credential {
         user_id,
         password_hash: PasswordHash(hash),
+        epoch,
     }))
+}
+
+/// What that person signs in with; none where they cannot any more.
+pub(crate) async fn user_name(
+    pool: &PgPool,
+    user_id: UserId,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("select user_name from credentials where user_id = $1")
+        .bind(Uuid::from(user_id))
+        .fetch_optional(pool)
+        .await
 }
 
 /// What of a credential an access token is held against.
@@ -156,15 +172,18 @@ pub(crate) async fn hold_all(
     Ok(())
 }
 
-/// The same for one, only where the password is still the one that was verified.
+/// The same for one, only where the password is still the one that was verified: in the same epoch it is, though its
+/// hash may have been made anew by another log-in; and so it is where the hash is the same, though all sessions have ended.
 pub(crate) async fn hold_verified(
     connection: &mut PgConnection,
     verified: &Credential,
 ) -> Result<Option<i32>, sqlx::Error> {
     sqlx::query_scalar(
-        "select session_epoch from credentials where user_id = $1 and password_hash = $2 for update",
+        "select session_epoch from credentials
+         where user_id = $1 and (session_epoch = $2 or password_hash = $3) for update",
     )
     .bind(Uuid::from(verified.user_id))
+    .bind(verified.epoch)
     .bind(&verified.password_hash.0)
     .fetch_optional(connection)
     .await
@@ -182,24 +201,27 @@ pub(crate) async fn begin_epoch(
     Ok(())
 }
 
-/// Notes that mail to the user name reaches the person. False where it is not their user name, or not any more.
+/// Notes that mail to the user name reaches the person, whose credential is held. Returns whether that is news; none
+/// where it is not their user name, or not any more.
 pub(crate) async fn verify(
     connection: &mut PgConnection,
     user_id: UserId,
     user_name: &Email,
-) -> Result<bool, sqlx::Error> {
-    let verified = sqlx::query(
-        "update credentials set verified_at = coalesce(verified_at, clock_timestamp())
-         where user_id = $1 and user_name = $2",
+) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar(
+        "update credentials c set verified_at = coalesce(c.verified_at, clock_timestamp())
+         from credentials before
+         where c.user_id = $1 and c.user_name = $2 and before.user_id = c.user_id
+         returning before.verified_at is null",
     )
     .bind(Uuid::from(user_id))
     .bind(user_name.as_str())
-    .execute(connection)
-    .await?;
-    Ok(verified.rows_affected() == 1)
+    .fetch_optional(connection)
+    .await
 }
 
-/// Puts the hash of another password in the place of the old one, for somebody whose credential is held.
+/// Puts the hash of another password in the place of the old one, for somebody whose credential is held. Whoever calls it
+/// ends all sessions, too, and so begins another epoch: by that it is seen that the password is another one.
 pub(crate) async fn set_password(
     connection: &mut PgConnection,
     user_id: UserId,

@@ -2,8 +2,9 @@
 //! that a burst of log-ins does not slow other requests. Verifying takes the same time whether or not there is anything to verify against.
 //! Used by [`crate::accounts`] alone.
 
-use std::{fmt, io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{fmt, io, num::NonZeroUsize, ops::Range, sync::Arc, time::Duration};
 
+use bcrypt::BcryptError;
 use futures::{StreamExt, TryStreamExt};
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -67,8 +68,7 @@ impl PasswordHasher {
         }
         Ok(Self {
             cost,
-            // salt and digest of zeros: well-formed, and no password is known that hashes to it
-            no_match: PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53))),
+            no_match: no_match(cost),
             slots: Arc::new(Semaphore::new(settings.concurrency.get())),
             concurrency: settings.concurrency,
             threads: Threads::start(settings.concurrency)?,
@@ -103,26 +103,42 @@ impl PasswordHasher {
     /// Whether the password is the one that was hashed.
     ///
     /// Without a password (the text could not be one) or without a hash (nobody has that name) the answer is no, after
-    /// the same work: time must not tell an unknown name from a wrong password.
+    /// the same work: time must not tell an unknown name from a wrong password. A hash of a lower cost than is set now,
+    /// made before it was raised, is less work: where it does not match, the rest is done in vain.
     pub async fn verify(
         &self,
         password: Option<&Password>,
         hash: Option<&PasswordHash>,
     ) -> Result<bool, HashingError> {
         let can_match = password.is_some() && hash.is_some();
+        let in_vain = hash.map_or(0..0, |hash| self.costs_in_vain(hash));
         let password = password.map_or_else(Vec::new, |password| password.as_bytes().to_vec());
         let hash = hash.unwrap_or(&self.no_match).clone();
         let matches = self
-            .run(move || bcrypt::verify(password, &hash.0))
+            .run(move || {
+                let matches = bcrypt::verify(&password, &hash.0)? && can_match;
+                for cost in in_vain.filter(|_| !matches) {
+                    bcrypt::verify(&password, &no_match(cost).0)?;
+                }
+                Ok::<_, BcryptError>(matches)
+            })
             .await??;
-        Ok(can_match && matches)
+        Ok(matches)
     }
 
-    /// Whether the hash was made with another cost than is set now, and should be made anew.
+    /// The costs of what makes up for a hash that is less work than one of now: each step doubles it, so all from the
+    /// hash's own to below ours, and the hash itself, are as much as one of ours.
+    fn costs_in_vain(&self, hash: &PasswordHash) -> Range<u32> {
+        let own = hash.0.parse::<bcrypt::HashParts>();
+        own.map_or(0..0, |parts| parts.get_cost()..self.cost)
+    }
+
+    /// Whether the hash was made with a lower cost than is set now, and should be made anew. One of a higher cost stays:
+    /// where a process with the new setting has raised it, one that still has the old setting must not lower it again.
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
         hash.0
             .parse::<bcrypt::HashParts>()
-            .is_ok_and(|parts| parts.get_cost() != self.cost)
+            .is_ok_and(|parts| parts.get_cost() < self.cost)
     }
 
     async fn run<T: Send + 'static>(
@@ -144,6 +160,11 @@ impl PasswordHasher {
         }
         told.await.map_err(|_| HashingError::Interrupted)
     }
+}
+
+/// Salt and digest of zeros: well-formed, and no password is known that hashes to it.
+fn no_match(cost: u32) -> PasswordHash {
+    PasswordHash(format!("$2b${cost:02}${}", ".".repeat(53)))
 }
 
 /// Why there is no hasher.
@@ -171,12 +192,14 @@ pub enum HashingError {
     Interrupted,
     /// The stored hash is not bcrypt's, or the system has no randomness.
     #[error("bcrypt: {0}")]
-    Bcrypt(#[from] bcrypt::BcryptError),
+    Bcrypt(#[from] BcryptError),
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::Instant;
+
     use super::*;
 
     fn hasher(cost: u32, concurrency: usize, max_wait: Duration) -> PasswordHasher {
@@ -282,10 +305,56 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_of_another_cost_is_outdated() {
-        let hash = quick().hash(&password("souk-demo")).await.unwrap();
-        assert!(!quick().is_outdated(&hash));
-        assert!(hasher(5, 1, Duration::ZERO).is_outdated(&hash));
+    async fn a_hash_of_a_lower_cost_is_made_up_for() {
+        let raised = hasher(6, 1, Duration::from_mins(1));
+        let hasher = hasher(12, 1, Duration::ZERO);
+        for own in [4, 8, 11, 12] {
+            let in_vain = hasher.costs_in_vain(&no_match(own));
+            let work: u32 = in_vain.map(|cost| 1 << cost).sum();
+            assert_eq!(work + (1 << own), 1 << 12, "a hash of cost {own}");
+        }
+        assert!(hasher.costs_in_vain(&no_match(13)).is_empty());
+        let old = quick().hash(&password("souk-demo")).await.unwrap();
+        for (text, is_right) in [("souk-demo", true), ("other-demo", false)] {
+            let verified = raised
+                .verify(Some(&password(text)), Some(&old))
+                .await
+                .unwrap();
+            assert_eq!(verified, is_right);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wrong_password_takes_as_long_after_the_cost_was_raised() {
+        let (raised, wrong) = (hasher(9, 1, Duration::from_mins(1)), password("other-demo"));
+        let [old, new] = [quick(), raised.clone()]
+            .map(|hasher| async move { hasher.hash(&password("souk-demo")).await.unwrap() });
+        let hashes = [Some(old.await), Some(new.await), None];
+        // by turns, and the least of each: what else the machine does falls on all alike
+        let mut least = [Duration::MAX; 3];
+        for _ in 0..7 {
+            for (least, hash) in least.iter_mut().zip(&hashes) {
+                let begun = Instant::now();
+                assert!(!raised.verify(Some(&wrong), hash.as_ref()).await.unwrap());
+                *least = begun.elapsed().min(*least);
+            }
+        }
+        // without the work in vain the first would be a thirtieth
+        let unknown = least[2];
+        let alike = |time: &Duration| *time > unknown / 2 && *time < unknown * 2;
+        assert!(least.iter().all(alike), "{least:?}");
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_a_lower_cost_is_outdated_and_one_of_a_higher_cost_is_not() {
+        let hash = hasher(5, 1, Duration::from_mins(1))
+            .hash(&password("souk-demo"))
+            .await
+            .unwrap();
+        for (cost, is_outdated) in [(4, false), (5, false), (6, true)] {
+            let hasher = hasher(cost, 1, Duration::ZERO);
+            assert_eq!(hasher.is_outdated(&hash), is_outdated, "{cost}");
+        }
     }
 
     #[tokio::test]

@@ -1,30 +1,60 @@
 //! From where people have signed in before: the table `known_addresses`. Addresses are only there as keyed digests,
-//! which the caller makes. Used by [`crate::accounts`]; what it is for is in `api`'s limits.
+//! which the caller makes. Used by [`crate::accounts`] and [`crate::codes`]; what it is for is in `api`'s limits.
+
+use std::time::Duration;
 
 use domain::ids::UserId;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::email::Email;
+use crate::{email::Email, removal};
 
 /// A network address, digested with a key.
 pub type AddressDigest = [u8; 32];
 
-/// Days after which an address that was not seen again is forgotten.
-const KEPT_DAYS: i32 = 90;
+/// One network address in all digests that may be kept of it.
+#[derive(Clone, Debug)]
+pub struct AddressDigests {
+    /// With the key of now: what is kept from now on.
+    pub present: AddressDigest,
+    /// With the keys of before.
+    pub earlier: Vec<AddressDigest>,
+}
+
+impl AddressDigests {
+    /// All of them, as a statement takes them.
+    pub(crate) fn all(&self) -> Vec<Vec<u8>> {
+        let earlier = self.earlier.iter();
+        let all = std::iter::once(&self.present).chain(earlier);
+        all.map(|digest| digest.to_vec()).collect()
+    }
+}
+
+/// An address of which only one digest is known.
+impl From<AddressDigest> for AddressDigests {
+    fn from(present: AddressDigest) -> Self {
+        Self {
+            present,
+            earlier: Vec::new(),
+        }
+    }
+}
+
+/// After which an address that was not seen again is forgotten.
+const KEPT: Duration = Duration::from_hours(24 * 90);
 
 /// Whether whoever logs in with that user name has signed in from there before.
 pub(crate) async fn contains(
     pool: &PgPool,
     user_name: &Email,
-    address: &AddressDigest,
+    address: &AddressDigests,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "select exists (select 1 from credentials join known_addresses using (user_id)
-                        where user_name = $1 and address_digest = $2)",
+                        where user_name = $1 and address_digest = any($2))",
     )
     .bind(user_name.as_str())
-    .bind(address.as_slice())
+    .bind(address.all())
     .fetch_one(pool)
     .await
 }
@@ -63,11 +93,5 @@ pub(crate) async fn forget(
 
 /// Removes addresses that were not seen for long. Returns how many.
 pub(crate) async fn remove_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let removed = sqlx::query(
-        "delete from known_addresses where seen_at < now() - make_interval(days => $1)",
-    )
-    .bind(KEPT_DAYS)
-    .execute(pool)
-    .await?;
-    Ok(removed.rows_affected())
+    removal::remove(pool, "known_addresses", "seen_at", KEPT).await
 }

@@ -1,7 +1,10 @@
 //! Identity: who uses the shop, how they sign in, and what they may do. Ordinary tables, no events.
 //!
-//! - [`users`] is what a person is, [`credentials`] how they sign in: two modules with a table each and no join
-//!   between them, so that they can be served apart. Only the creation of both is one transaction ([`accounts`]).
+//! - [`users`] is what a person is, the module of the table `users`. [`credentials`] and what follows from them is how
+//!   people sign in, the module of `credentials`, `refresh_tokens`, `spent_refresh_tokens`, `one_time_codes`,
+//!   `code_requests`, `mails`, `api_keys` and `known_addresses`. No statement reads or writes tables of both, so that
+//!   they can be served apart. What is one transaction over both is the creation of an account ([`accounts`]) and its
+//!   end ([`closing`], with the table `account_closures`). A test reads the sources for that.
 //! - [`roles`] and [`permissions`]: one table says which role may do what; nothing else in Souk decides by role.
 //! - [`tokens`] signs and verifies access tokens, [`sessions`] keeps somebody logged in, [`standing`] knows what they may
 //!   do now; [`hashing`] keeps bcrypt off the async threads.
@@ -29,6 +32,7 @@ pub mod permissions;
 pub mod person_name;
 pub mod phone;
 pub mod postal_address;
+mod removal;
 pub mod roles;
 pub mod sessions;
 pub mod standing;
@@ -37,14 +41,14 @@ pub mod users;
 
 pub use accounts::{
     AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError,
-    RegisterError,
+    RegisterError, create::NewUser,
 };
 pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
 pub use closing::{CloseOwnError, Closure, ClosureFilter, ClosureSort, DueClosure};
 pub use codes::{CodeError, CodeSettings, Codes, Purpose};
 pub use email::{Email, InvalidEmail};
 pub use hashing::{HasherNotStarted, HashingError, HashingSettings, PasswordHash, PasswordHasher};
-pub use known_addresses::AddressDigest;
+pub use known_addresses::{AddressDigest, AddressDigests};
 pub use mail::{Mail, MailKind, MailSort, Mails, Opened};
 pub use password::{InvalidPassword, Password};
 pub use passwords::ChangePasswordError;
@@ -60,6 +64,6 @@ pub use tokens::{
 };
 pub use users::{
     User,
-    change::{NewUser, Refusal, RoleChange, UserChange, UserChanges, UsersError},
+    change::{Refusal, RoleChange, UserChange, UserChanges, UsersError},
     list::{UserFilter, UserSort},
 };

@@ -17,6 +17,8 @@ use sqlx::{FromRow, PgConnection, PgPool, QueryBuilder, Row, postgres::PgRow};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::removal;
+
 pub(crate) mod texts;
 
 /// How long a mail is kept, sent or not.
@@ -80,6 +82,11 @@ impl fmt::Debug for Letter {
             .finish_non_exhaustive()
     }
 }
+
+/// The mails that are due, oldest first, and held; those that somebody else holds are passed over.
+pub(crate) const DUE: &str = "select id from mails
+     where sent_at is null and failed_at is null and next_attempt_at <= statement_timestamp()
+     order by next_attempt_at for update skip locked";
 
 /// Where sealed parts of a mail stand.
 fn place(id: Uuid) -> String {
@@ -272,6 +279,17 @@ impl Mails {
             .map(|((to, subject), body)| Opened { to, subject, body }))
     }
 
+    /// Opens a mail to be looked at: none also where it does not open, so that one such mail does not hide the others.
+    pub async fn show(&self, mail: &Mail) -> Result<Option<Opened>, SealError> {
+        match self.open(mail).await {
+            Err(error @ (SealError::OtherMasterKey(_) | SealError::Damaged)) => {
+                tracing::warn!(mail = %mail.id, %error, "a mail cannot be opened");
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
     /// A page of all mails, sent and unsent.
     pub async fn list(&self, page: &PageRequest<MailSort>) -> Result<Page<Mail>, sqlx::Error> {
         let mut sql = QueryBuilder::new(format!("select {COLUMNS} from mails m where true"));
@@ -286,11 +304,7 @@ impl Mails {
     pub async fn claim(&self, limit: usize) -> Result<Vec<Mail>, sqlx::Error> {
         let query = format!(
             "update mails set attempts = attempts + 1, next_attempt_at = clock_timestamp() + make_interval(secs => $1)
-             where id in (
-                 select id from mails
-                 where sent_at is null and failed_at is null and next_attempt_at <= clock_timestamp()
-                 order by next_attempt_at limit $2 for update skip locked
-             ) returning {COLUMNS}"
+             where id in ({DUE} limit $2) returning {COLUMNS}"
         );
         sqlx::query_as(&query)
             .bind(CLAIM.as_secs_f64())
@@ -340,13 +354,7 @@ impl Mails {
 
     /// Removes mails that are older than [`KEPT`], whatever became of them. Returns how many.
     pub async fn remove_old(&self) -> Result<u64, sqlx::Error> {
-        let removed = sqlx::query(
-            "delete from mails where created_at <= clock_timestamp() - make_interval(secs => $1)",
-        )
-        .bind(KEPT.as_secs_f64())
-        .execute(&self.pool)
-        .await?;
-        Ok(removed.rows_affected())
+        removal::remove(&self.pool, "mails", "created_at", KEPT).await
     }
 }
 

@@ -3,13 +3,16 @@
 
 use std::{fmt, str::FromStr};
 
-/// Fewest bytes of a password (NIST SP 800-63B, 5.1.1.2).
-pub const MIN_PASSWORD_BYTES: usize = 8;
+use unicode_normalization::UnicodeNormalization;
+
+/// Fewest characters of a password (NIST SP 800-63B, 5.1.1.2, which counts code points).
+pub const MIN_PASSWORD_CHARS: usize = 8;
 /// Most bytes of a password: bcrypt reads no more, and what it would silently cut off must not count as secret.
 pub const MAX_PASSWORD_BYTES: usize = 72;
 
-/// A password of [`MIN_PASSWORD_BYTES`] to [`MAX_PASSWORD_BYTES`] bytes of UTF-8, blanks and all. Never a prefix of
-/// what was given.
+/// A password of [`MIN_PASSWORD_CHARS`] characters or more and at most [`MAX_PASSWORD_BYTES`] bytes of UTF-8, blanks and
+/// all, in Unicode's form NFC (as in RFC 8265): keyboards spell an ế as one character or as three, and both are one
+/// password. Both lengths are those of this form. Never a prefix of what was given.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -23,7 +26,8 @@ impl FromStr for Password {
     type Err = InvalidPassword;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() < MIN_PASSWORD_BYTES {
+        let text: String = text.nfc().collect();
+        if text.chars().count() < MIN_PASSWORD_CHARS {
             return Err(InvalidPassword::TooShort);
         }
         if text.len() > MAX_PASSWORD_BYTES {
@@ -33,7 +37,7 @@ impl FromStr for Password {
         if text.contains('\0') {
             return Err(InvalidPassword::Nul);
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text))
     }
 }
 
@@ -46,8 +50,8 @@ impl fmt::Debug for Password {
 /// Why a text cannot be a password. Holds nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPassword {
-    /// Fewer than [`MIN_PASSWORD_BYTES`].
-    #[error("a password has at least {MIN_PASSWORD_BYTES} characters")]
+    /// Fewer than [`MIN_PASSWORD_CHARS`].
+    #[error("a password has at least {MIN_PASSWORD_CHARS} characters")]
     TooShort,
     /// More than [`MAX_PASSWORD_BYTES`]; it is refused, never truncated.
     #[error(
@@ -68,12 +72,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_length_is_counted_in_bytes_and_both_ends_are_taken() {
-        assert_eq!(
-            "1234567".parse::<Password>(),
-            Err(InvalidPassword::TooShort)
-        );
+    fn characters_are_counted_for_the_least_and_bytes_for_the_most_and_both_ends_are_taken() {
+        for short in ["1234567", "ế".repeat(7).as_str(), "🦊🦊"] {
+            assert_eq!(short.parse::<Password>(), Err(InvalidPassword::TooShort));
+        }
         assert!("12345678".parse::<Password>().is_ok());
+        assert!("🦊".repeat(8).parse::<Password>().is_ok());
         assert!("x".repeat(72).parse::<Password>().is_ok());
         assert_eq!(
             "x".repeat(73).parse::<Password>(),
@@ -86,6 +90,29 @@ mod tests {
         assert_eq!(
             "ế".repeat(25).parse::<Password>(),
             Err(InvalidPassword::TooLong { bytes: 75 })
+        );
+    }
+
+    #[test]
+    fn one_password_in_two_spellings_is_one_and_is_measured_as_one() {
+        let (composed, decomposed) = (
+            "m\u{1ead}t kh\u{1ea9}u",
+            "ma\u{323}\u{302}t kha\u{302}\u{309}u",
+        );
+        assert_ne!(composed, decomposed);
+        assert_eq!(
+            composed.parse::<Password>().unwrap(),
+            decomposed.parse::<Password>().unwrap()
+        );
+        let letter = "e\u{302}\u{301}"; // an ế of 5 bytes
+        assert!(letter.repeat(24).parse::<Password>().is_ok());
+        assert_eq!(
+            letter.repeat(25).parse::<Password>(),
+            Err(InvalidPassword::TooLong { bytes: 75 })
+        );
+        assert_eq!(
+            letter.repeat(7).parse::<Password>(),
+            Err(InvalidPassword::TooShort)
         );
     }
 

@@ -11,10 +11,10 @@ use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use domain::ids::UserId;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use crate::credentials;
+use crate::{credentials, removal};
 
 /// How long sessions last.
 #[derive(Clone, Copy, Debug)]
@@ -105,14 +105,15 @@ pub(crate) async fn begin(
     })
 }
 
-/// Replaces the token by its successor.
+/// Replaces a token that was found by its successor.
 pub(crate) async fn rotate(
-    pool: &PgPool,
+    mut transaction: Transaction<'static, Postgres>,
     token: Uuid,
+    found: Found,
     settings: SessionSettings,
 ) -> Result<Rotation, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let Some((user_id, family_id, epoch)) = held(&mut transaction, token).await? else {
+    let Found { user_id, family_id } = found;
+    let Some(epoch) = credentials::hold(&mut transaction, user_id).await? else {
         return Ok(Rotation::Unknown);
     };
     let spent: Option<DateTime<Utc>> = sqlx::query_scalar(
@@ -156,7 +157,11 @@ pub(crate) async fn rotate(
 /// Ends the session that the token is of, also where it was spent. Nothing happens where it is unknown.
 pub(crate) async fn end(pool: &PgPool, token: Uuid) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    if let Some((_, family_id, _)) = held(&mut transaction, token).await? {
+    if let Some(Found { user_id, family_id }) = find(&mut transaction, token).await?
+        && credentials::hold(&mut transaction, user_id)
+            .await?
+            .is_some()
+    {
         end_family(&mut transaction, family_id).await?;
     }
     transaction.commit().await
@@ -188,46 +193,37 @@ pub(crate) async fn forget(
     Ok(())
 }
 
-/// Most rows that one statement removes, so that none of them holds locks for long.
-const REMOVED_AT_ONCE: i64 = 5_000;
-
 /// Removes tokens that have expired, valid and spent ones. Returns how many.
 pub(crate) async fn remove_expired(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let mut removed = 0;
-    for table in ["refresh_tokens", "spent_refresh_tokens"] {
-        let statement = format!(
-            "delete from {table} where id in \
-             (select id from {table} where expires_at <= clock_timestamp() limit {REMOVED_AT_ONCE})"
-        );
-        loop {
-            let rows = sqlx::query(&statement).execute(pool).await?.rows_affected();
-            removed += rows;
-            if rows < REMOVED_AT_ONCE.unsigned_abs() {
-                break;
-            }
-        }
-    }
-    Ok(removed)
+    let valid = removal::remove(pool, "refresh_tokens", "expires_at", Duration::ZERO).await?;
+    let spent = removal::remove(pool, "spent_refresh_tokens", "expires_at", Duration::ZERO).await?;
+    Ok(valid + spent)
 }
 
-/// Whose the token is, which session it is of, and the epoch of its person, whose credential is held from now on.
-async fn held(
+/// Whose a token is, and which session it is of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Whose.
+    pub(crate) user_id: UserId,
+    family_id: Uuid,
+}
+
+/// Looks for a token among the valid and the spent ones.
+pub(crate) async fn find(
     connection: &mut PgConnection,
     token: Uuid,
-) -> Result<Option<(UserId, Uuid, i32)>, sqlx::Error> {
+) -> Result<Option<Found>, sqlx::Error> {
     let row: Option<(Uuid, Uuid)> = sqlx::query_as(
         "select user_id, family_id from refresh_tokens where id = $1
          union all select user_id, family_id from spent_refresh_tokens where id = $1 limit 1",
     )
     .bind(token)
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?;
-    let Some((user_id, family_id)) = row else {
-        return Ok(None);
-    };
-    let user_id = UserId::from(user_id);
-    let epoch = credentials::hold(connection, user_id).await?;
-    Ok(epoch.map(|epoch| (user_id, family_id, epoch)))
+    Ok(row.map(|(user_id, family_id)| Found {
+        user_id: user_id.into(),
+        family_id,
+    }))
 }
 
 async fn issue(

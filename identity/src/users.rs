@@ -1,6 +1,6 @@
-//! What a person is: the table `users`. Holds no log-in data and knows nothing of [`crate::credentials`].
+//! What a person is: the table `users`. Holds nothing to log in with, and knows nothing of how people sign in.
 //!
-//! - [`list`] finds people, [`change`] makes and changes them, one or many at once.
+//! - [`list`] finds people, [`change`] changes them, one or many at once; [`crate::accounts`] makes them.
 //! - Whoever takes the role of admin from somebody, in whatever way, asks `assure_an_admin_stays` first.
 
 use std::{collections::HashMap, fmt};

@@ -31,6 +31,7 @@ async fn register(identity: &Identity, name: &str, email: &str) -> Result<User, 
             name.parse().unwrap(),
             email.parse().unwrap(),
             "souk-demo".parse().unwrap(),
+            &[1; 32].into(),
         )
         .await
 }
@@ -359,6 +360,77 @@ async fn a_hash_of_an_old_cost_is_made_anew_at_the_next_log_in() {
                 .await
                 .is_ok()
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_right_password_is_right_while_another_log_in_makes_its_hash_anew() {
+    with_database(8, |pool| async move {
+        let mai = register(&identity_of_cost(&pool, 4), "Mai", "mai@example.com")
+            .await
+            .unwrap();
+        for cost in [5, 6, 7] {
+            let server = identity_of_cost(&pool, cost);
+            let log_in = || server.log_in("mai@example.com", "souk-demo", TokenKind::Api);
+            for outcome in join_all((0..8).map(|_| log_in())).await {
+                assert!(outcome.is_ok(), "{outcome:?}");
+            }
+        }
+        let server = identity_of_cost(&pool, 8);
+        let log_ins =
+            join_all((0..4).map(|_| server.log_in("mai@example.com", "souk-demo", TokenKind::Api)));
+        let next = "other-demo".parse().unwrap();
+        let change = server.change_password(mai.id, "souk-demo", &next);
+        let (_, changed) = tokio::join!(log_ins, change);
+        assert!(changed.is_ok(), "{changed:?}");
+
+        let server = identity_of_cost(&pool, 9);
+        let log_ins = join_all(
+            (0..4).map(|_| server.log_in("mai@example.com", "other-demo", TokenKind::Contract)),
+        );
+        let (_, closed) = tokio::join!(log_ins, server.close_own(mai.id, "other-demo", false));
+        assert!(closed.is_ok(), "{closed:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_password_opens_in_whatever_spelling_a_keyboard_sends_it() {
+    with_database(4, |pool| async move {
+        let identity = identity(&pool);
+        let spellings = [
+            "m\u{1ead}t kh\u{1ea9}u",
+            "ma\u{323}\u{302}t kha\u{302}\u{309}u",
+        ];
+        for (registered, email) in spellings.iter().zip(["a@example.com", "b@example.com"]) {
+            let account = demo_account(email, registered, Role::Customer.into());
+            identity.ensure_user(&account).await.unwrap();
+            for typed in spellings {
+                let logged_in = identity.log_in(email, typed, TokenKind::Api).await;
+                assert!(logged_in.is_ok(), "{logged_in:?}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_of_a_lower_cost_leaves_hashes_of_a_higher_one_alone() {
+    with_database(4, |pool| async move {
+        let (raised, not_yet) = (identity_of_cost(&pool, 6), identity_of_cost(&pool, 5));
+        register(&raised, "Mai", "mai@example.com").await.unwrap();
+        for server in [&not_yet, &raised, &not_yet] {
+            let logged_in = server
+                .log_in("mai@example.com", "souk-demo", TokenKind::Api)
+                .await;
+            assert!(logged_in.is_ok(), "{logged_in:?}");
+        }
+        let hash: String = sqlx::query_scalar("select password_hash from credentials")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert!(hash.starts_with("$2b$06$"));
     })
     .await;
 }

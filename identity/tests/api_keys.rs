@@ -29,7 +29,7 @@ async fn with_mai(pool: &PgPool, roles: &[&str]) -> (Identity, User) {
     let identity = identity(pool);
     let (name, email) = ("Mai".parse().unwrap(), EMAIL.parse().unwrap());
     let mai = identity
-        .register(name, email, PASSWORD.parse().unwrap())
+        .register(name, email, PASSWORD.parse().unwrap(), &[1; 32].into())
         .await
         .unwrap();
     give_roles(pool, &mai, roles).await;

@@ -14,10 +14,10 @@ use eventstore::{
 };
 use futures::future::join_all;
 use identity::{
-    AuthenticateError, CloseOwnError, Closure, ClosureFilter, ClosureSort, CodeSettings, Codes,
-    Identity, LogInError, Mails, NewAccount, NewApiKey, Permission, Permissions, Purpose,
-    RefreshError, Refusal, Role, Roles, SessionSettings, TokenError, TokenKind, UsersError,
-    closing,
+    AddressDigests, AuthenticateError, CloseOwnError, Closure, ClosureFilter, ClosureSort,
+    CodeSettings, Codes, Identity, LogInError, Mails, NewAccount, NewApiKey, Permission,
+    Permissions, Purpose, RefreshError, Refusal, Role, Roles, SessionSettings, TokenError,
+    TokenKind, UsersError, closing,
 };
 use scene::{QUICK, identity_with};
 use sqlx::PgPool;
@@ -114,10 +114,14 @@ async fn all_that_is_kept_of_a_person_goes_at_once_but_ids_and_times() {
             .await
             .unwrap();
         let spent = logged_in.refresh_token.as_ref().unwrap().text();
-        let session = identity.refresh(&spent).await.unwrap();
+        let session = identity
+            .refresh(&spent, |_| Ok::<_, RefreshError>(()))
+            .await
+            .unwrap();
         let access_token = session.access_token.as_str();
         let refresh_token = session.refresh_token.as_ref().unwrap().text();
-        identity.remember_address(mai, &[7; 32]).await.unwrap();
+        let here = AddressDigests::from([7; 32]);
+        identity.remember_address(mai, &here.present).await.unwrap();
         let scopes: Permissions = [Permission::PlaceOrder].into_iter().collect();
         let new = NewApiKey {
             name: Title::parse("A till").unwrap(),
@@ -126,9 +130,15 @@ async fn all_that_is_kept_of_a_person_goes_at_once_but_ids_and_times() {
         };
         let (_, api_key) = identity.api_keys().create(mai, &new).await.unwrap();
         let email = "mai@example.com".parse().unwrap();
-        codes.request(Purpose::ResetPassword, &email).await.unwrap();
+        codes
+            .request(Purpose::ResetPassword, &email, &here)
+            .await
+            .unwrap();
         codes.work_off().await.unwrap();
-        codes.request(Purpose::VerifyEmail, &email).await.unwrap();
+        codes
+            .request(Purpose::VerifyEmail, &email, &here)
+            .await
+            .unwrap();
         identity.authenticate(access_token).await.unwrap();
         identity.authenticate(api_key.as_str()).await.unwrap();
 
@@ -173,7 +183,7 @@ async fn all_that_is_kept_of_a_person_goes_at_once_but_ids_and_times() {
             );
         }
         for token in [&spent, &refresh_token] {
-            let outcome = identity.refresh(token).await;
+            let outcome = identity.refresh(token, |_| Ok::<_, RefreshError>(())).await;
             assert!(matches!(outcome, Err(RefreshError::Refused)), "{outcome:?}");
         }
         let outcome = identity

@@ -11,16 +11,16 @@ use std::{
 };
 
 use aws_lc_rs::hmac;
-use domain::ids::UserId;
+use domain::{ids::UserId, text::Title};
 use eventstore::{
     page::{Direction, Limits, PageRequest, Sort},
     sealing::{MasterKey, Vault},
 };
 use futures::future::join_all;
 use identity::{
-    AuthenticateError, ChangePasswordError, CodeError, CodeSettings, Codes, Email, Identity,
-    LogInError, LoggedIn, Mail, MailSort, Mails, Opened, Password, Purpose, RefreshError,
-    SessionSettings, TokenError, TokenKind,
+    AddressDigest, AddressDigests, AuthenticateError, ChangePasswordError, CodeError, CodeSettings,
+    Codes, Email, Identity, LogInError, LoggedIn, Mail, MailSort, Mails, NewApiKey, Opened,
+    Password, Permission, Purpose, RefreshError, SessionSettings, TokenError, TokenKind,
 };
 use scene::{QUICK, SECRET, identity_with};
 use scratch_database::with_database;
@@ -31,6 +31,10 @@ const MAI: &str = "mai@example.com";
 const NOBODY: &str = "nobody@example.com";
 const PASSWORD: &str = "souk-demo";
 const NEW_PASSWORD: &str = "another one";
+/// Where Mai is.
+const HOME: AddressDigest = [1; 32];
+/// Where strangers are.
+const ELSEWHERE: AddressDigest = [2; 32];
 /// Where the keys of people are kept.
 const KEYS: &str = include_str!("../../migrations/0001_log.sql");
 
@@ -63,7 +67,7 @@ impl Process {
     async fn with_mai(&self) {
         let (name, password) = ("Mai".parse().unwrap(), PASSWORD.parse().unwrap());
         self.identity
-            .register(name, email(MAI), password)
+            .register(name, email(MAI), password, &HOME.into())
             .await
             .unwrap();
     }
@@ -71,7 +75,7 @@ impl Process {
     async fn register(&self, address: &str, password: &str) {
         let (name, password) = ("Mai".parse().unwrap(), password.parse().unwrap());
         self.codes
-            .register(name, email(address), password)
+            .register(name, email(address), password, &HOME.into())
             .await
             .unwrap();
     }
@@ -82,9 +86,19 @@ impl Process {
 
     /// Asks for a code and reads it from the mail.
     async fn code_for(&self, purpose: Purpose, address: &str) -> String {
-        self.codes.request(purpose, &email(address)).await.unwrap();
-        self.work_off().await;
+        self.code_for_asker(HOME, purpose, address).await
+    }
+
+    async fn code_for_asker(&self, from: AddressDigest, purpose: Purpose, address: &str) -> String {
+        self.ask(from, purpose, address).await;
         code_in(&self.last_mail().await)
+    }
+
+    /// Asks for a code from there, and has the request worked off.
+    async fn ask(&self, from: AddressDigest, purpose: Purpose, address: &str) {
+        let (email, from) = (email(address), from.into());
+        self.codes.request(purpose, &email, &from).await.unwrap();
+        self.work_off().await;
     }
 
     async fn all_mails(&self) -> Vec<Mail> {
@@ -109,14 +123,38 @@ impl Process {
     }
 
     async fn reset(&self, address: &str, code: &str) -> Result<UserId, CodeError> {
+        self.reset_from(HOME, address, code).await
+    }
+
+    async fn reset_from(
+        &self,
+        from: AddressDigest,
+        address: &str,
+        code: &str,
+    ) -> Result<UserId, CodeError> {
         let password: Password = NEW_PASSWORD.parse().unwrap();
         self.codes
-            .reset_password(&email(address), code, &password)
+            .reset_password(&email(address), code, &password, &from)
             .await
     }
 
     async fn verify(&self, address: &str, code: &str) -> Result<UserId, CodeError> {
-        self.codes.verify_email(&email(address), code).await
+        self.verify_from(HOME, address, code).await
+    }
+
+    async fn verify_from(
+        &self,
+        from: AddressDigest,
+        address: &str,
+        code: &str,
+    ) -> Result<UserId, CodeError> {
+        self.codes.verify_email(&email(address), code, &from).await
+    }
+
+    /// How many mails of that kind there are.
+    async fn mails_about(&self, kind: &str) -> usize {
+        let mails = self.all_mails().await;
+        mails.iter().filter(|mail| mail.kind == kind).count()
     }
 
     async fn log_in(&self, password: &str) -> Result<LoggedIn, LogInError> {
@@ -342,7 +380,7 @@ async fn asking_and_trying_for_an_address_that_nobody_has_leaves_the_same_traces
         let before = process.all_mails().await.len();
         for address in [MAI, NOBODY] {
             let email = email(address);
-            process.codes.request(Purpose::ResetPassword, &email).await.unwrap();
+            process.codes.request(Purpose::ResetPassword, &email, &HOME.into()).await.unwrap();
             process.work_off().await;
             assert_refused(&process.reset(address, "nonsense").await, address);
         }
@@ -354,6 +392,251 @@ async fn asking_and_trying_for_an_address_that_nobody_has_leaves_the_same_traces
         .await
         .unwrap();
         assert_eq!(tries, [(4, false), (4, true)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn trying_a_code_after_registering_leaves_the_same_traces_whether_or_not_the_address_was_taken()
+ {
+    with_process(usual(), |process| async move {
+        process.with_mai().await; // verified, with a code of no kind
+        let tries = "select tries_left from one_time_codes where purpose = 'verify_email'";
+        for address in [MAI, NOBODY] {
+            sqlx::query("delete from one_time_codes")
+                .execute(&process.pool)
+                .await
+                .unwrap();
+            process.register(address, NEW_PASSWORD).await;
+            process.work_off().await;
+            assert_refused(&process.verify(address, "nonsense").await, address);
+            let left: Vec<i16> = sqlx::query_scalar(tries)
+                .fetch_all(&process.pool)
+                .await
+                .unwrap();
+            assert_eq!(left, [4], "{address}");
+        }
+    })
+    .await;
+}
+
+/// Somebody names an address that is not theirs, and waits for its owner.
+#[tokio::test]
+async fn whoever_takes_over_an_account_by_its_address_shares_it_with_nobody() {
+    with_process(usual(), |process| async move {
+        for (verified, left) in [(false, 0), (true, 1)] {
+            let address = format!("{verified}@example.com");
+            process.register(&address, PASSWORD).await;
+            process.work_off().await;
+            if verified {
+                let code = code_in(&process.last_mail().await);
+                process.verify(&address, &code).await.unwrap();
+            }
+            let stranger = process
+                .identity
+                .log_in(&address, PASSWORD, TokenKind::Api)
+                .await
+                .unwrap();
+            let id = stranger.user.id;
+            let key = NewApiKey {
+                name: Title::parse("a back door").unwrap(),
+                scopes: [Permission::ReadOwnOrders].into_iter().collect(),
+                lifetime: None,
+            };
+            let _ = process.identity.api_keys().create(id, &key).await.unwrap();
+            process
+                .identity
+                .remember_address(id, &ELSEWHERE)
+                .await
+                .unwrap();
+            let code = process.code_for(Purpose::ResetPassword, &address).await;
+            process.reset(&address, &code).await.unwrap();
+            for table in ["api_keys", "known_addresses"] {
+                assert_eq!(
+                    process.count(table).await,
+                    left,
+                    "{table}, verified: {verified}"
+                );
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_replaces_or_uses_up_a_code_that_was_asked_for_from_elsewhere() {
+    with_process(usual(), |process| async move {
+        process.with_mai().await;
+        let code = process.code_for(Purpose::ResetPassword, MAI).await;
+        let wrong = other_than(&code);
+        process.ask(ELSEWHERE, Purpose::ResetPassword, MAI).await;
+        for stranger in 2..12 {
+            let tried = process.reset_from([stranger; 32], MAI, &wrong).await;
+            assert_refused(&tried, "wrong");
+        }
+        process.reset(MAI, &code).await.unwrap();
+        assert_eq!(
+            process
+                .count("one_time_codes where purpose = 'reset_password'")
+                .await,
+            0,
+            "and no other opens anything any more"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_code_is_good_from_another_network_and_for_as_many_tries_from_all_others_together() {
+    with_process(usual(), |process| async move {
+        process.with_mai().await;
+        let code = process.code_for(Purpose::VerifyEmail, MAI).await;
+        let wrong = other_than(&code);
+        for stranger in 2..6 {
+            let tried = process.verify_from([stranger; 32], MAI, &wrong).await;
+            assert_refused(&tried, "wrong");
+        }
+        process.verify_from([7; 32], MAI, &code).await.unwrap();
+
+        let code = process.code_for(Purpose::ResetPassword, MAI).await;
+        join_all((2..12).map(|stranger| process.reset_from([stranger; 32], MAI, &wrong))).await;
+        let tried = process.reset_from([7; 32], MAI, &code).await;
+        assert_refused(&tried, "tried too often by others");
+        process.reset(MAI, &code).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_code_of_each_asker_opens_and_counts_its_own_tries() {
+    with_process(usual(), |process| async move {
+        process.with_mai().await;
+        let first = process.code_for(Purpose::VerifyEmail, MAI).await;
+        let second = process
+            .code_for_asker(ELSEWHERE, Purpose::VerifyEmail, MAI)
+            .await;
+        for _ in 0..5 {
+            assert_refused(&process.verify(MAI, "nonsense").await, "wrong");
+        }
+        assert_refused(&process.verify(MAI, &first).await, "used up");
+        assert_refused(&process.verify(MAI, &second).await, "tried by others");
+        process.verify_from(ELSEWHERE, MAI, &second).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tries_from_everywhere_at_once_wait_for_each_other_and_are_all_counted() {
+    with_process(usual(), |process| async move {
+        process.with_mai().await;
+        for address in [MAI, NOBODY] {
+            for from in 1..6 {
+                process.ask([from; 32], Purpose::VerifyEmail, address).await;
+            }
+        }
+        let tries = (0..40).map(|number| {
+            let address = if number % 2 == 0 { MAI } else { NOBODY };
+            process.verify_from([1 + number % 5; 32], address, "nonsense")
+        });
+        for outcome in join_all(tries).await {
+            assert_refused(&outcome, "wrong");
+        }
+        let left = "one_time_codes where tries_left > 1 or others_tries_left > 0";
+        assert_eq!(process.count(left).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn strangers_have_so_many_mails_sent_and_an_address_that_was_used_always_gets_its_code() {
+    with_process(usual(), |process| async move {
+        process.with_mai().await;
+        process.work_off().await;
+        let user_id = process.log_in(PASSWORD).await.unwrap().user.id;
+        process
+            .identity
+            .remember_address(user_id, &HOME)
+            .await
+            .unwrap();
+        for stranger in 2..20 {
+            process
+                .ask([stranger; 32], Purpose::ResetPassword, MAI)
+                .await;
+        }
+        assert_eq!(process.mails_about("reset_password").await, 5);
+        let code = process.code_for(Purpose::ResetPassword, MAI).await;
+        assert_eq!(process.mails_about("reset_password").await, 6);
+        process.reset(MAI, &code).await.unwrap();
+        let remembered = process.identity.remember_address(user_id, &HOME).await;
+        remembered.unwrap(); // forgotten with the reset, since the e-mail address was not verified before
+        // of a network address that is known under the keys of before
+        for stranger in 2..20 {
+            process
+                .ask([stranger; 32], Purpose::ResetPassword, MAI)
+                .await;
+        }
+        let exchanged = AddressDigests {
+            present: [99; 32],
+            earlier: vec![[98; 32], HOME],
+        };
+        let before = process.mails_about("reset_password").await;
+        let mai = email(MAI);
+        let asked = process
+            .codes
+            .request(Purpose::ResetPassword, &mai, &exchanged);
+        asked.await.unwrap();
+        process.work_off().await;
+        assert_eq!(process.mails_about("reset_password").await, before + 1);
+        assert!(
+            process
+                .identity
+                .knows_address(MAI, &exchanged)
+                .await
+                .unwrap()
+        );
+        let stranger = AddressDigests::from([99; 32]);
+        assert!(
+            !process
+                .identity
+                .knows_address(MAI, &stranger)
+                .await
+                .unwrap()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_somebody_registered_keeps_no_code_from_them() {
+    with_process(usual(), |process| async move {
+        for stranger in 2..20 {
+            process.ask([stranger; 32], Purpose::VerifyEmail, MAI).await;
+        }
+        assert_eq!(process.count("one_time_codes").await, 5);
+        process.with_mai().await;
+        process.work_off().await;
+        let code = code_in(&process.last_mail().await);
+        process.verify(MAI, &code).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_is_told_of_registrations_three_times_an_hour() {
+    with_process(usual(), |process| async move {
+        process.with_mai().await;
+        for _ in 0..5 {
+            process.register(MAI, NEW_PASSWORD).await;
+            process.work_off().await;
+        }
+        assert_eq!(process.mails_about("already_registered").await, 3);
+        sqlx::raw_sql("update mails set created_at = created_at - interval '1 hour'")
+            .execute(&process.pool)
+            .await
+            .unwrap();
+        process.register(MAI, NEW_PASSWORD).await;
+        process.work_off().await;
+        assert_eq!(process.mails_about("already_registered").await, 4);
     })
     .await;
 }
@@ -381,7 +664,7 @@ async fn an_unknown_address_takes_as_long_as_a_known_one() {
             let email = email(address);
             process
                 .codes
-                .request(Purpose::ResetPassword, &email)
+                .request(Purpose::ResetPassword, &email, &HOME.into())
                 .await
                 .unwrap();
         }
@@ -390,7 +673,7 @@ async fn an_unknown_address_takes_as_long_as_a_known_one() {
             let email = email(addresses[which]);
             process
                 .codes
-                .request(Purpose::ResetPassword, &email)
+                .request(Purpose::ResetPassword, &email, &HOME.into())
                 .await
                 .unwrap();
         })
@@ -428,7 +711,10 @@ async fn a_reset_ends_all_sessions_and_access_tokens() {
         for session in sessions {
             let session = session.unwrap();
             let refresh_token = session.refresh_token.unwrap().text();
-            let refreshed = process.identity.refresh(&refresh_token).await;
+            let refreshed = process
+                .identity
+                .refresh(&refresh_token, |_| Ok::<_, RefreshError>(()))
+                .await;
             assert!(
                 matches!(refreshed, Err(RefreshError::Refused)),
                 "{refreshed:?}"
@@ -504,7 +790,7 @@ async fn requests_are_worked_off_once_by_however_many_processes() {
             let email = email(address);
             process
                 .codes
-                .request(Purpose::VerifyEmail, &email)
+                .request(Purpose::VerifyEmail, &email, &HOME.into())
                 .await
                 .unwrap();
         }
@@ -551,7 +837,7 @@ async fn neither_codes_nor_addresses_are_stored_in_plain() {
         let code = process.code_for(Purpose::ResetPassword, MAI).await;
         process
             .codes
-            .request(Purpose::ResetPassword, &email(NOBODY))
+            .request(Purpose::ResetPassword, &email(NOBODY), &HOME.into())
             .await
             .unwrap();
         process.work_off().await;
@@ -579,7 +865,7 @@ async fn nothing_of_somebody_who_leaves_is_left() {
         process.code_for(Purpose::ResetPassword, MAI).await;
         process
             .codes
-            .request(Purpose::VerifyEmail, &email(MAI))
+            .request(Purpose::VerifyEmail, &email(MAI), &HOME.into())
             .await
             .unwrap();
         let user_id = process.log_in(PASSWORD).await.unwrap().user.id;

@@ -301,6 +301,40 @@ async fn a_change_that_changes_nothing_makes_no_new_version() {
 }
 
 #[tokio::test]
+async fn roles_that_a_newer_version_has_granted_stay_whatever_is_changed() {
+    with_database(4, |pool| async move {
+        let identity = identity(&pool);
+        let mai = make_one(&identity, "Mai", Role::Customer.into()).await;
+        sqlx::raw_sql(
+            "alter table users drop constraint users_roles_check; update users set roles = '{auditor,customer}'",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let stored = || async {
+            let roles: Vec<String> = sqlx::query_scalar("select unnest(roles) from users order by 1")
+                .fetch_all(&pool)
+                .await
+                .unwrap();
+            roles.join(" ")
+        };
+        change_one(&identity, new_name(mai.id, "Mai Anh")).await;
+        assert_eq!(stored().await, "auditor customer");
+        let both = Roles::from(Role::Seller).with(Role::Analyst);
+        for (change, roles) in [
+            (RoleChange::Grant(Role::Seller), "auditor customer seller"),
+            (RoleChange::Revoke(Role::Customer), "auditor seller"),
+            (RoleChange::Set(both), "analyst auditor seller"),
+            (RoleChange::Set(Roles::NONE), "auditor"),
+        ] {
+            change_one(&identity, new_roles(mai.id, change)).await;
+            assert_eq!(stored().await, roles, "{change:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_contact_address_is_not_what_one_logs_in_with() {
     with_database(4, |pool| async move {
         let identity = identity(&pool);
@@ -569,6 +603,36 @@ async fn of_many_admins_who_are_all_revoked_at_the_same_moment_one_stays() {
             }
         }
         assert!(admins(&pool).await >= 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_admin_stays_when_one_is_revoked_while_the_other_is_closed() {
+    with_database(8, |pool| async move {
+        let identity = identity(&pool);
+        for round in 0..12 {
+            sqlx::raw_sql("delete from users; delete from credentials")
+                .execute(&pool)
+                .await
+                .unwrap();
+            let both = [("One", Role::Admin.into()), ("Other", Role::Admin.into())];
+            let both = make(&identity, &both).await;
+            let revoke = [new_roles(both[0].id, RoleChange::Revoke(Role::Admin))];
+            let others = [both[1].id];
+            let (revoked, closed) = tokio::join!(
+                identity.change_users(&revoke),
+                identity.close_accounts(&others, false)
+            );
+            assert!(revoked.is_ok() != closed.is_ok(), "{revoked:?} {closed:?}");
+            let refusals = match (revoked, closed) {
+                (Err(UsersError::Refused(refusals)), _)
+                | (_, Err(UsersError::Refused(refusals))) => refusals,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(refusals, [(0, Refusal::LastAdmin)], "{round}");
+            assert_eq!(admins(&pool).await, 1);
+        }
     })
     .await;
 }

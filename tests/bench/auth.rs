@@ -51,7 +51,12 @@ async fn measure(env: &Env, pool: &PgPool) -> Outcome<Vec<Row>> {
     let hs256 = identity(pool, secret()?)?;
     let ed25519 = identity(pool, TokenKeys::ed25519(&key_pair()?)?)?;
     let mai = hs256
-        .register("Mai".parse()?, EMAIL.parse()?, PASSWORD.parse()?)
+        .register(
+            "Mai".parse()?,
+            EMAIL.parse()?,
+            PASSWORD.parse()?,
+            &[1; 32].into(),
+        )
         .await?;
     let mut rows = Vec::new();
     if env.wants(TOKEN) {
@@ -165,7 +170,12 @@ async fn strangers(env: &Env, makes: &Identity, asks: &Identity) -> Outcome<f64>
     for number in 0..env.sized(STRANGERS, 10) {
         let email = format!("stranger.{number}@example.com");
         makes
-            .register("A stranger".parse()?, email.parse()?, PASSWORD.parse()?)
+            .register(
+                "A stranger".parse()?,
+                email.parse()?,
+                PASSWORD.parse()?,
+                &[1; 32].into(),
+            )
             .await?;
         let logged_in = makes.log_in(&email, PASSWORD, TokenKind::Api).await?;
         took.push(microseconds_of(asks, logged_in.access_token.as_str()).await?);

@@ -134,6 +134,7 @@ async fn apply(pool: &PgPool, lines: &[Line]) -> Result<(usize, usize), Failure>
             closed += 1;
         }
     }
+    closing::renew_statistics(pool).await?;
     Ok((closed, erased))
 }
 

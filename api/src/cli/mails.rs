@@ -34,7 +34,7 @@ pub(super) struct MailsArgs {
     to: Option<String>,
 }
 
-/// One mail as a line. What was sealed is null where the person was erased.
+/// One mail as a line. What was sealed is null where the person was erased, and where it does not open.
 #[derive(Serialize)]
 struct Line<'a> {
     mail_id: Uuid,
@@ -77,7 +77,7 @@ async fn print(mails: &Mails, args: MailsArgs, mut out: impl Write) -> Result<()
             .map_err(|error| Failure::Output(io::Error::other(error)))?;
         let page = mails.list(&page).await?;
         for mail in &page.items {
-            let opened = mails.open(mail).await?;
+            let opened = mails.show(mail).await?;
             let to = opened.as_ref().map(|opened| opened.to.as_str());
             let wanted = args.to.is_none() || args.to.as_deref() == to;
             if wanted && left > 0 {

@@ -14,9 +14,14 @@ pub struct Limit {
     pub within: Duration,
 }
 
+/// Most at once: as many in a second are still a microsecond apart.
+const MOST: u32 = 1_000_000;
+/// The longest time.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
 /// The text is not a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a number and a time, such as 10/1m")]
+#[error("must be a number from 1 to 1000000 and a time from 1s to a year, such as 10/1m")]
 pub struct InvalidLimit;
 
 impl FromStr for Limit {
@@ -24,9 +29,9 @@ impl FromStr for Limit {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (burst, within) = text.split_once('/').ok_or(InvalidLimit)?;
-        let burst = burst.trim().parse().map_err(|_| InvalidLimit)?;
+        let burst: NonZeroU32 = burst.trim().parse().map_err(|_| InvalidLimit)?;
         let within = humantime::parse_duration(within.trim()).map_err(|_| InvalidLimit)?;
-        if within < Duration::from_secs(1) {
+        if burst.get() > MOST || !(Duration::from_secs(1)..=LONGEST).contains(&within) {
             return Err(InvalidLimit);
         }
         Ok(Self { burst, within })
@@ -65,6 +70,15 @@ pub struct LimitsConfig {
     )]
     pub limit_log_in_account: Limit,
 
+    /// Log-ins from one address to one account that was never used from there
+    #[arg(
+        long,
+        env = "SOUK_LIMIT_LOG_IN_STRANGER",
+        default_value = "5/1h",
+        value_name = "LIMIT"
+    )]
+    pub limit_log_in_stranger: Limit,
+
     /// Log-ins to one account from all addresses together that it was never used from
     #[arg(
         long,
@@ -92,6 +106,15 @@ pub struct LimitsConfig {
     )]
     pub limit_refresh: Limit,
 
+    /// Sessions of one person continued
+    #[arg(
+        long,
+        env = "SOUK_LIMIT_REFRESH_ACCOUNT",
+        default_value = "60/1m",
+        value_name = "LIMIT"
+    )]
+    pub limit_refresh_account: Limit,
+
     /// One-time codes asked for or tried from one address
     #[arg(
         long,
@@ -101,7 +124,7 @@ pub struct LimitsConfig {
     )]
     pub limit_codes: Limit,
 
-    /// One-time codes asked for or tried from one address for one account
+    /// One-time codes asked for or tried from one address for one account, registrations included
     #[arg(
         long,
         env = "SOUK_LIMIT_CODES_ACCOUNT",
@@ -142,8 +165,20 @@ mod tests {
             (limit.burst.get(), limit.within),
             (10, Duration::from_mins(1))
         );
+        assert!("1000000/1s".parse::<Limit>().is_ok());
         for bad in [
-            "", "10", "0/1m", "10/0s", "10/", "/1m", "-1/1m", "10/1x", "10/1ms",
+            "",
+            "10",
+            "0/1m",
+            "10/0s",
+            "10/",
+            "/1m",
+            "-1/1m",
+            "10/1x",
+            "10/1ms",
+            "1000001/1s",
+            "4294967295/1s",
+            "1/10000years",
         ] {
             assert_eq!(bad.parse::<Limit>(), Err(InvalidLimit), "{bad}");
         }

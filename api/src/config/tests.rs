@@ -26,7 +26,12 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(config.payment.payment_delay, Duration::from_mins(1));
     assert_eq!(config.payment.payment_window, Duration::ZERO);
     assert_eq!(config.http.max_body.bytes(), 1024 * 1024);
+    assert_eq!(config.identity.token_ttl, Duration::from_mins(15));
     assert_eq!(config.identity.simple_token_ttl, Duration::from_hours(24));
+    let sessions = config.identity.session_settings();
+    assert_eq!(sessions.lifetime, Duration::from_hours(24 * 30));
+    assert_eq!(sessions.grace, Duration::from_secs(10));
+    assert_eq!(config.database.expiry_interval, Duration::from_mins(30));
     assert!(
         Part::value_variants()
             .iter()
@@ -149,6 +154,29 @@ fn outside_demo_mode_a_server_without_secrets_does_not_start() {
             ..
         }
     ));
+}
+
+#[test]
+fn outside_demo_mode_nothing_of_a_person_may_come_after_their_erasure() {
+    let refusal = |flags: &[&str]| config(flags).unwrap().assure_erasures_come_last().err();
+    assert!(refusal(&[]).is_none(), "the defaults fit each other");
+    for short in [
+        &["--erasure-grace", "31s"][..],
+        &["--erasure-grace", "0s"],
+        &["--request-timeout", "39s"],
+    ] {
+        let told = refusal(short).expect("it is too short").to_string();
+        assert!(told.contains("SOUK_ERASURE_GRACE"), "{told}");
+        assert!(refusal(&[short, &["--demo"]].concat()).is_none());
+    }
+    assert!(refusal(&["--erasure-grace", "32s"]).is_none());
+    let never = [
+        "--erasure-grace",
+        "1000years",
+        "--request-timeout",
+        "500years",
+    ];
+    assert!(refusal(&never).is_none());
 }
 
 #[test]

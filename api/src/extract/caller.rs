@@ -10,6 +10,8 @@ use axum::{
     http::{header::HeaderName, request::Parts},
 };
 
+use identity::AddressDigests;
+
 use crate::{
     error::ApiError,
     limits::{Policy, Said, caller_of},
@@ -63,9 +65,9 @@ impl Caller {
         self.said.spend(&self.app.limits, policy, spelled(account))
     }
 
-    /// The address as a keyed digest, to be kept.
-    pub fn digest(&self) -> [u8; 32] {
-        self.app.address_digest(self.address)
+    /// The address as keyed digests, to be kept and compared.
+    pub fn digests(&self) -> AddressDigests {
+        self.app.address_digests(self.address)
     }
 }
 

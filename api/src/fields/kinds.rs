@@ -78,7 +78,7 @@ texts! {
     Email: |text| said(text.parse()),
         string("An e-mail address.").max_length(Some(254)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)));
     Password: |text| said(text.parse()),
-        string("8 to 72 bytes; longer ones are refused, never cut off.").min_length(Some(8)).max_length(Some(72))
+        string("At least 8 characters and at most 72 bytes of UTF-8, in Unicode's form NFC; longer ones are refused, never cut off.").min_length(Some(8)).max_length(Some(72))
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Password)));
     PersonName: |text| said(text.parse()),
         string("A name, in any script.").min_length(Some(1)).max_length(Some(200)).examples(["Nguyễn Văn A"]);

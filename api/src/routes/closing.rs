@@ -187,8 +187,8 @@ async fn close_own(
     caller: Caller,
     body: Body<CloseOwn>,
 ) -> Result<Answer<AccountClosure>, ApiError> {
-    // a copied token must not be a way to try passwords
-    caller.spend_on(Policy::LogInToAccount, &who.user_id.to_string())?;
+    // a copied token must not be a way to try passwords, from however many addresses
+    caller.spend_anywhere(Policy::LogInToAccount, &who.user_id.to_string())?;
     let CloseOwn {
         password,
         cancel_open_orders,

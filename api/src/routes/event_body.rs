@@ -119,8 +119,8 @@ impl EventBody {
             }
             match vault.open(&Sealed::new(text.clone()), &stream, field).await {
                 Ok(opened) => *value = opened.map_or(Value::Null, Value::String),
-                // not sealed after all, or damaged: shown as it is
-                Err(SealError::Damaged) => {}
+                // not sealed after all, damaged, or of somebody whose key cannot be read here: shown as it is
+                Err(SealError::Damaged | SealError::OtherMasterKey(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }

@@ -48,7 +48,8 @@ pub struct MailBody {
     /// What it is about: `verify_email`, `reset_password` or `already_registered`.
     #[schema(example = "verify_email")]
     kind: String,
-    /// The address it goes to; null where the person was erased.
+    /// The address it goes to; null where the person was erased, and where the mail does not open because the key of the
+    /// person is wrapped by a master key that the server does not know.
     #[schema(example = "customer@example.com")]
     to: Option<String>,
     /// Its subject.
@@ -96,7 +97,7 @@ async fn list_mails(
 }
 
 async fn shown(app: &App, mail: Mail) -> Result<MailBody, ApiError> {
-    let opened = app.mails.open(&mail).await?;
+    let opened = app.mails.show(&mail).await?;
     let (to, subject, body) = opened.map_or((None, None, None), |opened| {
         (Some(opened.to), Some(opened.subject), Some(opened.body))
     });

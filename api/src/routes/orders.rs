@@ -11,7 +11,6 @@ use commands::orders::{CancelOrder, NewOrder, OrderItem, Progress};
 use domain::{
     ids::{OrderId, RegionId, UserId},
     order::{OrderStatus, PaymentStatus},
-    text::Reason,
 };
 use garde::Validate;
 use identity::Permission;
@@ -26,7 +25,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 pub use self::body::OrderBody;
-use self::body::{Snapshot, opened};
+use self::body::{Snapshot, listed, opened};
 use super::{
     body::{stored_id, unknown_region},
     list::{self, PageBody},
@@ -104,10 +103,10 @@ pub struct ItemInput {
 #[derive(Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelInput {
-    /// Why, in somebody's words.
+    /// Why, as a code: it stays in the history of the order, where no name belongs.
     #[garde(dive)]
     #[serde(default)]
-    reason: Option<input::Reason>,
+    reason: Option<input::CancelReason>,
 }
 
 /// Which orders, in which order. All filters must fit.
@@ -301,7 +300,7 @@ async fn list_orders(
         .await?;
     let mut bodies = Vec::with_capacity(items.len());
     for order in items {
-        bodies.push(opened(&app.vault, order.into()).await?);
+        bodies.push(listed(&app.vault, order.into()).await?);
     }
     Ok(list::page(
         &uri,
@@ -356,9 +355,7 @@ async fn cancel(
     let any = who.can(Permission::CancelAnyOrder);
     let cancel = CancelOrder {
         order_id,
-        reason: input
-            .reason
-            .map_or_else(|| Reason::lossy("cancelled on request"), Checked::take),
+        reason: input.reason.map(Checked::take).unwrap_or_default().into(),
         requested_by: Some(who.user_id),
         only_of: (!any).then_some(who.user_id),
     };

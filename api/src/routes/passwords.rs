@@ -61,7 +61,8 @@ pub struct PasswordChangeInput {
 
 /// Ask for a code to choose a new password with
 ///
-/// The answer is the same whether or not anybody has the address. A new code takes the place of the one before.
+/// The answer is the same whether or not anybody has the address, and whether or not a mail is sent. A new code takes
+/// the place of the one before that was asked for from the same network address, and of no other.
 #[utoipa::path(post, path = "/api/v1/password-resets", operation_id = "requestPasswordReset", tag = "accounts",
     request_body = AddressInput,
     responses((status = 202, body = MailFollows), TriedTooOften))]
@@ -72,13 +73,14 @@ async fn request_reset(
 ) -> Result<Answer<MailFollows>, ApiError> {
     let email = body.value.email.take();
     count_code(&caller, &email)?;
-    send_code(&app, Purpose::ResetPassword, email).await
+    send_code(&app, &caller, Purpose::ResetPassword, email).await
 }
 
 /// Choose a new password with a code
 ///
-/// Ends all sessions and access tokens, and confirms the address. A code is good once, for 15 minutes and five tries.
-/// Whatever is wrong with it, the answer is the same.
+/// Ends all sessions and access tokens, and confirms the address. A code is good once, for 15 minutes and five tries from
+/// where it was asked for; from all other network addresses together it may be tried five times as well. Whatever is
+/// wrong with it, the answer is the same.
 #[utoipa::path(post, path = "/api/v1/password-resets/confirm", operation_id = "resetPassword", tag = "accounts",
     request_body = PasswordResetInput,
     responses((status = 204), CodeNotTaken, TriedTooOften))]
@@ -94,11 +96,13 @@ async fn reset_password(
     } = body.value;
     let (email, code, password) = (email.take(), code.take(), password.take());
     count_code(&caller, &email)?;
-    let (codes, identity, address) = (app.codes.clone(), app.identity.clone(), caller.digest());
+    let (codes, identity, from) = (app.codes.clone(), app.identity.clone(), caller.digests());
     call::to_its_end(async move {
-        let user_id = codes.reset_password(&email, &code, &password).await?;
+        let user_id = codes
+            .reset_password(&email, &code, &password, &from.present)
+            .await?;
         // whoever is kept out by strangers who try their password comes in this way
-        identity.remember_address(user_id, &address).await?;
+        identity.remember_address(user_id, &from.present).await?;
         Ok::<_, ApiError>(())
     })
     .await??;
@@ -124,8 +128,8 @@ async fn change_password(
     } = body.value;
     let (current, new) = (current_password.take(), new_password.take());
     let user_id = who.user_id;
-    // whoever found a token must not find the password by it
-    caller.spend_on(Policy::LogInToAccount, &user_id.to_string())?;
+    // whoever found a token must not find the password by it, from however many addresses
+    caller.spend_anywhere(Policy::LogInToAccount, &user_id.to_string())?;
     let identity = app.identity.clone();
     call::to_its_end(async move { identity.change_password(user_id, &current, &new).await })
         .await??;

@@ -89,11 +89,12 @@ pub(super) fn count_code(caller: &Caller, email: &Email) -> Result<(), ApiError>
 /// Has a code sent, if anybody has the address.
 pub(super) async fn send_code(
     app: &App,
+    caller: &Caller,
     purpose: Purpose,
     email: Email,
 ) -> Result<Answer<MailFollows>, ApiError> {
-    let codes = app.codes.clone();
-    call::to_its_end(async move { codes.request(purpose, &email).await }).await??;
+    let (codes, from) = (app.codes.clone(), caller.digests());
+    call::to_its_end(async move { codes.request(purpose, &email, &from).await }).await??;
     Ok(mail_follows())
 }
 
@@ -115,14 +116,17 @@ async fn register(
         password,
     } = body.value;
     let (name, email, password) = (name.take(), email.take(), password.take());
-    let codes = app.codes.clone();
-    call::to_its_end(async move { codes.register(name, email, password).await }).await??;
+    // a mail follows: as many to one mailbox as of codes
+    caller.spend_on(Policy::CodesOfAccount, email.as_str())?;
+    let (codes, from) = (app.codes.clone(), caller.digests());
+    call::to_its_end(async move { codes.register(name, email, password, &from).await }).await??;
     Ok(mail_follows())
 }
 
 /// Ask for a code to confirm an address
 ///
-/// The answer is the same whether or not anybody has the address. A new code takes the place of the one before.
+/// The answer is the same whether or not anybody has the address, and whether or not a mail is sent. A new code takes
+/// the place of the one before that was asked for from the same network address, and of no other.
 #[utoipa::path(post, path = "/api/v1/email-verifications", operation_id = "requestEmailVerification", tag = "accounts",
     request_body = AddressInput,
     responses((status = 202, body = MailFollows), TriedTooOften))]
@@ -133,12 +137,13 @@ async fn request_verification(
 ) -> Result<Answer<MailFollows>, ApiError> {
     let email = body.value.email.take();
     count_code(&caller, &email)?;
-    send_code(&app, Purpose::VerifyEmail, email).await
+    send_code(&app, &caller, Purpose::VerifyEmail, email).await
 }
 
 /// Confirm an address
 ///
-/// A code is good once, for 15 minutes and five tries. Whatever is wrong with it, the answer is the same.
+/// A code is good once, for 15 minutes and five tries from where it was asked for; from all other network addresses
+/// together it may be tried five times as well. Whatever is wrong with it, the answer is the same.
 #[utoipa::path(post, path = "/api/v1/email-verifications/confirm", operation_id = "verifyEmail", tag = "accounts",
     request_body = VerificationInput,
     responses((status = 204), CodeNotTaken, TriedTooOften))]
@@ -149,7 +154,8 @@ async fn verify_email(
 ) -> Result<Answer<()>, ApiError> {
     let (email, code) = (body.value.email.take(), body.value.code.take());
     count_code(&caller, &email)?;
-    let codes = app.codes.clone();
-    call::to_its_end(async move { codes.verify_email(&email, &code).await }).await??;
+    let (codes, from) = (app.codes.clone(), caller.digests());
+    call::to_its_end(async move { codes.verify_email(&email, &code, &from.present).await })
+        .await??;
     Ok(Answer::no_content())
 }

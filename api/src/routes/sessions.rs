@@ -9,6 +9,7 @@ use identity::{LoggedIn, Roles, TokenKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use crate::{
     answer::Answer,
@@ -141,15 +142,17 @@ pub(super) async fn within_limits(
     let (email, password) = (credentials.email.take(), credentials.password.take());
     caller.spend(Policy::LogIn)?;
     caller.spend_on(Policy::LogInToAccount, &email)?;
-    let address = caller.digest();
-    if !app.identity.knows_address(&email, &address).await? {
+    let from = caller.digests();
+    if !app.identity.knows_address(&email, &from).await? {
+        // first what stops one address alone, so that it takes many to use up what all strangers have together
+        caller.spend_on(Policy::LogInByStranger, &email)?;
         caller.spend_anywhere(Policy::LogInByStrangers, &email)?;
     }
     let identity = app.identity.clone();
     call::to_its_end(async move {
         let logged_in = identity.log_in(&email, &password, kind).await?;
         identity
-            .remember_address(logged_in.user.id, &address)
+            .remember_address(logged_in.user.id, &from.present)
             .await?;
         Ok(logged_in)
     })
@@ -169,7 +172,13 @@ async fn refresh(
 ) -> Result<Answer<Session>, ApiError> {
     caller.spend(Policy::Refresh)?;
     let (identity, token) = (app.identity.clone(), body.value.refresh_token.take());
-    let logged_in = call::to_its_end(async move { identity.refresh(&token).await }).await??;
+    let logged_in = call::to_its_end(async move {
+        let within_limit = |who: Uuid| -> Result<(), ApiError> {
+            caller.spend_anywhere(Policy::RefreshOfAccount, &who.to_string())
+        };
+        identity.refresh(&token, within_limit).await
+    })
+    .await??;
     Ok(Answer::ok(logged_in.into()))
 }
 

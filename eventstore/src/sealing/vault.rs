@@ -21,20 +21,33 @@ const KEY_CACHE_ENTRIES: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// What is kept at hand.
 struct Kept {
-    /// Whose key, since when; none of somebody whose key is gone.
-    keys: LruCache<Uuid, (Option<PersonKey>, Instant)>,
+    /// What is known of whose key, since when.
+    keys: LruCache<Uuid, (Known, Instant)>,
     /// How often a key was forgotten: one that was read before that is not kept.
     forgotten: u64,
 }
 
-/// What is known of somebody's key without asking the database.
-enum AtHand {
-    /// Nothing.
-    Nothing,
+/// What is known of somebody's key.
+#[derive(Clone)]
+enum Known {
     /// It was destroyed.
     Gone,
+    /// It is there and does not unwrap: the name of the master key that is not known here, none where it is damaged.
+    Shut(Option<String>),
     /// The key.
     Key(PersonKey),
+}
+
+impl Known {
+    /// The key, where it can be used; none where it is gone.
+    fn usable(self) -> Result<Option<PersonKey>, SealError> {
+        match self {
+            Self::Gone => Ok(None),
+            Self::Shut(Some(master_key_id)) => Err(SealError::OtherMasterKey(master_key_id)),
+            Self::Shut(None) => Err(SealError::Damaged),
+            Self::Key(key) => Ok(Some(key)),
+        }
+    }
 }
 
 /// The keys of all people. Clones share what is kept.
@@ -60,10 +73,12 @@ impl Vault {
 
     /// The key of a person, made on first use; refused for somebody who was erased.
     pub async fn key_for(&self, person: Uuid) -> Result<PersonKey, SealError> {
-        if let AtHand::Key(key) = self.at_hand(person) {
+        if let Some(Known::Key(key)) = self.at_hand(person) {
             return Ok(key);
         }
-        if let Some(key) = self.stored(&[person]).await?.remove(&person) {
+        if let Some(known) = self.stored(&[person]).await?.remove(&person)
+            && let Some(key) = known.usable()?
+        {
             return Ok(key);
         }
         let wrapped = self.masters.wrap(person, &random_key()?)?;
@@ -80,9 +95,9 @@ impl Vault {
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
-        self.stored(&[person])
-            .await?
-            .remove(&person)
+        let stored = self.stored(&[person]).await?.remove(&person);
+        stored
+            .map_or(Ok(None), Known::usable)?
             .ok_or(SealError::Erased)
     }
 
@@ -91,7 +106,7 @@ impl Vault {
     pub fn remember(&self, person: Uuid, bytes: &[u8; super::KEY_BYTES]) -> Result<(), SealError> {
         let key = PersonKey::new(person, bytes)?;
         let until = Instant::now() + Duration::from_hours(1);
-        self.lock().keys.put(person, (Some(key), until));
+        self.lock().keys.put(person, (Known::Key(key), until));
         Ok(())
     }
 
@@ -103,24 +118,31 @@ impl Vault {
         field: &str,
     ) -> Result<Option<String>, SealError> {
         let (person, ciphertext) = parse(sealed)?;
-        let key = match self.at_hand(person) {
-            AtHand::Key(key) => Some(key),
-            AtHand::Gone => None,
-            AtHand::Nothing => self.of_sealed(&[person]).await?.remove(&person),
+        let known = match self.at_hand(person) {
+            Some(known) => known,
+            None => self
+                .of_sealed(&[person])
+                .await?
+                .remove(&person)
+                .unwrap_or(Known::Gone),
         };
-        key.map(|key| key.open(stream, field, &ciphertext))
+        known
+            .usable()?
+            .map(|key| key.open(stream, field, &ciphertext))
             .transpose()
     }
 
-    /// Fetches the keys that opening these texts will need, in one query.
+    /// Fetches the keys that opening these texts will need, in one query. A text that is none, or whose person's key does
+    /// not unwrap, keeps no other from being opened: it is refused, or not shown, where it is opened itself.
     pub async fn prepare<'s>(
         &self,
         sealed: impl IntoIterator<Item = &'s Sealed>,
     ) -> Result<(), SealError> {
         let mut people: Vec<Uuid> = Vec::new();
         for text in sealed {
-            let (person, _) = parse(text)?;
-            if matches!(self.at_hand(person), AtHand::Nothing) {
+            if let Ok((person, _)) = parse(text)
+                && self.at_hand(person).is_none()
+            {
                 people.push(person);
             }
         }
@@ -147,51 +169,60 @@ impl Vault {
         kept.keys.pop(&person);
     }
 
-    fn at_hand(&self, person: Uuid) -> AtHand {
-        match self.lock().keys.get(&person) {
-            Some((key, since)) if since.elapsed() < KEY_CACHE_TTL => {
-                key.clone().map_or(AtHand::Gone, AtHand::Key)
-            }
-            _ => AtHand::Nothing,
-        }
+    fn at_hand(&self, person: Uuid) -> Option<Known> {
+        let mut kept = self.lock();
+        let (known, since) = kept.keys.get(&person)?;
+        (since.elapsed() < KEY_CACHE_TTL).then(|| known.clone())
     }
 
     /// The keys of people for whom something was sealed. They had one, so who has none now was erased: that, too, is
     /// kept at hand, so that a list of many orders of erased people asks once.
-    async fn of_sealed(&self, people: &[Uuid]) -> Result<HashMap<Uuid, PersonKey>, SealError> {
+    async fn of_sealed(&self, people: &[Uuid]) -> Result<HashMap<Uuid, Known>, SealError> {
         let asked = Instant::now();
-        let keys = self.stored(people).await?;
+        let stored = self.stored(people).await?;
         let mut kept = self.lock();
-        for person in people.iter().filter(|person| !keys.contains_key(*person)) {
-            kept.keys.put(*person, (None, asked));
+        for person in people.iter().filter(|person| !stored.contains_key(*person)) {
+            kept.keys.put(*person, (Known::Gone, asked));
         }
-        Ok(keys)
+        Ok(stored)
     }
 
-    async fn stored(&self, people: &[Uuid]) -> Result<HashMap<Uuid, PersonKey>, SealError> {
+    /// What is stored of people's keys; nothing of somebody who has none.
+    async fn stored(&self, people: &[Uuid]) -> Result<HashMap<Uuid, Known>, SealError> {
         // what is read is at least as new as the question
         let (asked, forgotten) = (Instant::now(), self.lock().forgotten);
         let rows = sqlx::query("select person_id, wrapped_key, master_key_id from person_keys where person_id = any($1)")
             .bind(people)
             .fetch_all(&self.pool)
             .await?;
-        let mut keys = HashMap::with_capacity(rows.len());
+        let mut stored = HashMap::with_capacity(rows.len());
         for row in rows {
             let person: Uuid = row.try_get("person_id")?;
-            let bytes = self.masters.unwrapped(
-                person,
-                row.try_get("master_key_id")?,
-                row.try_get("wrapped_key")?,
-            )?;
-            keys.insert(person, PersonKey::new(person, &bytes)?);
+            let wrapped = row.try_get("wrapped_key")?;
+            let known = self.unwrapped(person, row.try_get("master_key_id")?, wrapped)?;
+            stored.insert(person, known);
         }
         let mut kept = self.lock();
         if kept.forgotten == forgotten {
-            for (person, key) in &keys {
-                kept.keys.put(*person, (Some(key.clone()), asked));
+            for (person, known) in &stored {
+                kept.keys.put(*person, (known.clone(), asked));
             }
         }
-        Ok(keys)
+        Ok(stored)
+    }
+
+    /// One key that does not unwrap is that person's matter alone: it must not keep others from being shown.
+    fn unwrapped(&self, person: Uuid, master: &str, wrapped: &[u8]) -> Result<Known, SealError> {
+        let bytes = self.masters.unwrapped(person, master, wrapped);
+        match bytes.and_then(|bytes| PersonKey::new(person, &bytes)) {
+            Ok(key) => Ok(Known::Key(key)),
+            Err(error @ (SealError::OtherMasterKey(_) | SealError::Damaged)) => {
+                tracing::error!(%person, %error, "the key of a person does not unwrap");
+                let unknown = matches!(error, SealError::OtherMasterKey(_));
+                Ok(Known::Shut(unknown.then(|| master.to_owned())))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -130,6 +130,43 @@ async fn however_keys_are_made_and_erased_at_once_none_is_left() {
 }
 
 #[tokio::test]
+async fn a_key_that_cannot_be_read_keeps_no_other_from_being_opened() {
+    let db = TestDatabase::create().await;
+    let pool = PgPool::connect_with(db.options()).await.unwrap();
+    let (ours, theirs) = (master(), master());
+    let vault = Vault::new(pool.clone(), ours.clone());
+    let elsewhere = Vault::new(pool.clone(), theirs);
+    let (open, other, damaged) = (
+        seal_for(&vault, Uuid::new_v4()).await,
+        seal_for(&elsewhere, Uuid::new_v4()).await,
+        Uuid::new_v4(),
+    );
+    let spoilt = seal_for(&vault, damaged).await;
+    sqlx::query("update person_keys set wrapped_key = '\\x00' where person_id = $1")
+        .bind(damaged)
+        .execute(&pool)
+        .await
+        .unwrap();
+    // somebody who only reads has none of them at hand
+    let reader = Vault::new(pool.clone(), ours);
+    let no_text = Sealed::new("somebody");
+    for _ in 0..2 {
+        reader
+            .prepare([&other, &no_text, &spoilt, &open])
+            .await
+            .unwrap();
+        assert_eq!(opened(&reader, &open).await.as_deref(), Some("Ana"));
+        for (sealed, why) in [(&other, "another master key"), (&spoilt, "does not open")] {
+            let refused = reader.open(sealed, "order/1", "customer_name").await;
+            let told = refused.unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
+        }
+    }
+    pool.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
 async fn a_master_key_is_exchanged_while_processes_seal_and_open() {
     let db = TestDatabase::create().await;
     let pool = PgPool::connect_with(db.options()).await.unwrap();

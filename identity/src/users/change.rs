@@ -1,4 +1,4 @@
-//! Making and changing people, one or many at once: for admins, and for everybody's own profile.
+//! Changing people, one or many at once: for admins, and for everybody's own profile.
 //!
 //! Guarantees: each call is one transaction; when one element is refused nothing is done, and every element that is
 //! refused is named with its reason. Two that change the same people do so one after the other; a change that changes
@@ -7,38 +7,20 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    time::Instant,
 };
 
 use domain::{ids::UserId, product::Change};
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use super::{
-    COLUMNS, NewPerson, NotLeaving, User, assure_an_admin_stays, by_id, insert_all, joined,
-};
+use super::{COLUMNS, NotLeaving, User, assure_an_admin_stays, by_id, joined};
 use crate::{
-    accounts::{Fault, Identity, NewAccount},
-    credentials,
+    accounts::{Fault, Identity},
     email::Email,
-    hashing::PasswordHash,
-    password::Password,
     person_name::PersonName,
     phone::PhoneNumber,
     postal_address::PostalAddress,
     roles::{Role, Roles},
 };
-
-/// An account to be made by an admin, with all that a person is.
-#[derive(Clone, Debug)]
-pub struct NewUser {
-    /// What every account has.
-    pub account: NewAccount,
-    /// Their telephone number.
-    pub phone: Option<PhoneNumber>,
-    /// Where parcels go.
-    pub address: Option<PostalAddress>,
-}
 
 /// What is to change of a person; the rest stays.
 #[derive(Clone, Debug, Default)]
@@ -107,8 +89,8 @@ pub enum UsersError {
     /// Elements are refused: their indexes and why. Never empty.
     #[error("elements of the request are refused")]
     Refused(Vec<(usize, Refusal)>),
-    /// Hashing the passwords took too long.
-    #[error("the passwords were not hashed in time")]
+    /// What goes before it took too long.
+    #[error("it was not begun in time")]
     DeadlinePassed,
     /// Not the client's doing.
     #[error(transparent)]
@@ -122,39 +104,6 @@ impl From<sqlx::Error> for UsersError {
 }
 
 impl Identity {
-    /// Makes accounts, all or none, and returns them in the same order. Passwords are hashed until `deadline` at the
-    /// latest.
-    pub async fn create_users(
-        &self,
-        users: &[NewUser],
-        deadline: Instant,
-    ) -> Result<Vec<User>, UsersError> {
-        let emails: Vec<&Email> = users.iter().map(|user| &user.account.email).collect();
-        refuse(repeated(emails.iter().copied()))?;
-        // looked at before minutes of work are begun; what decides is the insertion
-        let taken = credentials::taken(&self.pool, &emails).await?;
-        let is_taken = |email: &&Email| taken.contains(email.as_str());
-        refuse(positions(emails.iter(), is_taken, Refusal::EmailTaken))?;
-        let passwords = users.iter().map(|user| user.account.password.clone());
-        let hashes = self.hashes(passwords.collect(), deadline).await?;
-
-        let people: Vec<NewPerson<'_>> = users.iter().map(person).collect();
-        let mut transaction = self.pool.begin().await?;
-        let logins = people.iter().zip(&hashes);
-        let logins = logins.map(|(person, hash)| (person.id, person.email, hash));
-        let logins: Vec<_> = logins.collect();
-        let free = credentials::insert_all(&mut transaction, &logins).await?;
-        let ids = || people.iter().map(|person| person.id);
-        refuse(positions(
-            ids(),
-            |id| !free.contains(&id),
-            Refusal::EmailTaken,
-        ))?;
-        let added = insert_all(&mut transaction, &people).await?;
-        transaction.commit().await?;
-        in_order(ids(), added)
-    }
-
     /// Changes people, all or none, and returns them in the same order.
     pub async fn change_users(&self, changes: &[UserChange]) -> Result<Vec<User>, UsersError> {
         let ids = || changes.iter().map(|change| change.user_id);
@@ -177,9 +126,9 @@ impl Identity {
             }
         }
         assure(&mut transaction, changes, &before, &after).await?;
-        let touched: Vec<&User> = after
+        let touched: Vec<Touched<'_>> = after
             .values()
-            .filter(|user| before.get(&user.id) != Some(*user))
+            .filter_map(|user| Touched::new(before.get(&user.id)?, user))
             .collect();
         let stored = update(&mut transaction, &touched).await?;
         let committed = transaction.commit().await;
@@ -190,20 +139,6 @@ impl Identity {
         committed?;
         after.extend(stored);
         in_order(ids(), after)
-    }
-
-    /// Hashes passwords, as many at a time as are hashed at once: whoever logs in meanwhile waits for one of them and not
-    /// for all.
-    async fn hashes(
-        &self,
-        passwords: Vec<Password>,
-        deadline: Instant,
-    ) -> Result<Vec<PasswordHash>, UsersError> {
-        let hashing = self.hasher.hash_all(passwords);
-        match tokio::time::timeout_at(deadline.into(), hashing).await {
-            Ok(hashes) => Ok(hashes.map_err(Fault::from)?),
-            Err(_) => Err(UsersError::DeadlinePassed),
-        }
     }
 }
 
@@ -230,17 +165,6 @@ fn set<T>(field: &mut Option<String>, change: &Change<T>, text: fn(&T) -> &str) 
         Change::Keep => {}
         Change::Clear => *field = None,
         Change::Set(value) => *field = Some(text(value).to_owned()),
-    }
-}
-
-fn person(user: &NewUser) -> NewPerson<'_> {
-    NewPerson {
-        id: UserId(Uuid::now_v7()),
-        name: &user.account.name,
-        email: &user.account.email,
-        phone: user.phone.as_ref(),
-        address: user.address.as_ref(),
-        roles: user.account.roles,
     }
 }
 
@@ -331,52 +255,67 @@ pub(crate) async fn hold(
     Ok(by_id(held))
 }
 
-/// Writes these people as they are, each as its next version.
+/// A person who is not as before.
+struct Touched<'a> {
+    user: &'a User,
+    /// Names of the roles from now on; none where they stay as they are.
+    roles: Option<String>,
+}
+
+impl<'a> Touched<'a> {
+    fn new(before: &User, after: &'a User) -> Option<Self> {
+        (before != after).then(|| Self {
+            user: after,
+            roles: (before.roles != after.roles).then(|| joined(after.roles)),
+        })
+    }
+}
+
+/// Writes these people as they are, each as its next version. Roles are written only where they change, and those that
+/// this binary does not know stay: a newer one has granted them, and only that one takes them away.
 async fn update(
     connection: &mut PgConnection,
-    users: &[&User],
+    touched: &[Touched<'_>],
 ) -> Result<HashMap<UserId, User>, sqlx::Error> {
-    if users.is_empty() {
+    if touched.is_empty() {
         return Ok(HashMap::new());
     }
     let statement = format!(
         "update users
          set name = to_name, contact_email = to_email, phone = to_phone, address = to_address,
-             roles = string_to_array(to_roles, ','), version = version + 1, updated_at = now()
+             roles = case when to_roles is null then roles else string_to_array(to_roles, ',')
+                 || array(select role from unnest(roles) role where role <> all ($7)) end,
+             version = version + 1, updated_at = clock_timestamp()
          from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
               as wanted (user_id, to_name, to_email, to_phone, to_address, to_roles)
          where id = user_id
          returning {COLUMNS}"
     );
+    let users = || touched.iter().map(|it| it.user);
     let updated = sqlx::query_as(&statement)
-        .bind(users.iter().map(|it| it.id.0).collect::<Vec<_>>())
-        .bind(users.iter().map(|it| it.name.as_str()).collect::<Vec<_>>())
+        .bind(users().map(|it| it.id.0).collect::<Vec<_>>())
+        .bind(users().map(|it| it.name.as_str()).collect::<Vec<_>>())
         .bind(
-            users
-                .iter()
+            users()
                 .map(|it| it.contact_email.as_deref())
                 .collect::<Vec<_>>(),
         )
+        .bind(users().map(|it| it.phone.as_deref()).collect::<Vec<_>>())
+        .bind(users().map(|it| it.address.as_deref()).collect::<Vec<_>>())
         .bind(
-            users
+            touched
                 .iter()
-                .map(|it| it.phone.as_deref())
+                .map(|it| it.roles.as_deref())
                 .collect::<Vec<_>>(),
         )
-        .bind(
-            users
-                .iter()
-                .map(|it| it.address.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(users.iter().map(|it| joined(it.roles)).collect::<Vec<_>>())
+        .bind(Role::ALL.map(Role::as_str).as_slice())
         .fetch_all(connection)
         .await?;
     Ok(by_id(updated))
 }
 
 /// The people in the order of these ids, all of whom are there.
-fn in_order(
+pub(crate) fn in_order(
     ids: impl Iterator<Item = UserId>,
     mut users: HashMap<UserId, User>,
 ) -> Result<Vec<User>, UsersError> {

@@ -19,6 +19,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0009_api_keys.sql"),
     include_str!("../../../migrations/0010_erasure.sql"),
     include_str!("../../../migrations/0011_known_addresses.sql"),
+    include_str!("../../../migrations/0012_codes_of_askers.sql"),
+    include_str!("../../../migrations/0013_no_statistics_of_people.sql"),
+    include_str!("../../../migrations/0014_old_requests.sql"),
 ];
 
 /// Runs the test on a fresh database through a pool of at most that many connections.

@@ -170,7 +170,18 @@ impl ReadModels {
         page: &PageRequest<OrderSort>,
     ) -> Result<Page<OrderView>, QueryError> {
         let schema = self.schema(View::Orders).await?;
-        let rows = list(&schema, filter, page)
+        self.orders_in(&schema, filter, page).await
+    }
+
+    /// A page of the orders that stand in this schema, whichever queries go to by now: for whoever has waited for just
+    /// this one.
+    pub async fn orders_in(
+        &self,
+        schema: &Schema,
+        filter: &OrderFilter,
+        page: &PageRequest<OrderSort>,
+    ) -> Result<Page<OrderView>, QueryError> {
+        let rows = list(schema, filter, page)
             .build()
             .fetch_all(self.pool())
             .await?;

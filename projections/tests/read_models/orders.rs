@@ -7,9 +7,10 @@ use domain::{
     text::Reason,
 };
 use projections::{
-    View,
+    ReadModels, View,
     orders::{OrderFilter, OrderSort, OrderView},
     page::{Direction, Limits, PageRequest, Sort, Span},
+    rebuild::{Settings, rebuild},
 };
 use uuid::Uuid;
 
@@ -357,5 +358,38 @@ async fn orders_are_filtered_and_sorted() {
         ..all()
     };
     assert!(list(nothing).await.is_empty());
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn whoever_waited_for_one_schema_reads_that_one_wherever_queries_go_by_now() {
+    let shop = Shop::open().await;
+    let region_id = shop.region("United States", "USD").await;
+    let empty = View::Orders.beside(1);
+    rebuild(&shop.log, View::Orders, &empty, Settings::default())
+        .await
+        .unwrap();
+    let product_id = shop.product(region_id, "TEE-01", usd(100)).await;
+    shop.receive(product_id, 10).await;
+    shop.order(customer(), region_id, &[(product_id, 1)]).await;
+    shop.settle_all().await;
+    let live = shop.models.schema(View::Orders).await.unwrap();
+    sqlx::query("update view_pointers set schema = $1 where name = 'orders'")
+        .bind(empty.as_str())
+        .execute(shop.log.pool())
+        .await
+        .unwrap();
+    // another process, that has not asked yet where queries go
+    let models = ReadModels::new(shop.log.pool().clone());
+    let newest = Sort {
+        key: OrderSort::CreatedAt,
+        direction: Direction::Desc,
+    };
+    let page = PageRequest::new(Limits::STANDARD, newest, None, None).unwrap();
+    let filter = OrderFilter::default();
+    let moved = models.orders(&filter, &page).await.unwrap();
+    assert_eq!(moved.items.len(), 0);
+    let waited_for = models.orders_in(&live, &filter, &page).await.unwrap();
+    assert_eq!(waited_for.items.len(), 1);
     shop.close().await;
 }

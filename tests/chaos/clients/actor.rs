@@ -132,7 +132,7 @@ impl Actor {
         let number = (count - 1 - self.choices.below(count.min(6))) as usize;
         let order = self.record.placed[number].order.clone();
         let path = format!("/api/v1/orders/{order}/cancel");
-        let body = json!({"reason": "chaos"});
+        let body = json!({"reason": "other"});
         let fate = self
             .insist(
                 |actor| actor.customer.ask(Method::POST, &path).json(&body),

@@ -40,6 +40,12 @@ async fn what_is_missing_is_said_in_one_line() {
             "SOUK_MASTER_KEY",
         ),
         (
+            vec![("SOUK_DEMO", "false"), ("SOUK_ERASURE_GRACE", "31s")],
+            vec!["serve"],
+            1,
+            "SOUK_ERASURE_GRACE",
+        ),
+        (
             vec![("DATABASE_URL", "mysql://x")],
             vec!["migrate"],
             1,

@@ -87,6 +87,7 @@ async fn a_person_registers_logs_in_and_reads_their_profile() {
     assert_members(&profile["details"], &["id", "name", "email", "role"]);
     assert_eq!(profile["details"]["name"], "Nguyễn Thị Mai");
     assert_eq!(profile["details"]["role"], "user");
+    assert_eq!(profile["details"]["email"], "mai.nguyen@example.com");
     assert!(Uuid::parse_str(&text_of(&profile["details"]["id"])).is_ok());
     client.get("/api/profile").await.problem(401);
 
@@ -101,6 +102,26 @@ async fn a_person_registers_logs_in_and_reads_their_profile() {
                 .await
                 .problem_of(401, "wrong-credentials");
         }
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_address_shown_is_the_one_of_registration_wherever_mail_goes() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let person = log_in(&shop.client(&server), "customer@example.com").await;
+    for contact_email in [json!("elsewhere@example.com"), Value::Null] {
+        let patch = json!({"contact_email": contact_email});
+        let changed = person
+            .ask(Method::PATCH, "/api/v1/profile")
+            .json(&patch)
+            .send()
+            .await
+            .expect(200);
+        assert_eq!(changed.json()["contact_email"], contact_email);
+        let profile = succeeded(&person.get("/api/profile").await, "user Profile");
+        assert_eq!(profile["details"]["email"], "customer@example.com");
     }
     shop.close().await;
 }

@@ -1,17 +1,17 @@
 //! Closed accounts: open orders end first, then nothing that is stored anywhere tells who the person was; also in a
 //! backup that was restored, and while the master key is exchanged.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
+use domain::order::Order;
 use projections::{
     View,
     rebuild::{Settings, differences, rebuild},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tests::{
     answer::{Answer, text_of},
     client::{Client, PATIENCE, new_order},
@@ -22,136 +22,37 @@ use tests::{
     shop::{DEMO_PASSWORD, Opening, Shop},
 };
 
-const NAME: &str = "Quirinius Zyxwvutsch";
-const EMAIL: &str = "quirinius.zyxwvutsch@nirgends.example";
-const PHONE: &str = "+847771234509";
-const ADDRESS: &str = "Geheimweg 4711, 99998 Nirgendheim";
-/// Of one order that goes to somebody else.
-const OTHER_NAME: &str = "Melchior Abcdefghij";
-const OTHER_ADDRESS: &str = "Packweg 815, 77777 Anderswo";
+pub(crate) use self::search::{EMAIL, NAME, Needles, tables_that_tell};
+use self::{
+    books::Books,
+    search::{
+        ADDRESS, CONTACT_EMAIL, OTHER_ADDRESS, OTHER_NAME, PHONE, analyze, files_that_tell,
+        meant_to_tell,
+    },
+};
 
-/// Parts of the above that nothing else contains.
-const NEEDLES: [&str; 10] = [
-    "Quirinius",
-    "Zyxwvutsch",
-    "nirgends.example",
-    "847771234509",
-    "Geheimweg",
-    "Nirgendheim",
-    "Melchior",
-    "Abcdefghij",
-    "Packweg 815",
-    "Anderswo",
-];
+mod books;
+mod search;
 
 /// Settings under which an account is erased as soon as its last order is paid or cancelled.
-fn quick() -> Opening {
+pub(crate) fn quick() -> Opening {
     Shop::opening()
         .set("SOUK_ERASURE_GRACE", "200ms")
         .set("SOUK_FULFILMENT_TIME", "0s")
 }
 
-/// What every form of a needle that may hide it looks like: bare and as hexadecimal digits in small letters, and as the
-/// middle of base64, wherever in it the needle begins.
-struct Needles {
-    small: Vec<String>,
-    exact: Vec<String>,
-}
-
-impl Needles {
-    fn new() -> Self {
-        let (mut small, mut exact) = (Vec::new(), Vec::new());
-        for needle in NEEDLES {
-            let hex: String = needle
-                .bytes()
-                .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-            small.extend([needle.to_lowercase(), hex]);
-            // as it is typed, and as user names are kept
-            for bytes in [
-                needle.as_bytes().to_vec(),
-                needle.to_lowercase().into_bytes(),
-            ] {
-                for (before, tainted) in [(0, 0), (1, 2), (2, 3)] {
-                    let shifted = [vec![0; before], bytes.clone()].concat();
-                    let text = STANDARD.encode(&shifted);
-                    // what depends on the needle alone: all whole characters within it
-                    let whole = shifted.len() * 8 / 6;
-                    exact.push(text[tainted..whole].to_owned());
-                }
-            }
-        }
-        Self { small, exact }
-    }
-
-    /// The first one that stands in the text.
-    fn found_in(&self, text: &str) -> Option<&str> {
-        let lower = text.to_lowercase();
-        let small = self.small.iter().find(|needle| lower.contains(*needle));
-        let found = small.or_else(|| self.exact.iter().find(|needle| text.contains(*needle)));
-        found.map(String::as_str)
-    }
-}
-
-/// The tables, of whatever schema, in which any form of a needle stands.
-async fn tables_that_tell(pool: &PgPool) -> BTreeSet<String> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "select format('%I.%I', table_schema, table_name) from information_schema.tables
-         where table_type = 'BASE TABLE' and table_schema not in ('pg_catalog', 'information_schema')",
-    )
-    .fetch_all(pool)
-    .await
-    .unwrap();
-    assert!(tables.len() > 25, "{tables:?}");
-    let needles = Needles::new();
-    let mut telling = BTreeSet::new();
-    for table in tables {
-        let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t"))
-            .fetch_all(pool)
-            .await
-            .unwrap();
-        if rows.iter().any(|row| needles.found_in(row).is_some()) {
-            telling.insert(table);
-        }
-    }
-    telling
-}
-
-/// The files of a folder in which any form of a needle stands.
-fn files_that_tell(folder: &Path) -> Vec<String> {
-    let needles = Needles::new();
-    let mut telling = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            telling.extend(files_that_tell(&path));
-            continue;
-        }
-        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
-        if let Some(needle) = needles.found_in(&text) {
-            telling.push(format!("{needle} stands in {}", path.display()));
-        }
-    }
-    telling
-}
-
-/// The tables that hold what people are called, and what they have asked for by naming their address.
-fn meant_to_tell() -> BTreeSet<String> {
-    let tables = ["users", "credentials", "code_requests"];
-    tables.map(|table| format!("public.{table}")).into()
-}
-
-async fn user_id(client: &Client) -> String {
+pub(crate) async fn user_id(client: &Client) -> String {
     text_of(&client.get("/api/v1/profile").await.expect(200).json()["user_id"])
 }
 
-async fn close(admin: &Client, user: &str, query: &str) -> Value {
+pub(crate) async fn close(admin: &Client, user: &str, query: &str) -> Value {
     let path = format!("/api/v1/users/{user}{query}");
     let closed = admin.ask(Method::DELETE, &path).send().await;
     closed.expect(202).json()
 }
 
 /// What admins are told of a closed account.
-async fn closure(admin: &Client, user: &str) -> Option<Value> {
+pub(crate) async fn closure(admin: &Client, user: &str) -> Option<Value> {
     let list = admin.get("/api/v1/account-closures").await.expect(200);
     let list = list.json();
     let items = list["items"].as_array().expect("a list");
@@ -162,7 +63,7 @@ async fn closure(admin: &Client, user: &str) -> Option<Value> {
 }
 
 /// Waits until the account's data is erased, and returns when that was.
-async fn erased_at(admin: &Client, user: &str) -> DateTime<Utc> {
+pub(crate) async fn erased_at(admin: &Client, user: &str) -> DateTime<Utc> {
     eventually("the account is erased", PATIENCE, || async {
         let closure = closure(admin, user).await?;
         (closure["state"] == "erased").then(|| time(&closure["erased_at"]))
@@ -170,19 +71,19 @@ async fn erased_at(admin: &Client, user: &str) -> DateTime<Utc> {
     .await
 }
 
-fn time(value: &Value) -> DateTime<Utc> {
+pub(crate) fn time(value: &Value) -> DateTime<Utc> {
     text_of(value).parse().expect("RFC 3339")
 }
 
 /// The event of that type in the order's own stream.
-fn event_of<'e>(events: &'e [Event], order: &str, event_type: &str) -> &'e Event {
+pub(crate) fn event_of<'e>(events: &'e [Event], order: &str, event_type: &str) -> &'e Event {
     let mut of_order = events.iter().filter(|event| event.aggregate_id == order);
     of_order
         .find(|event| event.event_type == event_type)
         .unwrap_or_else(|| panic!("no {event_type} of {order}"))
 }
 
-fn assert_nameless(body: &Value) {
+pub(crate) fn assert_nameless(body: &Value) {
     assert_eq!(
         (&body["customer_name"], &body["shipping_address"]),
         (&Value::Null, &Value::Null),
@@ -190,14 +91,15 @@ fn assert_nameless(body: &Value) {
     );
 }
 
-/// Quirinius, with all that he can leave behind: a profile, an API key, mails, orders through both APIs.
+/// Quirinius, with all that he can leave behind: a profile, an API key, mails, orders through both APIs, the last of them
+/// cancelled.
 async fn quirinius(shop: &Shop, server: &Server, product: &str) -> (Client, Client, Vec<String>) {
     let client = shop.client(server);
     let customer = client.register(NAME, EMAIL, DEMO_PASSWORD).await;
-    let profile = json!({"phone": PHONE, "address": ADDRESS});
+    let profile = json!({"phone": PHONE, "address": ADDRESS, "contact_email": CONTACT_EMAIL});
     let patched = customer.patch("/api/v1/profile", &profile).send().await;
     let _ = patched.expect(200);
-    let key = json!({"name": "a till", "scopes": ["read_own_orders"]});
+    let key = json!({"name": format!("the till of {NAME}"), "scopes": ["read_own_orders"]});
     let key = customer.post("/api/v1/api-keys", &key).await.expect(201);
     let program = client.with_token(&text_of(&key.json()["api_key"]));
     let reset = json!({"email": EMAIL});
@@ -212,14 +114,76 @@ async fn quirinius(shop: &Shop, server: &Server, product: &str) -> (Client, Clie
     let mut other = new_order(&[(product, 2)]);
     other["customer_name"] = json!(OTHER_NAME);
     other["shipping_address"] = json!(OTHER_ADDRESS);
-    let mut orders = vec![place(&own, "own").await, place(&other, "other").await];
+    let mut orders = vec![place(&own, NAME).await, place(&other, EMAIL).await];
     let simple = json!({"items": [{"productId": product, "quantity": 3}]});
     let simple = customer.post("/api/orders/create", &simple).await;
     orders.push(text_of(&simple.expect(201).json()["orderId"]));
+    orders.push(place(&new_order(&[(product, 4)]), "regretted").await);
     for order in &orders {
         customer.wait_until_paid(order).await;
     }
+    let cancel = format!("/api/v1/orders/{}/cancel", orders[3]);
+    let reason = json!({"reason": "changed_mind"});
+    let _ = customer.post(&cancel, &reason).await.expect(202);
+    customer.wait_for_payment(&orders[3], "refunded").await;
+    talks_too_much(&customer, &orders[0], product).await;
     (customer, program, orders)
+}
+
+/// Puts the name wherever else a request has room for one. None of it is taken.
+async fn talks_too_much(customer: &Client, order: &str, product: &str) {
+    let cancel = format!("/api/v1/orders/{order}/cancel");
+    let reason = json!({"reason": format!("it is for {NAME}")});
+    let refused = customer.post(&cancel, &reason).await.problem(422);
+    assert_eq!(refused["errors"][0]["pointer"], "/reason");
+    let mut paid_so = new_order(&[(product, 1)]);
+    paid_so["payment_method"] = json!("Zyxwvutsch");
+    let mut surplus = new_order(&[(product, 1)]);
+    surplus[NAME] = json!(ADDRESS);
+    let mut bought = new_order(&[(product, 1)]);
+    bought["items"][0]["product_id"] = json!(NAME);
+    for body in [paid_so, surplus, bought] {
+        customer.post("/api/v1/orders", &body).await.problem(422);
+    }
+    let agent = customer.ask(Method::GET, "/api/v1/profile");
+    let agent = agent.header("user-agent", EMAIL).header("referer", EMAIL);
+    let _ = agent.send().await.expect(200);
+    for path in [
+        "/api/v1/orders?sort=Zyxwvutsch",
+        "/api/v1/products/Zyxwvutsch",
+        "/api/v1/orders?cursor=Zyxwvutsch",
+        "/Zyxwvutsch",
+    ] {
+        let answer = customer.get(path).await;
+        assert!([400, 404].contains(&answer.status), "{answer}");
+    }
+    let wrong = json!({"email": EMAIL, "password": NAME});
+    let log_in = customer.anonymous().post("/api/v1/login", &wrong).await;
+    log_in.problem(401);
+}
+
+/// Has the log take a snapshot of each order, as it does of streams of many events, so that there is something sealed
+/// among the snapshots, and a process that starts has its states from there alone.
+async fn take_snapshots(shop: &Shop, orders: &[String]) {
+    let log = shop.database().open_log().await;
+    for order in orders {
+        assert!(log.take_snapshot::<Order>(order).await.unwrap());
+    }
+    log.close().await;
+    assert_eq!(snapshots_that_hold_all(shop).await, orders.len());
+}
+
+/// How many snapshots of orders hold something sealed, and all that happened to the order.
+async fn snapshots_that_hold_all(shop: &Shop) -> usize {
+    let count: i64 = sqlx::query_scalar(
+        "select count(*) from aggregate_snapshots s where s.aggregate_type = 'order' and s.state::text like '%\"v1.%'
+         and s.sequence = (select max(e.sequence) from events e
+             where e.aggregate_type = s.aggregate_type and e.aggregate_id = s.aggregate_id)",
+    )
+    .fetch_one(&shop.pool)
+    .await
+    .unwrap();
+    count.try_into().unwrap()
 }
 
 #[tokio::test]
@@ -232,9 +196,16 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
         .await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
-    let product = admin.product(100, 10).await;
+    let product = admin.product(100, 20).await;
     let (customer, program, orders) = quirinius(&shop, &server, &product).await;
     let user = user_id(&customer).await;
+    for path in [
+        "/api/v1/users?name=Quirinius".to_owned(),
+        format!("/api/v1/users?email={CONTACT_EMAIL}"),
+    ] {
+        let found = admin.get(&path).await.expect(200);
+        assert!(found.text().contains(&user), "{found}");
+    }
     eventually("the mails are written", PATIENCE, || async {
         let requests: i64 = sqlx::query_scalar("select count(*) from code_requests")
             .fetch_one(&shop.pool)
@@ -246,9 +217,16 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
     .await;
 
     // the search finds what is there, and everything else is sealed all along
+    take_snapshots(&shop, &orders).await;
+    shop.caught_up(&server).await;
+    analyze(&shop.pool).await;
     let telling = tables_that_tell(&shop.pool).await;
-    assert!(telling.contains("public.users") && telling.contains("public.credentials"));
+    let found = meant_to_tell().into_iter();
+    let found: BTreeSet<_> = found.filter(|it| it != "public.code_requests").collect();
+    assert!(found.is_subset(&telling), "{telling:?}");
     assert!(telling.is_subset(&meant_to_tell()), "{telling:?}");
+    let books = Books::read(&shop, &admin, &orders, &product).await;
+    assert_eq!(books.stock, [14, 0, 6]);
     assert_eq!(admin.read_order(&orders[0]).await["customer_name"], NAME);
     assert_eq!(
         admin.read_order(&orders[1]).await["shipping_address"],
@@ -277,6 +255,12 @@ async fn nothing_that_is_stored_anywhere_tells_who_an_erased_person_was() {
     erased_at(&admin, &user).await;
 
     assert_history_replays_without_names(&shop, &admin, &user, &orders).await;
+    let again = Books::read(&shop, &admin, &orders, &product).await;
+    assert_eq!(again, books, "orders add up as before");
+    assert_eq!(snapshots_that_hold_all(&shop).await, orders.len());
+    assert_a_new_process_tells_nobody(&shop, &user, &orders).await;
+    assert_eq!(tables_that_tell(&shop.pool).await, BTreeSet::new());
+    analyze(&shop.pool).await;
     assert_eq!(tables_that_tell(&shop.pool).await, BTreeSet::new());
     let events = shop.events().await;
     let records = shop.topics().records(events.len()).await;
@@ -309,10 +293,10 @@ async fn assert_history_replays_without_names(
         .iter()
         .map(|order| &order["items"][0]["quantity"])
         .collect();
-    assert_eq!(pieces, [1, 2, 3]);
-    for order in listed {
+    assert_eq!(pieces, [1, 2, 3, 4]);
+    for (order, payment_status) in listed.iter().zip(["paid", "paid", "paid", "refunded"]) {
         assert_nameless(order);
-        assert_eq!(order["payment_status"], "paid");
+        assert_eq!(order["payment_status"], payment_status);
     }
     for order in orders {
         assert_nameless(&admin.read_order(order).await);
@@ -342,6 +326,23 @@ async fn assert_history_replays_without_names(
         assert_eq!(found.unwrap(), [], "{view}");
     }
     log.close().await;
+}
+
+/// A process that never had the key goes by what is stored: it decides on orders from their snapshots, and names nobody.
+async fn assert_a_new_process_tells_nobody(shop: &Shop, user: &str, orders: &[String]) {
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    for order in orders {
+        assert_nameless(&admin.read_order(order).await);
+    }
+    let cancel = format!("/api/v1/orders/{}/cancel", orders[0]);
+    let cancelled = admin.post(&cancel, &json!({})).await.expect(202).json();
+    assert_nameless(&cancelled);
+    assert_eq!(cancelled["customer_id"], user);
+    let refunded = admin.wait_for_payment(&orders[0], "refunded").await;
+    assert_nameless(&refunded);
+    assert_eq!(refunded["cancellation_reason"], "on_request");
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test]
@@ -549,6 +550,7 @@ async fn a_restored_backup_forgets_again_before_it_serves() {
     let open = leaving.place(&[(&product, 1)], "test_never_answers").await;
     leaving.read_order(&open).await;
     assert!(server.stop().await.success());
+    analyze(&shop.pool).await;
     let backup = postgres.backup().await;
 
     let server = shop.serve().await;
@@ -564,7 +566,9 @@ async fn a_restored_backup_forgets_again_before_it_serves() {
     postgres.restore(&backup);
     postgres.go_on().await;
     let back = tables_that_tell(&shop.pool).await;
-    assert!(back.contains("public.users"), "the backup knows: {back:?}");
+    for place in ["public.users", "pg_stats"] {
+        assert!(back.contains(place), "the backup knows: {back:?}");
+    }
 
     let file = shop.folder().join("erasures.jsonl");
     std::fs::write(&file, &export).unwrap();
@@ -674,6 +678,47 @@ async fn the_master_key_is_exchanged_while_a_server_runs() {
         String::from_utf8_lossy(&done.stdout),
         "0 key(s) wrapped anew\n"
     );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_key_that_a_server_cannot_read_keeps_no_other_order_from_being_listed() {
+    let shop = Shop::open().await;
+    let first = shop.serve().await;
+    let product = shop.admin(&first).await.product(100, 10).await;
+    let shut = shop.customer(&first).await;
+    let shut = shut.order(&[(&product, 1)]).await.expect(201).id();
+    // a mistake in its settings: it does not know the master key of before
+    let other = [("SOUK_MASTER_KEY", STANDARD.encode([9; 32]))];
+    let second = shop.serve_with(&[(other[0].0, other[0].1.as_str())]).await;
+    let open = shop.customer(&second).await;
+    let open = open.order(&[(&product, 1)]).await.expect(201).id();
+
+    let admin = shop.admin(&second).await;
+    admin.read_order(&open).await;
+    let list = admin.get("/api/v1/orders?sort=created_at").await;
+    let list = list.expect(200).json();
+    let names: Vec<(&Value, &Value)> = list["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|order| (&order["order_id"], &order["customer_name"]))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            (&json!(shut), &Value::Null),
+            (&json!(open), &json!("Test Buyer"))
+        ]
+    );
+    let events = admin.get("/api/v1/events?type=OrderPlaced").await;
+    assert_eq!(
+        events.expect(200).json()["items"].as_array().unwrap().len(),
+        2
+    );
+    let alone = admin.get(&format!("/api/v1/orders/{shut}")).await;
+    assert!(alone.status >= 500, "{alone}");
+    assert!(second.output().contains("another master key"));
     shop.close().await;
 }
 

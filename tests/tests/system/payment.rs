@@ -30,7 +30,7 @@ async fn cancel(client: &Client, order: &str) -> Answer {
     client
         .post(
             &format!("/api/v1/orders/{order}/cancel"),
-            &json!({"reason": "changed my mind"}),
+            &json!({"reason": "changed_mind"}),
         )
         .await
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use eventstore::testing::eventually;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -37,6 +38,26 @@ async fn orders(client: &Client, session: &Value) -> Answer {
         .with_token(&access_token(session))
         .get("/api/v1/orders")
         .await
+}
+
+#[tokio::test]
+async fn access_tokens_live_a_quarter_of_an_hour_and_those_of_the_contract_a_day() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let client = shop.client(&server);
+    let lifetime = |token: &str| {
+        let claims = token.split('.').nth(1).expect("three parts");
+        let claims = URL_SAFE_NO_PAD.decode(claims).expect("base64");
+        let claims: Value = serde_json::from_slice(&claims).expect("JSON");
+        claims["exp"].as_i64().expect("exp") - claims["iat"].as_i64().expect("iat")
+    };
+    let session = log_in(&client).await;
+    assert_eq!(session["expires_in"], 900);
+    assert_eq!(lifetime(&access_token(&session)), 900);
+    let body = json!({"email": CUSTOMER, "password": DEMO_PASSWORD});
+    let contract = client.post("/api/login", &body).await.expect(200).json();
+    assert_eq!(lifetime(&text_of(&contract["token"])), 24 * 3_600);
+    shop.close().await;
 }
 
 #[tokio::test]

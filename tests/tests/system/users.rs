@@ -375,10 +375,108 @@ async fn many_users_are_read_and_those_who_are_not_there_are_named() {
     );
     let problem = read(&[&mai, "x"]).await.problem_of(422, "validation");
     assert_eq!(pointers(&problem), ["/ids/1"]);
-    assert_eq!(
-        pointers(&read(&[]).await.problem_of(422, "validation")),
-        ["/ids"]
-    );
+    let many: Vec<String> = (0..101).map(|_| Uuid::new_v4().to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (ids, status) in [(&many[..0], 422), (&many[..100], 200), (&many[..], 422)] {
+        let answer = read(ids).await;
+        assert_eq!(answer.status, status, "{answer}");
+        if status == 422 {
+            assert_eq!(pointers(&answer.problem_of(422, "validation")), ["/ids"]);
+        }
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_member_that_is_missing_is_named_with_its_element() {
+    let (shop, _server, admin) = open().await;
+    let before = number_of_users(&shop).await;
+    let mut without_email = new_user("Tom", &fresh_email());
+    without_email.as_object_mut().unwrap().remove("email");
+    let id = made(&admin, &new_user("Mai", &fresh_email())).await;
+    for (path, users, pointer) in [
+        (
+            "bulk-create",
+            json!([new_user("Mai", &fresh_email()), without_email]),
+            "/users/1/email",
+        ),
+        (
+            "bulk-update",
+            json!([{"user_id": id, "name": "X"}, {"name": "Y"}]),
+            "/users/1/user_id",
+        ),
+    ] {
+        let path = format!("/api/v1/users/{path}");
+        let refused = admin.post(&path, &json!({"users": users})).await;
+        let problem = refused.problem_of(422, "validation");
+        assert_eq!(pointers(&problem), [pointer]);
+    }
+    assert_eq!(number_of_users(&shop).await, before + 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn roles_that_many_get_at_once_count_at_once() {
+    let (shop, server, admin) = open().await;
+    let (email, other) = (fresh_email(), fresh_email());
+    let mai = made(&admin, &new_user("Mai", &email)).await;
+    let tom = made(&admin, &new_user("Tom", &other)).await;
+    let client = shop.client(&server);
+    let people = [
+        client.log_in(&email, DEMO_PASSWORD).await,
+        client.log_in(&other, DEMO_PASSWORD).await,
+    ];
+    for (role, status) in [("customer", 403), ("admin", 200), ("customer", 403)] {
+        let users = json!([{"user_id": mai, "roles": [role]}, {"user_id": tom, "roles": [role]}]);
+        let body = json!({"users": users});
+        let _ = admin
+            .post("/api/v1/users/bulk-update", &body)
+            .await
+            .expect(200);
+        for person in &people {
+            assert_eq!(person.get("/api/v1/users").await.status, status, "{role}");
+        }
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_password_that_bcrypt_cannot_take_whole_is_refused_wherever_one_is_chosen() {
+    let (shop, server, _admin) = open().await;
+    let client = shop.client(&server);
+    let customer = shop.customer(&server).await;
+    let before = number_of_users(&shop).await;
+    let long = "x".repeat(73);
+    let registration = json!({"name": "Mai", "email": fresh_email(), "password": long});
+    let reset = json!({"email": "customer@example.com", "code": "01234567", "password": long});
+    let change = json!({"current_password": DEMO_PASSWORD, "new_password": long});
+    let confirm = "/api/v1/password-resets/confirm";
+    for (answer, pointer) in [
+        (
+            client.post("/api/v1/registrations", &registration).await,
+            "/password",
+        ),
+        (
+            client.post("/api/registration", &registration).await,
+            "/password",
+        ),
+        (client.post(confirm, &reset).await, "/password"),
+        (
+            customer
+                .put("/api/v1/profile/password", &change)
+                .send()
+                .await,
+            "/new_password",
+        ),
+    ] {
+        let problem = answer.problem_of(422, "validation");
+        let [(at, why)] = &errors(&problem)[..] else {
+            panic!("one error: {problem}");
+        };
+        assert_eq!(at, pointer);
+        assert!(why.contains("at most 72 bytes, this one has 73"), "{why}");
+    }
+    assert_eq!(number_of_users(&shop).await, before);
     shop.close().await;
 }
 
@@ -452,24 +550,33 @@ async fn many_users_are_changed_all_or_none() {
 }
 
 #[tokio::test]
-async fn passwords_of_many_that_take_too_long_are_an_honest_refusal() {
-    let shop = Shop::opening()
-        .set("SOUK_BCRYPT_COST", "12")
-        .set("SOUK_REQUEST_TIMEOUT", "1s")
-        .open()
-        .await;
-    let server = shop.serve().await;
-    let admin = shop.admin(&server).await;
+async fn passwords_of_many_have_their_time_and_an_honest_refusal_beyond_it() {
+    let (shop, quick, admin) = open().await;
     let before = number_of_users(&shop).await;
-    let users: Vec<Value> = (0..100)
-        .map(|_| new_user("Somebody", &fresh_email()))
-        .collect();
-    let many = admin
-        .post("/api/v1/users/bulk-create", &json!({"users": users}))
-        .await;
-    many.problem_of(503, "deadline-passed");
-    assert!(many.header("retry-after").is_some());
+    let make = async |cost: &str, number: usize| {
+        let settings = [
+            ("SOUK_BCRYPT_COST", cost),
+            ("SOUK_REQUEST_TIMEOUT", "300ms"),
+        ];
+        let server = shop.serve_with(&settings).await;
+        let users: Vec<Value> = (0..number)
+            .map(|_| new_user("Somebody", &fresh_email()))
+            .collect();
+        let admin = admin.at(&server.address);
+        let body = json!({"users": users});
+        admin.post("/api/v1/users/bulk-create", &body).await
+    };
+    // each of them takes some seconds
+    let too_slow = make("16", 4).await;
+    too_slow.problem_of(503, "deadline-passed");
+    assert!(too_slow.header("retry-after").is_some());
     assert_eq!(number_of_users(&shop).await, before);
+
+    // all of them take longer than a request may, each of them does not
+    let slow = make("10", 40).await.expect(201).json();
+    assert_eq!(slow["items"].as_array().map(Vec::len), Some(40));
+    assert_eq!(number_of_users(&shop).await, before + 40);
+    drop(quick);
     shop.close().await;
 }
 

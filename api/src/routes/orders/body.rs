@@ -28,9 +28,9 @@ pub struct OrderBody {
     /// Whose.
     #[schema(value_type = Uuid)]
     customer_id: UserId,
-    /// Who it is for; null where the customer was erased.
+    /// Who it is for; null where the customer was erased, and in lists where their key cannot be read.
     customer_name: Option<String>,
-    /// Where it goes; null where the customer was erased.
+    /// Where it goes; null as their name.
     shipping_address: Option<String>,
     /// Where it was bought.
     #[schema(value_type = Uuid)]
@@ -354,16 +354,31 @@ fn next_statuses(status: OrderStatus, pieces: i64) -> Vec<OrderStatus> {
 
 /// The order with its personal fields opened, for somebody who may see them.
 pub(crate) async fn opened(vault: &Vault, order: Snapshot) -> Result<OrderBody, ApiError> {
-    let stream = format!("{}/{}", domain::order::TYPE, order.0.order_id);
-    let name = open(vault, &order.0.customer_name, &stream, "customer_name").await?;
-    let address = open(
-        vault,
-        &order.0.shipping_address,
-        &stream,
-        "shipping_address",
-    )
-    .await?;
+    let (name, address) = personal(vault, &order).await?;
     Ok(order.into_body(name, address))
+}
+
+/// The same for one of a list: a key that this server cannot unwrap keeps no other order from being shown.
+pub(crate) async fn listed(vault: &Vault, order: Snapshot) -> Result<OrderBody, ApiError> {
+    let (name, address) = match personal(vault, &order).await {
+        // the vault has said whose
+        Err(SealError::OtherMasterKey(_)) => (None, None),
+        opened => opened?,
+    };
+    Ok(order.into_body(name, address))
+}
+
+/// Name and address.
+async fn personal(
+    vault: &Vault,
+    order: &Snapshot,
+) -> Result<(Option<String>, Option<String>), SealError> {
+    let stream = format!("{}/{}", domain::order::TYPE, order.0.order_id);
+    let address = &order.0.shipping_address;
+    Ok((
+        open(vault, &order.0.customer_name, &stream, "customer_name").await?,
+        open(vault, address, &stream, "shipping_address").await?,
+    ))
 }
 
 /// None where the person was erased. A text that was never sealed, as another program may write it, is not shown.
@@ -372,13 +387,13 @@ async fn open(
     sealed: &Sealed,
     stream: &str,
     field: &str,
-) -> Result<Option<String>, ApiError> {
+) -> Result<Option<String>, SealError> {
     match vault.open(sealed, stream, field).await {
         Err(SealError::Damaged) => {
             tracing::error!(stream, field, "a sealed text does not open");
             Ok(None)
         }
-        other => Ok(other?),
+        other => other,
     }
 }
 

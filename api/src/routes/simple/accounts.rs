@@ -72,7 +72,9 @@ pub(crate) struct Details {
     #[schema(value_type = Uuid)]
     id: UserId,
     name: String,
-    email: Option<String>,
+    /// The address of registration, which one logs in with.
+    #[schema(example = "customer@example.com")]
+    email: String,
     /// `user` for a customer, otherwise the strongest of `admin`, `seller` and `analyst`.
     #[schema(example = "user")]
     role: &'static str,
@@ -95,10 +97,13 @@ async fn register(
         password,
     } = body.value;
     let (name, email, password) = (name.take(), email.take(), password.take());
+    // a mail follows: as many to one mailbox as of codes
+    caller.spend_on(Policy::CodesOfAccount, email.as_str())?;
     let address = email.as_str().to_owned();
-    let identity = app.identity.clone();
+    let (identity, from) = (app.identity.clone(), caller.digests());
     // on a task of its own: an account that was begun is finished
-    let registering = tokio::spawn(async move { identity.register(name, email, password).await });
+    let registering =
+        tokio::spawn(async move { identity.register(name, email, password, &from).await });
     let user = registering.await.map_err(|_| ApiError::Panicked)??;
     app.codes.ring(); // a code to verify the address was asked for with it
     let data = Account {
@@ -138,15 +143,13 @@ async fn profile(
     who: Allowed<SignedIn>,
 ) -> Result<Answer<Profile>, ApiError> {
     // a token outlives the user that it speaks for by a moment: then it speaks for nobody
-    let user = app
-        .identity
-        .user(who.user_id)
-        .await?
-        .ok_or(ApiError::Token(Some(TokenError::Revoked)))?;
+    let gone = || ApiError::Token(Some(TokenError::Revoked));
+    let user = app.identity.user(who.user_id).await?.ok_or_else(gone)?;
+    let email = app.identity.user_name(who.user_id).await?;
     let details = Details {
         id: user.id,
         name: user.name,
-        email: user.contact_email,
+        email: email.ok_or_else(gone)?,
         role: user.roles.strongest_for_contract(),
     };
     Ok(Answer::ok(Profile {

@@ -31,6 +31,9 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(update))
 }
 
+/// Where many users are made: the one request that may take longer than `SOUK_REQUEST_TIMEOUT` before it is decided.
+pub(crate) const CREATE: &str = "/api/v1/users/bulk-create";
+
 /// Users to be made.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -153,8 +156,8 @@ pub(super) struct MissingUser {
 /// Create many users
 ///
 /// All or none. Demands the permission to manage users. Takes no Idempotency-Key: sent again, it is refused because the
-/// addresses are taken. Passwords are hashed first, some at a time: what is not hashed in time is answered 503, and a
-/// smaller request gets through.
+/// addresses are taken. Passwords are hashed first, some at a time, for which the request has half a second more for each
+/// of them, a minute at most: what is not hashed in time is answered 503, and a smaller request gets through.
 #[utoipa::path(post, path = "/api/v1/users/bulk-create", operation_id = "createUsers", tag = "users", security(("bearer" = [])),
     request_body = NewUsers, responses((status = 201, body = Users), AddressTaken, NotHashed))]
 async fn create(
