@@ -6,7 +6,7 @@ pub use self::{
     caller::Caller,
     headers::{ClientKey, IDEMPOTENCY_KEY, IfMatch, MIN_POSITION, MinPosition, POSITION, REPLAYED},
     path::{Id, IdAnd},
-    query::Query,
+    query::{Query, QueryAndAttributes},
 };
 
 mod body;

@@ -103,10 +103,13 @@ kinds! {
     IllegalMove = "illegal-move", CONFLICT, "The order cannot make this move";
     /// A product of the order cannot be ordered: it does not exist, or not any more. `product_id` names it.
     NotOnSale = "not-on-sale", CONFLICT, "A product is not on sale";
+    /// The shop sells nothing: it waits for an admin's approval, or it was closed. Where a product of an order is meant,
+    /// `product_id` names it.
+    ShopNotOpen = "shop-not-open", CONFLICT, "The shop is not open";
     /// The region takes no orders and no products at the moment.
     RegionDisabled = "region-disabled", CONFLICT, "The region is disabled";
     /// Something that must be unique belongs to something else: the sku in its region, the default region of a
-    /// currency.
+    /// currency, the title of a category.
     Taken = "taken", CONFLICT, "Taken already";
     /// The e-mail address belongs to an account already. Log in, or choose another one.
     EmailTaken = "email-taken", CONFLICT, "The e-mail address is taken";

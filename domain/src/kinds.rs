@@ -146,6 +146,16 @@ impl Kind {
 }
 
 impl Rule {
+    /// The value that a text stands for, as in a query; nothing where the rule allows none like it.
+    pub fn parse(self, text: &str) -> Option<AttributeValue> {
+        let value = match self {
+            Self::Line | Self::OneOf(_) => Title::parse(text).ok().map(AttributeValue::Text),
+            Self::Whole { .. } => text.parse().ok().map(AttributeValue::Whole),
+            Self::YesOrNo => text.parse().ok().map(AttributeValue::YesOrNo),
+        };
+        value.filter(|value| self.allows(value))
+    }
+
     /// Whether the value keeps the rule.
     pub fn allows(self, value: &AttributeValue) -> bool {
         match (self, value) {
@@ -289,6 +299,27 @@ mod tests {
                 "colour is missing",
             ]
         );
+    }
+
+    #[test]
+    fn a_value_is_read_from_a_text_by_its_rule() {
+        let rule = |kind: &str, attribute: &str| {
+            Kind::find(kind).unwrap().attribute(attribute).unwrap().rule
+        };
+        assert_eq!(rule("clothing", "size").parse("M"), Some(text("M")));
+        assert_eq!(rule("clothing", "size").parse("enormous"), None);
+        assert_eq!(rule("clothing", "colour").parse("7"), Some(text("7")));
+        assert_eq!(rule("clothing", "colour").parse(""), None);
+        let months = rule("electronics", "warranty_months");
+        assert_eq!(months.parse("24"), Some(AttributeValue::Whole(24)));
+        assert_eq!(months.parse("121"), None);
+        assert_eq!(months.parse("two"), None);
+        let rechargeable = rule("electronics", "rechargeable");
+        assert_eq!(
+            rechargeable.parse("true"),
+            Some(AttributeValue::YesOrNo(true))
+        );
+        assert_eq!(rechargeable.parse("1"), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Query strings, strictly: a parameter that is not known, comes twice or does not parse is refused, so that a filter
 //! with a spelling mistake never returns everything.
 
+use std::collections::BTreeMap;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use serde::de::DeserializeOwned;
 
@@ -23,6 +25,48 @@ where
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         parse(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// The same beside parameters `attributes[name]`, whose names are not known beforehand.
+#[derive(Clone, Debug)]
+pub struct QueryAndAttributes<T> {
+    /// All other parameters.
+    pub query: T,
+    /// The attributes by name.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl<T, S> FromRequestParts<S> for QueryAndAttributes<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parse_attributes(parts.uri.query().unwrap_or_default())
+    }
+}
+
+fn parse_attributes<T: DeserializeOwned>(query: &str) -> Result<QueryAndAttributes<T>, ApiError> {
+    let mut attributes = BTreeMap::new();
+    let mut others = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let attribute = name.strip_prefix("attributes[");
+        let Some(attribute) = attribute.and_then(|rest| rest.strip_suffix(']')) else {
+            others.append_pair(&name, &value);
+            continue;
+        };
+        let before = attributes.insert(attribute.to_owned(), value.into_owned());
+        if before.is_some() {
+            let error = FieldError::parameter(name, "must not come twice");
+            return Err(Problem::new(Kind::InvalidParameter)
+                .errors(vec![error])
+                .into());
+        }
+    }
+    let query = parse(&others.finish())?;
+    Ok(QueryAndAttributes { query, attributes })
 }
 
 fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use domain::{
-    ids::{ProductId, RegionId, UserId},
+    ids::{CategoryId, ProductId, RegionId, ShopId, UserId},
     money::{Currency, TaxRate},
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
 };
@@ -89,6 +89,8 @@ texts! {
         string("As one writes it on a parcel; may have line breaks.").min_length(Some(1)).max_length(Some(MAX_ADDRESS_CHARS));
     String: |text| Ok(text.to_owned()), ObjectBuilder::new().schema_type(Type::String);
     RegionId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    CategoryId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    ShopId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     ProductId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     UserId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
 }

@@ -6,7 +6,8 @@ use utoipa::{
     IntoParams, IntoResponses,
     openapi::{
         KnownFormat, ObjectBuilder, RefOr, Required, Response, SchemaFormat, Type,
-        path::{Parameter, ParameterBuilder, ParameterIn},
+        path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
+        schema::{AdditionalProperties, Schema},
     },
 };
 
@@ -65,6 +66,34 @@ impl IntoParams for ById {
     }
 }
 
+/// `attributes[name]=value` in a query.
+pub struct ByAttributes;
+
+impl IntoParams for ByAttributes {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let value: Schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .build()
+            .into();
+        let values = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(value))));
+        vec![
+            ParameterBuilder::new()
+                .name("attributes")
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .style(Some(ParameterStyle::DeepObject))
+                .explode(Some(true))
+                .description(Some(
+                    "With these attributes of their `kind`, which must be given: `attributes[size]=M`.",
+                ))
+                .schema(Some(values))
+                .build(),
+        ]
+    }
+}
+
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = [$first:ident $(, $other:ident)*];)+) => {$(
         $(#[$doc])*
@@ -99,8 +128,14 @@ refusals! {
     Behind = [ReadModelBehind, ReadModelDegraded, Unavailable];
     /// 409 of a command that may carry a key.
     InUse = [IdempotencyKeyInUse];
+    /// 409 of what belongs to a shop.
+    ShopNotOpen = [ShopNotOpen];
+    /// 409 of what belongs to a shop, by a command that may carry a key.
+    NotForSale = [ShopNotOpen, IdempotencyKeyInUse];
     /// 409 of something that must be unique.
     Taken = [Taken, IdempotencyKeyInUse, RegionDisabled];
+    /// 409 of a new product.
+    NotOffered = [Taken, IdempotencyKeyInUse, RegionDisabled, ShopNotOpen];
     /// 409 of an API key.
     TooManyKeys = [Conflict];
     /// 409 of a registration.
@@ -112,7 +147,7 @@ refusals! {
     /// 503 of new users.
     NotHashed = [DeadlinePassed, Unavailable];
     /// 409 of an order.
-    NotOrdered = [InsufficientStock, NotOnSale, RegionDisabled, IdempotencyKeyInUse];
+    NotOrdered = [InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, IdempotencyKeyInUse];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
     /// 412.

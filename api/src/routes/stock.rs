@@ -3,7 +3,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use commands::{
-    Failure, Request, Versioned,
+    Failure, Manager, Request, Versioned,
     inventory::{StockChange, StockLevel},
 };
 use domain::{
@@ -13,6 +13,7 @@ use domain::{
 };
 use eventstore::unit::Committed;
 use garde::Validate;
+use identity::Permission;
 use projections::products::StockView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,8 +30,8 @@ use crate::{
     fields::{Checked, input},
     idempotency::Attempt,
     openapi::parts::{
-        Behind, ById, InUse, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Unconditional,
-        Unplaced,
+        Behind, ById, Missing, NotBefore, NotDone, NotForSale, OnlyIf, Repeatable, ShopNotOpen,
+        Stale, Unconditional, Unplaced,
     },
     problem::Kind,
     state::App,
@@ -154,12 +155,12 @@ async fn read(
 
 /// Take pieces in
 ///
-/// Demands the permission to adjust stock.
+/// Demands the permission to adjust stock, or that the product is of a shop of one's own.
 #[utoipa::path(post, path = "/api/v1/products/{id}/stock/receipts", operation_id = "receiveStock", tag = "stock", security(("bearer" = [])),
     request_body = ReceiptInput, params(ById, OnlyIf, Repeatable),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, InUse, Stale, NotDone,
+        Missing, NotForSale, Stale, NotDone,
     ))]
 async fn receive(
     State(app): State<App>,
@@ -171,13 +172,14 @@ async fn receive(
 ) -> Result<Answer<StockBody>, ApiError> {
     let ReceiptInput { quantity, reason } = body.value;
     let (quantity, reason) = (quantity.take(), reason.map(Checked::take));
+    let by = app.manager(&who, Permission::AdjustStock)?;
     let commands = app.commands.clone();
     change(
         &app,
         &who,
         &call,
         &body.raw,
-        ("ReceiveStock", id, reason),
+        ("ReceiveStock", by, id, reason),
         move |request, change| async move {
             commands
                 .receive_stock(request, change, quantity, expected.version())
@@ -189,12 +191,12 @@ async fn receive(
 
 /// Correct the stock by a difference
 ///
-/// Two corrections at once add up. Demands the permission to adjust stock.
+/// Two corrections at once add up. Demands the permission to adjust stock, or that the product is of a shop of one's own.
 #[utoipa::path(post, path = "/api/v1/products/{id}/stock/adjustments", operation_id = "adjustStock", tag = "stock", security(("bearer" = [])),
     request_body = AdjustmentInput, params(ById, OnlyIf, Repeatable),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, InUse, Stale, NotDone,
+        Missing, NotForSale, Stale, NotDone,
     ))]
 async fn adjust(
     State(app): State<App>,
@@ -206,13 +208,14 @@ async fn adjust(
 ) -> Result<Answer<StockBody>, ApiError> {
     let AdjustmentInput { delta, reason } = body.value;
     let (delta, reason) = (delta.take().0, reason.map(Checked::take));
+    let by = app.manager(&who, Permission::AdjustStock)?;
     let commands = app.commands.clone();
     change(
         &app,
         &who,
         &call,
         &body.raw,
-        ("AdjustStock", id, reason),
+        ("AdjustStock", by, id, reason),
         move |request, change| async move {
             commands
                 .adjust_stock(request, change, delta, expected.version())
@@ -228,7 +231,7 @@ async fn change<F, Done>(
     who: &Allowed<AdjustStock>,
     call: &Call,
     raw: &[u8],
-    (command, product_id, reason): (&str, ProductId, Option<Reason>),
+    (command, by, product_id, reason): (&str, Manager, ProductId, Option<Reason>),
     execute: F,
 ) -> Result<Answer<StockBody>, ApiError>
 where
@@ -249,6 +252,7 @@ where
         request,
         StockChange {
             product_id,
+            by,
             operation_id,
             reason,
         },
@@ -266,12 +270,12 @@ where
 /// Set the stock
 ///
 /// Two such corrections at once would undo one another, so `If-Match` is required. Demands the permission to adjust
-/// stock.
+/// stock, or that the product is of a shop of one's own.
 #[utoipa::path(put, path = "/api/v1/products/{id}/stock", operation_id = "setStock", tag = "stock", security(("bearer" = [])),
     request_body = StockInput, params(ById, OnlyIf),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, Stale, Unconditional, NotDone,
+        Missing, ShopNotOpen, Stale, Unconditional, NotDone,
     ))]
 async fn set(
     State(app): State<App>,
@@ -287,6 +291,7 @@ async fn set(
     let operation_id = OperationId(Uuid::now_v7());
     let change = StockChange {
         product_id: id,
+        by: app.manager(&who, Permission::AdjustStock)?,
         operation_id,
         reason: reason.map(Checked::take),
     };
