@@ -15,7 +15,13 @@ create table {schema}.products (
     deleted     boolean not null,
     sequence    bigint not null, -- of the product's stream
     created_at  timestamptz not null,
-    updated_at  timestamptz not null
+    updated_at  timestamptz not null,
+    shop_closed boolean not null default false -- set by the shop, not by the product's stream
+);
+
+-- Shops that sell no more.
+create table {schema}.closed_shops (
+    shop_id uuid not null
 );
 
 -- The stock of each product, apart from the catalogue: narrow rows that every order rewrites. Room on the page and no
@@ -25,7 +31,9 @@ create table {schema}.stock (
     available  bigint not null, -- below zero: more is promised than is there
     reserved   bigint not null,
     sold       bigint not null,
+    threshold  bigint not null, -- from so many pieces down the stock is low; 0: never
     in_stock   boolean generated always as (available > 0) stored,
+    low_stock  boolean generated always as (threshold > 0 and available <= threshold) stored,
     sequence   bigint not null, -- of the inventory's stream; 0 before its first event
     updated_at timestamptz
 ) with (fillfactor = 50);
@@ -57,6 +65,10 @@ create index on {schema}.products using gin (attributes jsonb_path_ops) where ki
 -- A seller looks a number up; it is unique in its region only, and free again when the product is deleted.
 create index on {schema}.products (sku);
 
+alter table {schema}.closed_shops add primary key (shop_id);
+
 alter table {schema}.stock add primary key (product_id);
 -- "What is sold out?" names few of many products. The opposite names most, and is a check on the way.
 create index on {schema}.stock (product_id) where not in_stock;
+-- "What is to be ordered soon?" The same: few of many; both change seldom, so that updates stay in place.
+create index on {schema}.stock (product_id) where low_stock;

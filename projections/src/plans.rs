@@ -45,8 +45,8 @@ const PRODUCTS: &str = "
                n % 50 = 0, 1,
                timestamptz '2026-01-01' + n * interval '1 minute', now()
         from generate_series(1, 20000) n;
-    insert into products_v2.stock (product_id, available, reserved, sold, sequence, updated_at)
-        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 else n % 40 + 1 end, 0, 0, 1, now()
+    insert into products_v2.stock (product_id, available, reserved, sold, threshold, sequence, updated_at)
+        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 when n % 150 = 0 then 3 else n % 40 + 6 end, 0, 0, 5, 1, now()
         from generate_series(1, 20000) n;
     analyze products_v2.products, products_v2.stock;
 ";
@@ -221,6 +221,24 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
         ProductFilter {
             in_stock: Some(false),
             region_id,
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(false),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            in_stock: Some(true),
             ..all()
         },
         ProductFilter {

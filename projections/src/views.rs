@@ -105,7 +105,7 @@ impl View {
             Self::Regions => &[region::TYPE],
             Self::Categories => &[category::TYPE],
             Self::Shops => &[shop::TYPE],
-            Self::Products => &[product::TYPE, inventory::TYPE],
+            Self::Products => &[product::TYPE, inventory::TYPE, shop::TYPE],
             Self::Orders => &[order::TYPE],
             Self::Payments => &[payment::TYPE],
             Self::Timeline => &[order::TYPE, payment::TYPE, inventory::TYPE],

@@ -3,7 +3,7 @@
 use domain::{
     category::{Category, CategoryCommand},
     ids::{CategoryId, OperationId, OrderId, ProductId, ShopId, UserId},
-    inventory::{Inventory, InventoryCommand},
+    inventory::{Inventory, InventoryCommand, LOW_STOCK},
     money::Currency,
     product::{Change, Product, ProductChanges, ProductCommand},
     region::{Region, RegionCommand},
@@ -13,7 +13,7 @@ use domain::{
 use projections::{
     View,
     page::{Direction, Limits, PageRequest, Sort, Span},
-    products::{LOW_STOCK, PriceSpan, ProductFilter, ProductSort},
+    products::{PriceSpan, ProductFilter, ProductSort},
     shops::{ShopFilter, ShopSort},
 };
 use uuid::Uuid;
@@ -79,7 +79,8 @@ async fn stock_follows_every_movement_as_the_inventory_does() {
         ),
         (0, 0, None)
     );
-    assert!(fresh.stock.is_sold_out() && !fresh.stock.is_low() && !fresh.stock.is_oversold());
+    assert!(fresh.stock.is_sold_out() && fresh.stock.is_low() && !fresh.stock.is_oversold());
+    assert_eq!(fresh.stock.threshold, LOW_STOCK);
 
     let [first, second] = [1, 2].map(|n| OrderId(Uuid::from_u128(n)));
     let operation_id = OperationId(Uuid::now_v7());
@@ -126,11 +127,19 @@ async fn stock_follows_every_movement_as_the_inventory_does() {
             available: 5,
             reason: None,
         },
+        C::SetLowStockThreshold {
+            product_id,
+            threshold: 4,
+        },
         C::AdjustStock {
             product_id,
             operation_id: OperationId(Uuid::now_v7()),
             delta: -6,
             reason: None,
+        },
+        C::SetLowStockThreshold {
+            product_id,
+            threshold: 0,
         },
     ];
     for step in steps {
@@ -153,7 +162,8 @@ async fn stock_follows_every_movement_as_the_inventory_does() {
                 sequence
             )
         );
-        assert_eq!(stock.is_low(), (1..=LOW_STOCK).contains(&stock.available));
+        assert_eq!(stock.threshold, inventory.low_stock_threshold());
+        assert_eq!(stock.is_low(), inventory.is_told_low());
     }
     let stock = shop
         .models
@@ -429,6 +439,7 @@ async fn products_are_filtered_and_sorted() {
         shop.receive(product_id, 1).await;
     }
     shop.adjust(c, -1).await;
+    shop.receive(d, 10).await;
     shop.settle(&[View::Products]).await;
 
     let list = async |filter: ProductFilter| {
@@ -465,6 +476,19 @@ async fn products_are_filtered_and_sorted() {
         })
         .await,
         ["B", "C"]
+    );
+    let low_stock = ProductFilter {
+        low_stock: Some(true),
+        ..all()
+    };
+    assert_eq!(list(low_stock.clone()).await, ["B", "C", "A"]);
+    assert_eq!(
+        list(ProductFilter {
+            low_stock: Some(false),
+            ..low_stock
+        })
+        .await,
+        ["D"]
     );
     let span = Span {
         gte: Some(150),

@@ -398,14 +398,14 @@ async fn rewind(shop: &Shop, view: View, rebuilt: &Rebuilt, table: &str) {
 /// The columns to insert into, where one is generated.
 fn generated(table: &str) -> &'static str {
     match table {
-        "stock" => "(product_id, available, reserved, sold, sequence, updated_at)",
+        "stock" => "(product_id, available, reserved, sold, threshold, sequence, updated_at)",
         _ => "",
     }
 }
 
 fn selected(table: &str) -> &'static str {
     match table {
-        "stock" => "select product_id, available, reserved, sold, sequence, updated_at",
+        "stock" => "select product_id, available, reserved, sold, threshold, sequence, updated_at",
         _ => "select *",
     }
 }
