@@ -34,6 +34,7 @@ pub mod request_id;
 pub mod router;
 pub mod routes;
 pub mod seed;
+mod sellers;
 pub mod services;
 pub mod state;
 pub mod unread;

@@ -45,6 +45,9 @@ headers! {
     /// `If-Match`.
     OnlyIf = "If-Match",
         "The `ETag` of what the change was decided on; 412 when it has changed since.";
+    /// `Last-Event-ID`.
+    FollowOn = "Last-Event-ID",
+        "The `id` of the event that was received last: what has happened behind it comes first.";
 }
 
 /// The id in the path.
@@ -124,6 +127,12 @@ refusals! {
     TriedTooOften = [TooManyTries];
     /// 409 of a query.
     Unplaced = [PositionUnknown];
+    /// 409 of a feed.
+    NotHeld = [PositionUnknown];
+    /// 410 of a feed.
+    TooOld = [PositionTooOld];
+    /// 503 of a feed.
+    NotFollowed = [Overloaded, Unavailable];
     /// 503 of a query.
     Behind = [ReadModelBehind, ReadModelDegraded, Unavailable];
     /// 409 of a command that may carry a key.
@@ -134,6 +143,8 @@ refusals! {
     NotForSale = [ShopNotOpen, IdempotencyKeyInUse];
     /// 409 of something that must be unique.
     Taken = [Taken, IdempotencyKeyInUse, RegionDisabled];
+    /// 409 of a category.
+    TitleTaken = [Taken, IdempotencyKeyInUse];
     /// 409 of a new product.
     NotOffered = [Taken, IdempotencyKeyInUse, RegionDisabled, ShopNotOpen];
     /// 409 of an API key.
