@@ -20,7 +20,7 @@ pub use self::{
     cancelling::CancelReason,
     exact::ExactNumber,
     keys::Lifetime,
-    kinds::{FirstStock, Pieces},
+    kinds::{FirstStock, Pieces, Threshold},
     specification::{
         Attributes, KindField, Specified, Specifies, attributes_schema, schema_by_kind,
     },
@@ -178,6 +178,7 @@ pub mod input {
         Sku = text::Sku;
         TaxRate = money::TaxRate;
         Text = String;
+        Threshold = super::Threshold;
         Title = text::Title;
         UserId = ids::UserId;
     }

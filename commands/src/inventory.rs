@@ -29,6 +29,8 @@ pub struct StockLevel {
     pub reserved: i64,
     /// Pieces sold and not returned.
     pub sold: i64,
+    /// From how many pieces down the stock is low; zero: never.
+    pub low_stock_threshold: u32,
 }
 
 impl From<&Inventory> for StockLevel {
@@ -38,6 +40,7 @@ impl From<&Inventory> for StockLevel {
             available: inventory.available(),
             reserved: inventory.reserved(),
             sold: inventory.sold(),
+            low_stock_threshold: inventory.low_stock_threshold(),
         }
     }
 }
@@ -127,6 +130,23 @@ impl Commands {
             reason,
         };
         self.change_stock(request, product_id, by, command, Some(expected))
+            .await
+    }
+
+    /// Says from how many pieces down the stock is low; zero: never.
+    pub async fn set_low_stock_threshold(
+        &self,
+        request: Request,
+        product_id: ProductId,
+        by: Manager,
+        threshold: u32,
+        expected: Option<i64>,
+    ) -> Result<Committed<Versioned<StockLevel>>, Failure> {
+        let command = InventoryCommand::SetLowStockThreshold {
+            product_id,
+            threshold,
+        };
+        self.change_stock(request, product_id, by, command, expected)
             .await
     }
 

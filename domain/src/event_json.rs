@@ -239,6 +239,20 @@ fn inventory_events_are_frozen() {
             quantity,
             available: 10,
         },
+        I::LowStockThresholdSet {
+            product_id,
+            threshold: 3,
+            previous: 5,
+        },
+        I::StockRanLow {
+            product_id,
+            available: 3,
+            threshold: 3,
+        },
+        I::StockRecovered {
+            product_id,
+            available: 4,
+        },
     ];
     check::<Inventory>(&samples);
     insta::assert_json_snapshot!(samples);

@@ -23,13 +23,13 @@ use self::{
 use crate::{
     aggregate::Decider,
     category::Category,
-    inventory::Inventory,
+    inventory::{Inventory, InventoryEvent, StockMove, is_low},
     order::{Order, OrderCommand, OrderLine, OrderStatus, PaymentStatus, PlacedOrder},
     payment::{Payment, PaymentState},
     product::Product,
     region::Region,
     shop::{Shop, ShopError},
-    testing::{CUSTOMER, currency},
+    testing::{CUSTOMER, currency, given},
 };
 
 /// Modest, so that the whole file runs in seconds without optimisation.
@@ -108,6 +108,54 @@ fn stock_adds_up(stock: &Inventory) {
 fn only_corrections_oversell(before: &Inventory, after: &Inventory) {
     let corrected = before.received() != after.received();
     assert!(corrected || after.available() >= 0 || after.available() >= before.available());
+}
+
+/// Once pieces have gone it is known whether the stock is low, and while it is not low nobody is left to believe it.
+fn low_stock_is_told(before: &Inventory, after: &Inventory) {
+    let low = is_low(after.available(), after.low_stock_threshold());
+    if after.available() < before.available() {
+        assert_eq!(after.is_told_low(), low);
+    }
+    assert!(low || !after.is_told_low());
+}
+
+/// The numbers are the sum of what the events say that they change.
+fn moves_lead_to(told: &[InventoryEvent], numbers: &Inventory) {
+    let mut sum = StockMove::default();
+    for event in told {
+        let moved = event.moves();
+        sum.available += moved.available;
+        sum.reserved += moved.reserved;
+        sum.sold += moved.sold;
+        assert!(event.available().is_none_or(|told| told == sum.available));
+    }
+    let expected = StockMove {
+        available: numbers.available(),
+        reserved: numbers.reserved(),
+        sold: numbers.sold(),
+    };
+    assert_eq!(sum, expected);
+}
+
+/// Each is told once, and not again before the other was.
+fn low_and_recovered_alternate(told: &[InventoryEvent]) {
+    let mut low = false;
+    for event in told {
+        let tells_low = match event {
+            InventoryEvent::StockRanLow {
+                available,
+                threshold,
+                ..
+            } => {
+                assert!(is_low(*available, *threshold));
+                true
+            }
+            InventoryEvent::StockRecovered { .. } => false,
+            _ => continue,
+        };
+        assert_ne!(low, tells_low, "{told:?}");
+        low = tells_low;
+    }
 }
 
 fn amounts_add_up(order: &PlacedOrder) {
@@ -222,10 +270,13 @@ proptest! {
 
     #[test]
     fn any_history_of_an_inventory(commands in many(inventory_command())) {
-        run::<Inventory>(commands, |before, after| {
+        let told = run::<Inventory>(commands, |before, after| {
             stock_adds_up(after);
             only_corrections_oversell(before, after);
+            low_stock_is_told(before, after);
         });
+        low_and_recovered_alternate(&told);
+        moves_lead_to(&told, &given(&told));
     }
 
     #[test]

@@ -164,6 +164,31 @@ impl Field for FirstStock {
     }
 }
 
+/// From so many pieces down the stock is low; zero: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold(pub u32);
+
+impl Field for Threshold {
+    type Wire = Value;
+
+    const NAME: &'static str = "Threshold";
+
+    fn read(wire: Value) -> Read<Self> {
+        let pieces = wire.as_u64().and_then(|pieces| u32::try_from(pieces).ok());
+        match pieces {
+            Some(pieces) if pieces <= Quantity::MAX => Ok(Self(pieces)),
+            _ => Err(format!("must be a whole number from 0 to {}", Quantity::MAX).into()),
+        }
+    }
+
+    fn schema() -> Schema {
+        integer(Some(0.0), Some(f64::from(Quantity::MAX)))
+            .examples([3])
+            .build()
+            .into()
+    }
+}
+
 impl Field for TaxRate {
     type Wire = Value;
 

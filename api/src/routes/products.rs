@@ -171,6 +171,8 @@ pub struct ProductQuery {
     kind: Option<String>,
     /// Whether some can be ordered.
     in_stock: Option<bool>,
+    /// Whether no more than the product's threshold can be ordered.
+    low_stock: Option<bool>,
     /// With prices in this currency.
     #[param(value_type = Option<String>, example = "USD")]
     currency: Option<Currency>,
@@ -204,6 +206,7 @@ impl ProductQuery {
             region_id: self.region_id,
             sku: self.sku.as_ref().map(ToString::to_string),
             in_stock: self.in_stock,
+            low_stock: self.low_stock,
             price,
             shop_id: self.shop_id,
             category_id: self.category_id,

@@ -43,6 +43,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(read, set))
         .routes(routes!(receive))
         .routes(routes!(adjust))
+        .routes(routes!(set_threshold))
 }
 
 /// How many pieces of a product there are.
@@ -60,21 +61,25 @@ pub struct StockBody {
     /// Pieces sold and not returned.
     #[schema(example = 40)]
     sold: i64,
+    /// From how many pieces that can be ordered down the stock is low; 5 where nobody has set it, 0: never.
+    #[schema(example = 5)]
+    threshold: u32,
     /// Whether none can be ordered.
     sold_out: bool,
-    /// Whether few are left.
+    /// Whether no more than `threshold` can be ordered; then few are left, or none.
     low_stock: bool,
     /// Whether more is promised than is there.
     oversold: bool,
 }
 
 impl StockBody {
-    pub(super) fn from_view(product_id: ProductId, stock: &StockView) -> Self {
+    pub(crate) fn from_view(product_id: ProductId, stock: &StockView) -> Self {
         Self {
             product_id,
             available: stock.available,
             reserved: stock.reserved,
             sold: stock.sold,
+            threshold: stock.threshold,
             sold_out: stock.is_sold_out(),
             low_stock: stock.is_low(),
             oversold: stock.is_oversold(),
@@ -87,12 +92,14 @@ impl StockBody {
             available,
             reserved,
             sold,
-            ..
+            low_stock_threshold: threshold,
+            received: _,
         } = level;
         let view = StockView {
             available,
             reserved,
             sold,
+            threshold,
             sequence: 0,
             updated_at: None,
         };
@@ -125,6 +132,15 @@ pub struct AdjustmentInput {
     #[garde(dive)]
     #[serde(default)]
     reason: Option<input::Reason>,
+}
+
+/// When the stock of a product is low.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdInput {
+    /// From how many pieces down; 0: never.
+    #[garde(dive)]
+    threshold: input::Threshold,
 }
 
 /// The number of pieces as it was counted.
@@ -300,6 +316,37 @@ async fn set(
     let set = run(async move {
         commands
             .set_stock(request, change, available, expected)
+            .await
+    })
+    .await?;
+    Ok(answered(id, &set))
+}
+
+/// Say when stock is low
+///
+/// From so many pieces down that can be ordered the stock of the product is low, and whoever follows the events is told
+/// once. Demands the permission to adjust stock, or that the product is of a shop of one's own.
+#[utoipa::path(put, path = "/api/v1/products/{id}/stock/threshold", operation_id = "setStockThreshold", tag = "stock", security(("bearer" = [])),
+    request_body = ThresholdInput, params(ById, OnlyIf),
+    responses(
+        (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
+        Missing, ShopNotOpen, Stale, NotDone,
+    ))]
+async fn set_threshold(
+    State(app): State<App>,
+    who: Allowed<AdjustStock>,
+    Id(id): Id<ProductId>,
+    expected: IfMatch,
+    call: Call,
+    body: Body<ThresholdInput>,
+) -> Result<Answer<StockBody>, ApiError> {
+    let threshold = body.value.threshold.take().0;
+    let by = app.manager(&who, Permission::AdjustStock)?;
+    let request = call.request(&who, "SetLowStockThreshold", None);
+    let commands = app.commands.clone();
+    let set = run(async move {
+        commands
+            .set_low_stock_threshold(request, id, by, threshold, expected.version())
             .await
     })
     .await?;

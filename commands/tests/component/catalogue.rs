@@ -7,7 +7,8 @@ use commands::{
     regions::{NewRegion, RegionChanges},
 };
 use domain::{
-    ids::{OperationId, ProductId, RegionId},
+    ids::{OperationId, ProductId, RegionId, UserId},
+    inventory::LOW_STOCK,
     money::{Currency, Money},
     product::{ProductChanges, ProductError},
     region::RegionError,
@@ -272,12 +273,51 @@ async fn stock_set_below_what_is_reserved_is_allowed_and_told() {
             [
                 "StockReceived",
                 "StockReserved",
+                "StockRanLow",
                 "StockAdjusted",
                 "StockOversold"
             ]
         );
         let refused = shop.place(&[(id, 1)], "default").await.unwrap_err();
         assert!(refused.to_string().ends_with("0 are left"), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_threshold_for_low_stock_is_the_products_own_and_what_follows_from_it_is_told() {
+    in_shop(settings(), |shop| async move {
+        let id = shop.product(10).await;
+        let set = |id, by, threshold| {
+            shop.commands
+                .set_low_stock_threshold(request(), id, by, threshold, None)
+        };
+        assert_eq!(shop.stock(id).await.low_stock_threshold, LOW_STOCK);
+        let after = set(id, Manager::Market, 9).await.unwrap().output;
+        assert_eq!((after.state.low_stock_threshold, after.sequence), (9, 2));
+        // the reservation, and that the stock has run low
+        shop.placed(&[(id, 1)], "default").await;
+        let again = set(id, Manager::Market, 9).await.unwrap().output;
+        assert_eq!(again.sequence, 4);
+        let stranger = Manager::Seller(UserId(Uuid::now_v7()));
+        assert_eq!(set(id, stranger, 3).await.unwrap_err(), Failure::NotYours);
+        let unknown = set(ProductId(Uuid::now_v7()), Manager::Market, 3).await;
+        assert_eq!(unknown.unwrap_err(), Failure::NotFound { what: "product" });
+        let told: Vec<String> = sqlx::query_scalar(
+            "select event_type from events where aggregate_type = 'inventory' order by position",
+        )
+        .fetch_all(shop.log.pool())
+        .await
+        .unwrap();
+        assert_eq!(
+            told,
+            [
+                "StockReceived",
+                "LowStockThresholdSet",
+                "StockReserved",
+                "StockRanLow"
+            ]
+        );
     })
     .await;
 }

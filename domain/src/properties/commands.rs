@@ -191,6 +191,7 @@ pub(super) fn inventory_command() -> impl Strategy<Value = InventoryCommand> {
         1 => (order_id(), operation_id(), quantity()).prop_map(move |(order_id, operation_id, quantity)| {
             C::ReturnStock { product_id, order_id, operation_id, quantity }
         }),
+        1 => (0_u32..25).prop_map(move |threshold| C::SetLowStockThreshold { product_id, threshold }),
     ]
 }
 
