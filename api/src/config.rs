@@ -14,6 +14,7 @@
 //! | `SOUK_SHUTDOWN_TIMEOUT` | `20s` | how long requests under way may take at a stop |
 //! | `SOUK_MAX_BODY` | `1MiB` | largest request body |
 //! | `SOUK_BULK_LIMIT` | `100` | most elements of a bulk request |
+//! | `SOUK_STOCK_FEED_CLIENTS` | `1000` | most clients that follow the stock at once |
 //! | `SOUK_DEMO` | `false` | demo mode: seeding, test payment methods, secrets made by the server |
 //! | `SOUK_STATE_DIR` | `.local/run/secrets` | where demo mode keeps the secrets that it makes |
 //! | `SOUK_JWT_SECRET` | required, but in demo mode | signs access tokens; at least 32 bytes |
@@ -301,6 +302,15 @@ pub struct HttpConfig {
     /// Most elements of a bulk request
     #[arg(long, env = "SOUK_BULK_LIMIT", default_value = "100", value_name = "N")]
     pub bulk_limit: NonZeroUsize,
+
+    /// Most clients of the stock feed at once
+    #[arg(
+        long,
+        env = "SOUK_STOCK_FEED_CLIENTS",
+        default_value = "1000",
+        value_name = "N"
+    )]
+    pub stock_feed_clients: NonZeroUsize,
 }
 
 /// Where HTTP is served when nothing says where.

@@ -37,6 +37,7 @@ pub mod seed;
 mod sellers;
 pub mod services;
 pub mod state;
+pub mod stock_feed;
 pub mod unread;
 
 pub use application::Application;

@@ -18,6 +18,7 @@ use crate::{
     problem::{Kind, Problem},
     profiles::Profiles,
     services::Services,
+    stock_feed::StockFeed,
 };
 
 /// The state of the routes. Cheap to clone; gives [`Services`] and what HTTP adds to it.
@@ -35,6 +36,8 @@ pub struct Inner {
     pub profiles: Profiles,
     /// How often one may try.
     pub limits: Limits,
+    /// Changes of stock as they happen.
+    pub stock_feed: StockFeed,
     client_secrets: hmac::Key,
     addresses: hmac::Key,
     /// Of the secrets of before: what was kept under them is known again.
@@ -51,6 +54,10 @@ impl App {
             idempotency: Idempotency::new(secret, earlier),
             profiles: Profiles::new(services.identity.clone()),
             limits: Limits::new(&services.config.limits),
+            stock_feed: StockFeed::new(
+                services.log.clone(),
+                services.config.http.stock_feed_clients.get(),
+            ),
             client_secrets: derived_key(secret, "client secret of a payment"),
             addresses: addresses(secret),
             earlier_addresses: earlier.iter().map(addresses).collect(),

@@ -127,8 +127,6 @@ refusals! {
     TriedTooOften = [TooManyTries];
     /// 409 of a query.
     Unplaced = [PositionUnknown];
-    /// 409 of a feed.
-    NotHeld = [PositionUnknown];
     /// 410 of a feed.
     TooOld = [PositionTooOld];
     /// 503 of a feed.
