@@ -228,3 +228,6 @@ async fn in_time<T>(work: impl Future<Output = Result<T, FeedError>>) -> Result<
         .await
         .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()))
 }
+
+#[cfg(test)]
+mod tests;

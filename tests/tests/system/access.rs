@@ -78,7 +78,7 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("PUT",    "/api/v1/products/{id}/stock",             "sa",      422),
     ("POST",   "/api/v1/products/{id}/stock/receipts",    "sa",      422),
     ("POST",   "/api/v1/products/{id}/stock/adjustments", "sa",      422),
-    ("PUT",    "/api/v1/products/{id}/stock/threshold",   "a",       422),
+    ("PUT",    "/api/v1/products/{id}/stock/threshold",   "sa",      422),
     ("GET",    "/api/v1/stock/feed",                      EVERYBODY, 400), // see `ask`
     ("GET",    "/api/v1/orders",                          "ca",      200),
     ("POST",   "/api/v1/orders",                          "c",       422),
