@@ -87,3 +87,42 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
             .into()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Known {
+        kind: Option<String>,
+    }
+
+    #[test]
+    fn attributes_stand_beside_what_else_is_asked_for() {
+        let query = "attributes%5Bsize%5D=one%20size&kind=a%26b&attributes[colour]=%C4%91%E1%BB%8F";
+        let parsed = parse_attributes::<Known>(query).unwrap();
+        assert_eq!(parsed.query.kind.as_deref(), Some("a&b"));
+        let attributes: Vec<_> = parsed.attributes.into_iter().collect();
+        let expected = [("colour", "đỏ"), ("size", "one size")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(attributes, expected);
+    }
+
+    #[test]
+    fn what_comes_twice_or_is_not_known_is_refused() {
+        for bad in [
+            "attributes[size]=M&attributes[size]=L",
+            "attributes[size]=M&attributes=L",
+            "attributes[size=M",
+            "kind=a&kind=b",
+            "kinds=a",
+        ] {
+            let problem = parse_attributes::<Known>(bad).unwrap_err().problem();
+            assert_eq!(problem.kind(), Kind::InvalidParameter, "{bad}");
+        }
+    }
+}

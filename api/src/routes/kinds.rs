@@ -25,7 +25,6 @@ pub struct KindList {
 #[derive(Serialize, ToSchema)]
 pub struct KindBody {
     /// Its name, for `kind` of a product.
-    #[schema(example = "clothing")]
     kind: &'static str,
     /// What is of this kind.
     summary: &'static str,
