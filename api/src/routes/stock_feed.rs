@@ -130,11 +130,14 @@ async fn assure_near(app: &App, after: Head) -> Result<(), ApiError> {
     if !app.log.holds(after).await? {
         return Err(Kind::PositionUnknown.into());
     }
-    let head = app.log.head().await?;
-    if head.position.0 - after.position.0 > MOST_BEHIND {
+    if is_too_old(after, app.log.head().await?) {
         return Err(Kind::PositionTooOld.into());
     }
     Ok(())
+}
+
+fn is_too_old(after: Head, head: Head) -> bool {
+    head.position.0 - after.position.0 > MOST_BEHIND
 }
 
 impl From<NotFollowing> for ApiError {
@@ -150,12 +153,26 @@ impl From<NotFollowing> for ApiError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use eventstore::position::Position;
+
     use super::*;
 
     fn wrong(query: &str) -> String {
         let problem = StockFeedQuery::parse(query).unwrap_err().problem();
         assert_eq!(problem.kind(), Kind::InvalidParameter, "{query}");
         format!("{problem:?}")
+    }
+
+    #[test]
+    fn a_place_is_too_old_when_more_has_happened_since_than_may_be_read_again() {
+        let at = |position| Head {
+            position: Position(position),
+            event_id: Uuid::nil(),
+        };
+        assert!(!is_too_old(at(7), at(7 + MOST_BEHIND)));
+        assert!(is_too_old(at(7), at(8 + MOST_BEHIND)));
+        // another process may know more than this one
+        assert!(!is_too_old(at(8), at(7)));
     }
 
     #[test]

@@ -140,11 +140,12 @@ impl Following {
         let Some(levels) = &mut self.catching_up else {
             return Ok(());
         };
+        let (shared, at) = (&self.feed.0, self.at);
         let read = async {
             // few at once; a client that does not read what it is sent keeps no other waiting
-            let _turn = self.feed.0.catching_up.acquire().await.ok()?;
-            let feed = self.feed.0.log.feed();
-            let events = feed.read_after(self.at, CATCH_UP_EVENTS).await.ok()?;
+            let _turn = shared.catching_up.acquire().await.ok()?;
+            let events = shared.log.feed().read_after(at, CATCH_UP_EVENTS).await;
+            let events = events.ok()?;
             let changes = levels.changes(&events).await.ok()?;
             Some((changes, events.last()?.head()))
         };

@@ -170,7 +170,7 @@ impl Levels {
 }
 
 fn told(recorded: &RecordedEvent) -> Option<Told<'_>> {
-    if recorded.aggregate_type != inventory::TYPE {
+    if &*recorded.aggregate_type != inventory::TYPE {
         return None;
     }
     match recorded.decode::<Inventory>() {
