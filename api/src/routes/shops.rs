@@ -334,13 +334,13 @@ async fn change(
     };
     let request = call.request(&who, "ChangeShop", None);
     let commands = app.commands.clone();
-    let changed = run(async move {
+    let done = run(async move {
         commands
             .change_shop(request, by, id, changes, expected.version())
             .await
     })
     .await?;
-    Ok(answered(changed))
+    Ok(answered(done))
 }
 
 /// Close a shop
