@@ -173,8 +173,9 @@ async fn ids_that_are_none_or_of_another_log_are_refused() {
     with("7").await.problem_of(400, "invalid-parameter");
     with(&foreign).await.problem_of(409, "position-unknown");
     let more = "product_id=00000000-0000-0000-0000-000000000001&".repeat(101);
-    let refused = client.get(&format!("{PATH}?{}", more.trim_end_matches('&')));
-    refused.await.problem_of(400, "invalid-parameter");
+    let too_many = format!("{PATH}?{}", more.trim_end_matches('&'));
+    let refused = client.get(&too_many).await;
+    refused.problem_of(400, "invalid-parameter");
     elsewhere.close().await;
     shop.close().await;
 }
