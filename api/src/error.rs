@@ -8,8 +8,8 @@ use axum::{
 };
 use commands::{Failure, Shortage};
 use domain::{
-    inventory::InventoryError, order::OrderError, pricing::PricingError, product::ProductError,
-    region::RegionError,
+    category::CategoryError, inventory::InventoryError, order::OrderError, pricing::PricingError,
+    product::ProductError, region::RegionError, shop::ShopError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
 use identity::{
@@ -167,12 +167,18 @@ fn of_token(error: Option<TokenError>) -> Problem {
 fn of_command(failure: Failure) -> Problem {
     match failure {
         Failure::NotFound { .. } => Problem::new(Kind::NotFound).detail(failure.to_string()),
+        Failure::NotYours => Problem::new(Kind::Forbidden).detail(failure.to_string()),
+        Failure::Category(error) => of_category(&error),
+        Failure::Shop(error) => of_shop(&error),
         Failure::Region(error) => of_region(&error),
         Failure::Product(error) => of_product(&error),
         Failure::Inventory(error) => of_inventory(&error),
         Failure::Order(error) => of_order(error),
         Failure::InsufficientStock { shortages } => of_shortages(&shortages),
         Failure::NotOnSale { product_id, .. } => Problem::new(Kind::NotOnSale)
+            .detail(failure.to_string())
+            .member("product_id", product_id.to_string()),
+        Failure::ShopNotOpen { product_id, .. } => Problem::new(Kind::ShopNotOpen)
             .detail(failure.to_string())
             .member("product_id", product_id.to_string()),
         Failure::UnknownPaymentMethod { .. } => invalid("/payment_method", failure.to_string()),
@@ -223,6 +229,23 @@ fn of_region(error: &RegionError) -> Problem {
         RegionError::NotFound => Kind::NotFound,
         RegionError::AlreadyExists => Kind::Conflict,
         RegionError::Disabled => Kind::RegionDisabled,
+    };
+    Problem::new(kind).detail(error.to_string())
+}
+
+fn of_category(error: &CategoryError) -> Problem {
+    let kind = match error {
+        CategoryError::NotFound | CategoryError::Deleted => Kind::NotFound,
+        CategoryError::AlreadyExists => Kind::Conflict,
+    };
+    Problem::new(kind).detail(error.to_string())
+}
+
+fn of_shop(error: &ShopError) -> Problem {
+    let kind = match error {
+        ShopError::NotFound => Kind::NotFound,
+        ShopError::NotApproved | ShopError::Closed => Kind::ShopNotOpen,
+        ShopError::AlreadyExists => Kind::Conflict,
     };
     Problem::new(kind).detail(error.to_string())
 }
@@ -312,6 +335,9 @@ fn of_claim(scope: &str, value: &str) -> Problem {
     let problem = Problem::new(Kind::Taken);
     if scope == commands::regions::DEFAULT_REGION_SCOPE {
         return problem.detail(format!("another region is the default for {value}"));
+    }
+    if scope == commands::categories::CATEGORY_TITLE_SCOPE {
+        return problem.detail("another category has this title");
     }
     problem.detail(format!("sku {value:?} is taken in this region"))
 }

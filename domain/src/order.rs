@@ -50,8 +50,9 @@ pub const TYPE: &str = "order";
 impl_aggregate!(Order, TYPE, OrderCommand, OrderEvent, OrderError);
 
 impl Decider for Order {
-    const STATE_VERSION: i32 = 1;
+    const STATE_VERSION: i32 = 2;
     const EVENTS: &'static [(&'static str, &'static str)] = OrderEvent::CATALOGUE;
+    const EARLIER_EVENTS: &'static [(&'static str, &'static str)] = event::EARLIER;
 
     fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
         match (command, &self.placed) {

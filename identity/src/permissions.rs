@@ -41,11 +41,19 @@ permissions! {
     CancelAnyOrder = "cancel_any_order",
     /// Open, change, disable and enable regions.
     ManageRegions = "manage_regions",
-    /// Create, change and delete products that belong to no shop.
+    /// Make, rename and delete categories.
+    ManageCategories = "manage_categories",
+    /// Open a shop in one's own name, or ask for it, and change or give up what one asked for.
+    OpenShop = "open_shop",
+    /// Change and close one's own shops, and manage their products and stock.
+    ManageOwnShop = "manage_own_shop",
+    /// Approve, change and close anybody's shop, and see those that are not open.
+    ManageShops = "manage_shops",
+    /// Create, change and delete any product, of whatever shop or of none.
     ManageProducts = "manage_products",
     /// Create a product by the simple client contract (`POST /api/products`), which serves sellers too.
     CreateContractProduct = "create_contract_product",
-    /// Receive, adjust and set stock.
+    /// Receive, adjust and set the stock of any product.
     AdjustStock = "adjust_stock",
     /// Read anybody's payments.
     ReadPayments = "read_payments",
@@ -139,18 +147,26 @@ impl Role {
     /// The table: what each role may do. A person may do what any of their roles may.
     ///
     /// - An admin runs the shop but buys nothing; who does both has both roles.
-    /// - A seller creates products by the simple client contract, which demands it. Products without a shop are
-    ///   otherwise the admins' alone.
+    /// - A seller manages their own shops, and creates products by the simple client contract, which demands it.
+    ///   Products without a shop are the admins' alone.
+    /// - Whoever opens a shop is a customer, who becomes a seller by it.
     /// - An analyst reads the whole history, but sees no personal data there or anywhere else.
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission as P;
         match self {
-            Self::Customer => &[P::ReadOwnOrders, P::PlaceOrder, P::CancelOwnOrder],
-            Self::Seller => &[P::CreateContractProduct],
+            Self::Customer => &[
+                P::ReadOwnOrders,
+                P::PlaceOrder,
+                P::CancelOwnOrder,
+                P::OpenShop,
+            ],
+            Self::Seller => &[P::ManageOwnShop, P::CreateContractProduct],
             Self::Admin => &[
                 P::ReadAnyOrder,
                 P::CancelAnyOrder,
                 P::ManageRegions,
+                P::ManageCategories,
+                P::ManageShops,
                 P::ManageProducts,
                 P::CreateContractProduct,
                 P::AdjustStock,
@@ -211,7 +227,7 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-    const EXPECTED: [(P, [bool; 4]); 15] = {
+    const EXPECTED: [(P, [bool; 4]); 19] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -221,6 +237,10 @@ mod tests {
             (P::ReadAnyOrder, [N, N, Y, N]),
             (P::CancelAnyOrder, [N, N, Y, N]),
             (P::ManageRegions, [N, N, Y, N]),
+            (P::ManageCategories, [N, N, Y, N]),
+            (P::OpenShop, [Y, N, N, N]),
+            (P::ManageOwnShop, [N, Y, N, N]),
+            (P::ManageShops, [N, N, Y, N]),
             (P::ManageProducts, [N, N, Y, N]),
             (P::CreateContractProduct, [N, Y, Y, N]),
             (P::AdjustStock, [N, N, Y, N]),

@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{OrderId, RegionId, UserId},
+    ids::{CategoryId, OrderId, RegionId, ShopId, UserId},
+    kinds::AttributeValue,
     money::Currency,
     order::{OrderStatus, PaymentStatus},
     payment::PaymentState,
+    shop::ShopStatus,
+    text::Title,
 };
 use eventstore::testing::{
     TestDatabase,
@@ -22,6 +27,7 @@ use crate::{
     page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
     products::{self, PriceSpan, ProductFilter, ProductSort},
+    shops::{self, ShopFilter, ShopSort},
     timeline::{self, TimelineSort},
     views::{View, migrate_views},
 };
@@ -29,15 +35,20 @@ use crate::{
 // Rows of the same shape as the projectors', with the spread of a shop: few regions, many customers, most orders
 // settled, a few in trouble.
 const PRODUCTS: &str = "
-    insert into products_v1.products
+    insert into products_v2.products
         select md5('p' || n)::uuid, md5('r' || n % 3)::uuid, 'sku-' || n, 'Title ' || md5(n::text), repeat('x', 200), null,
-               n * 7919 % 100000, case n % 3 when 0 then 'USD' when 1 then 'VND' else 'SGD' end, n % 50 = 0, 1,
+               n * 7919 % 100000, case n % 3 when 0 then 'USD' when 1 then 'VND' else 'SGD' end,
+               case when n % 3 > 0 then md5('s' || n % 400)::uuid end, md5('g' || n % 40)::uuid,
+               case n % 4 when 0 then 'clothing' when 1 then 'furniture' end,
+               case n % 4 when 0 then jsonb_build_object('size', 'M', 'colour', 'c' || n % 97)
+                    when 1 then jsonb_build_object('material', 'oak', 'width_mm', n % 1000) else '{}' end,
+               n % 50 = 0, 1,
                timestamptz '2026-01-01' + n * interval '1 minute', now()
         from generate_series(1, 20000) n;
-    insert into products_v1.stock (product_id, available, reserved, sold, sequence, updated_at)
-        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 else n % 40 + 1 end, 0, 0, 1, now()
+    insert into products_v2.stock (product_id, available, reserved, sold, threshold, sequence, updated_at)
+        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 when n % 150 = 0 then 3 else n % 40 + 6 end, 0, 0, 5, 1, now()
         from generate_series(1, 20000) n;
-    analyze products_v1.products, products_v1.stock;
+    analyze products_v2.products, products_v2.stock;
 ";
 const ORDERS: &str = "
     insert into orders_v1.orders
@@ -66,6 +77,15 @@ const PAYMENTS: &str = "
     analyze payments_v1.payments, payments_v1.payment_ledger;
 ";
 
+const SHOPS: &str = "
+    insert into shops_v1.shops
+        select md5('s' || n)::uuid, md5('c' || n % 9000)::uuid, 'Shop ' || md5(n::text), '',
+               case when n % 200 = 0 then 'requested' when n % 100 = 0 then 'closed' else 'open' end, 1,
+               timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    analyze shops_v1.shops;
+";
+
 const TIMELINE: &str = "
     insert into events
         select 'order', md5('o' || n / 5), n % 5 + 1, 'OrderPlaced', '1.0', '{}', '{}', n, gen_random_uuid(), now()
@@ -78,6 +98,14 @@ const TIMELINE: &str = "
 const REGION: Uuid = Uuid::from_u128(0x7c92_cf1e_ee8d_99cc_85f8_355a_3d6e_4b86); // r1
 const CUSTOMER: Uuid = Uuid::from_u128(0x4d3a_21d8_c684_c09c_19b9_3be9_1182_7fd5); // c7
 const ORDER: Uuid = Uuid::from_u128(0x5e74_9466_2ea0_4ad8_e731_cc25_c614_0eb6); // o7
+
+const SHOP: Uuid = Uuid::from_u128(0x9d71_15b4_2254_d59b_8244_0ebe_8084_927f); // s7
+const CATEGORY: Uuid = Uuid::from_u128(0x727b_b92f_57c3_951d_1169_5a52_c92c_2b0c); // g7
+
+fn attribute(name: &str, text: &str) -> BTreeMap<String, AttributeValue> {
+    let value = AttributeValue::Text(Title::parse(text).unwrap());
+    BTreeMap::from([(name.to_owned(), value)])
+}
 
 fn middle_of_time() -> DateTime<Utc> {
     "2026-01-08T00:00:00Z".parse().unwrap()
@@ -196,6 +224,24 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
             ..all()
         },
         ProductFilter {
+            low_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(false),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            in_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
             price: price(None, None),
             ..all()
         },
@@ -205,6 +251,34 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
         },
         ProductFilter {
             price: price(Some(5_000), Some(5_100)),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            shop_id: Some(ShopId(SHOP)),
+            ..all()
+        },
+        ProductFilter {
+            category_id: Some(CategoryId(CATEGORY)),
+            ..all()
+        },
+        ProductFilter {
+            category_id: Some(CategoryId(CATEGORY)),
+            in_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("clothing".into()),
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("clothing".into()),
+            attributes: attribute("colour", "c12"),
+            ..all()
+        },
+        ProductFilter {
+            attributes: attribute("material", "oak"),
             region_id,
             ..all()
         },
@@ -218,6 +292,33 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
         for filter in &filters {
             for page in pages(*key, &middle) {
                 let query = products::list(&View::Products.schema(), filter, &page);
+                assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
+                    .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_shops_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(SHOPS).await;
+    let all = ShopFilter::default;
+    let owner_id = Some(UserId(CUSTOMER));
+    let mut filters = vec![all(), ShopFilter { owner_id, ..all() }];
+    for status in ShopStatus::ALL {
+        let status = Some(status);
+        filters.push(ShopFilter { status, ..all() });
+        filters.push(ShopFilter { owner_id, status });
+    }
+    for key in ShopSort::ALL {
+        let middle = match key {
+            ShopSort::CreatedAt => SortValue::Time(middle_of_time()),
+            ShopSort::Title => SortValue::Text("Shop 8".into()),
+        };
+        for filter in &filters {
+            for page in pages(*key, &middle) {
+                let query = shops::list(&View::Shops.schema(), filter, &page);
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use domain::{
-    ids::{ProductId, RegionId, UserId},
+    ids::{CategoryId, ProductId, RegionId, ShopId, UserId},
     money::{Currency, TaxRate},
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
 };
@@ -89,6 +89,8 @@ texts! {
         string("As one writes it on a parcel; may have line breaks.").min_length(Some(1)).max_length(Some(MAX_ADDRESS_CHARS));
     String: |text| Ok(text.to_owned()), ObjectBuilder::new().schema_type(Type::String);
     RegionId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    CategoryId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    ShopId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     ProductId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     UserId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
 }
@@ -157,6 +159,31 @@ impl Field for FirstStock {
     fn schema() -> Schema {
         integer(Some(0.0), Some(f64::from(Quantity::MAX)))
             .examples([10])
+            .build()
+            .into()
+    }
+}
+
+/// From so many pieces down the stock is low; zero: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold(pub u32);
+
+impl Field for Threshold {
+    type Wire = Value;
+
+    const NAME: &'static str = "Threshold";
+
+    fn read(wire: Value) -> Read<Self> {
+        let pieces = wire.as_u64().and_then(|pieces| u32::try_from(pieces).ok());
+        match pieces {
+            Some(pieces) if pieces <= Quantity::MAX => Ok(Self(pieces)),
+            _ => Err(format!("must be a whole number from 0 to {}", Quantity::MAX).into()),
+        }
+    }
+
+    fn schema() -> Schema {
+        integer(Some(0.0), Some(f64::from(Quantity::MAX)))
+            .examples([3])
             .build()
             .into()
     }

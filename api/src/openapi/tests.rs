@@ -26,8 +26,11 @@ const OPEN: &[(&str, &str)] = &[
     ("/api/login", "POST"),
     ("/api/products", "GET"),
     ("/api/registration", "POST"),
+    ("/api/v1/categories", "GET"),
+    ("/api/v1/categories/{id}", "GET"),
     ("/api/v1/email-verifications", "POST"),
     ("/api/v1/email-verifications/confirm", "POST"),
+    ("/api/v1/kinds", "GET"),
     ("/api/v1/login", "POST"),
     ("/api/v1/logout", "POST"),
     ("/api/v1/password-resets", "POST"),
@@ -39,6 +42,8 @@ const OPEN: &[(&str, &str)] = &[
     ("/api/v1/regions", "GET"),
     ("/api/v1/regions/{id}", "GET"),
     ("/api/v1/registrations", "POST"),
+    ("/api/v1/shops", "GET"),
+    ("/api/v1/shops/{id}", "GET"),
     ("/health/live", "GET"),
     ("/health/ready", "GET"),
 ];
@@ -52,6 +57,9 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/api-keys", "GET"),
     ("/api/v1/api-keys", "POST"),
     ("/api/v1/api-keys/{id}", "DELETE"),
+    ("/api/v1/categories", "POST"),
+    ("/api/v1/categories/{id}", "DELETE"),
+    ("/api/v1/categories/{id}", "PATCH"),
     ("/api/v1/events", "GET"),
     ("/api/v1/events/{position}", "GET"),
     ("/api/v1/logout/everywhere", "POST"),
@@ -77,6 +85,10 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/regions/{id}", "PATCH"),
     ("/api/v1/regions/{id}/disable", "POST"),
     ("/api/v1/regions/{id}/enable", "POST"),
+    ("/api/v1/shops", "POST"),
+    ("/api/v1/shops/{id}", "DELETE"),
+    ("/api/v1/shops/{id}", "PATCH"),
+    ("/api/v1/shops/{id}/approve", "POST"),
     ("/api/v1/subscriptions", "GET"),
     ("/api/v1/users", "GET"),
     ("/api/v1/users", "POST"),
@@ -167,6 +179,24 @@ fn a_command_that_creates_can_be_repeated() {
                 .iter()
                 .any(|parameter| parameter["name"] == "Idempotency-Key"),
             "{path}"
+        );
+    }
+}
+
+#[test]
+fn bodies_of_products_show_the_attributes_of_each_kind() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    for name in OF_A_KIND {
+        let reference = &schemas[name]["allOf"][1]["$ref"];
+        assert_eq!(reference, "#/components/schemas/AttributesByKind", "{name}");
+    }
+    let choices = schemas["AttributesByKind"]["oneOf"].as_array().unwrap();
+    for kind in domain::kinds::ALL {
+        assert!(
+            choices.iter().any(|choice| choice["title"] == kind.name),
+            "{}",
+            kind.name
         );
     }
 }

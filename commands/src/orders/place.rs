@@ -11,6 +11,7 @@ use domain::{
     product::Product,
     region::Region,
     sealed::Sealed,
+    shop::Shop,
     text::{PaymentMethod, Quantity},
 };
 use eventstore::{
@@ -144,9 +145,15 @@ fn priced(work: &mut Work<'_, Failure>, item: &OrderItem) -> Result<PricedItem, 
         quantity,
     } = *item;
     let product = work.state::<Product>(product_id)?;
-    product
+    let item = product
         .priced(quantity)
-        .map_err(|reason| Halt::Refused(Failure::NotOnSale { product_id, reason }))
+        .map_err(|reason| refuse(Failure::NotOnSale { product_id, reason }))?;
+    if let Some(shop_id) = item.shop_id {
+        work.state::<Shop>(shop_id)?
+            .open()
+            .map_err(|reason| refuse(Failure::ShopNotOpen { product_id, reason }))?;
+    }
+    Ok(item)
 }
 
 /// Settings are bounded far below what does not fit.

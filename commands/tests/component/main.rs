@@ -6,6 +6,7 @@ mod catalogue;
 mod interrupted;
 mod paying;
 mod placing;
+mod sellers;
 mod shop;
 mod timers;
 mod unanswered;

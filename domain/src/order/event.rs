@@ -141,7 +141,7 @@ pub enum OrderEvent {
 }
 
 impl_domain_event!(OrderEvent {
-    OrderPlaced,
+    OrderPlaced @ "1.1",
     OrderPaymentStarted,
     OrderPaid,
     OrderPaymentFailed,
@@ -153,3 +153,6 @@ impl_domain_event!(OrderEvent {
     OrderDelivered,
     OrderRefunded,
 });
+
+/// Versions of before. `OrderPlaced` 1.1: a line names the shop whose product it is.
+pub(super) const EARLIER: &[(&str, &str)] = &[("OrderPlaced", "1.0")];

@@ -34,6 +34,8 @@ fn items() -> Vec<PricedItem> {
     let item = |product_id, name: &str, quantity, cents| PricedItem {
         product_id,
         region_id: REGION,
+        shop_id: None,
+        category_id: None,
         sku: sku(name),
         title: title(name),
         quantity: pieces(quantity),
@@ -303,6 +305,7 @@ fn an_order_freezes_prices_tax_and_totals() {
     let line = |line, product_id, name: &str, quantity, unit_price, net, tax| OrderLine {
         line,
         product_id,
+        shop_id: None,
         sku: sku(name),
         title: title(name),
         quantity: pieces(quantity),

@@ -8,18 +8,20 @@ use uuid::Uuid;
 use super::LONGEST_HISTORY;
 use crate::{
     aggregate::Decider,
+    category::CategoryCommand,
     ids::{OrderId, PaymentId, ProductId, RefundId, ShipmentId},
     inventory::InventoryCommand,
     money::Money,
     order::{Order, OrderCommand, OrderEvent, PlaceOrder, ShipLine},
     payment::{PaymentCommand, StartPayment},
     pricing::PricedItem,
-    product::{Change, ProductCommand},
+    product::{Change, ProductChanges, ProductCommand},
     region::{RegionCommand, RegionTerms},
     sealed::Sealed,
+    shop::ShopCommand,
     testing::{
-        CUSTOMER, ORDER, OTHER_ORDER, PRODUCT, REGION, currency, operation, pieces, rate, reason,
-        sku, title, usd,
+        CATEGORY, CUSTOMER, ORDER, OTHER_ORDER, PRODUCT, REGION, SHOP, clothing, currency,
+        operation, pieces, rate, reason, sku, title, usd,
     },
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Reference},
 };
@@ -74,6 +76,42 @@ pub(super) fn region_command() -> impl Strategy<Value = RegionCommand> {
     ]
 }
 
+fn change_to<T: Clone + Debug + 'static>(value: T) -> impl Strategy<Value = Change<T>> {
+    select(vec![Change::Keep, Change::Clear, Change::Set(value)])
+}
+
+pub(super) fn category_command() -> impl Strategy<Value = CategoryCommand> {
+    let name = || select(vec![title("Shirts"), title("Hats")]);
+    prop_oneof![
+        1 => name().prop_map(|title| CategoryCommand::CreateCategory { category_id: CATEGORY, title }),
+        4 => name().prop_map(|title| CategoryCommand::RenameCategory { title }),
+        1 => Just(CategoryCommand::DeleteCategory),
+    ]
+}
+
+pub(super) fn shop_command() -> impl Strategy<Value = ShopCommand> {
+    let name = || select(vec![title("Hats"), title("Coats")]);
+    let text = || {
+        select(vec![
+            Description::parse("").unwrap(),
+            Description::parse("A\nB").unwrap(),
+        ])
+    };
+    prop_oneof![
+        2 => (name(), text(), any::<bool>()).prop_map(|(title, description, needs_approval)| ShopCommand::OpenShop {
+            shop_id: SHOP,
+            owner_id: CUSTOMER,
+            title,
+            description,
+            needs_approval,
+        }),
+        1 => Just(ShopCommand::ApproveShop),
+        4 => (option::of(name()), option::of(text()))
+            .prop_map(|(title, description)| ShopCommand::ChangeShop { title, description }),
+        1 => Just(ShopCommand::CloseShop),
+    ]
+}
+
 pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
     let name = || select(vec![title("Tee"), title("Cap")]);
     let text = || {
@@ -91,11 +129,6 @@ pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
             Money::new(1, currency("SGD")),
         ])
     };
-    let change = prop_oneof![
-        Just(Change::Keep),
-        Just(Change::Clear),
-        image().prop_map(Change::Set)
-    ];
     prop_oneof![
         1 => (name(), text(), option::of(image()), price()).prop_map(|(title, description, image_url, price)| {
             ProductCommand::CreateProduct {
@@ -107,11 +140,29 @@ pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
                 description,
                 image_url,
                 price,
+                shop_id: None,
+                category_id: None,
+                specification: None,
             }
         }),
-        4 => (option::of(name()), option::of(text()), change, option::of(price())).prop_map(
-            |(title, description, image_url, price)| ProductCommand::UpdateProduct { title, description, image_url, price }
-        ),
+        4 => (
+            option::of(name()),
+            option::of(text()),
+            change_to(ImageUrl::parse("https://x/1").unwrap()),
+            option::of(price()),
+            change_to(CATEGORY),
+            change_to(clothing("M")),
+        )
+            .prop_map(|(title, description, image_url, price, category_id, specification)| {
+                ProductCommand::UpdateProduct(ProductChanges {
+                    title,
+                    description,
+                    image_url,
+                    price,
+                    category_id,
+                    specification,
+                })
+            }),
         1 => Just(ProductCommand::DeleteProduct),
     ]
 }
@@ -140,6 +191,7 @@ pub(super) fn inventory_command() -> impl Strategy<Value = InventoryCommand> {
         1 => (order_id(), operation_id(), quantity()).prop_map(move |(order_id, operation_id, quantity)| {
             C::ReturnStock { product_id, order_id, operation_id, quantity }
         }),
+        1 => (0_u32..25).prop_map(move |threshold| C::SetLowStockThreshold { product_id, threshold }),
     ]
 }
 
@@ -147,6 +199,8 @@ fn place_order() -> impl Strategy<Value = OrderCommand> {
     let item = |product: u128, quantity, cents| PricedItem {
         product_id: ProductId(Uuid::from_u128(product)),
         region_id: REGION,
+        shop_id: product.is_multiple_of(2).then_some(SHOP),
+        category_id: None,
         sku: sku("TEE-1"),
         title: title("Tee"),
         quantity: pieces(quantity),

@@ -1,17 +1,19 @@
 //! A history in which everything happens that a view shows: what is rebuilt must be what was followed.
 
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    category::{Category, CategoryCommand},
+    ids::{CategoryId, OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
     inventory::{Inventory, InventoryCommand},
     order::{Order, OrderCommand, ShipLine},
     payment::{Payment, PaymentCommand, StartPayment},
-    product::{Product, ProductCommand},
+    product::{Change, Product, ProductChanges, ProductCommand},
     region::{Region, RegionCommand},
-    text::{PaymentMethod, Reason, Reference},
+    shop::ShopCommand,
+    text::{PaymentMethod, Reason, Reference, Title},
 };
 use uuid::Uuid;
 
-use crate::shop::{Shop, customer, quantity, usd};
+use crate::shop::{Shop, clothing, customer, quantity, usd};
 
 /// What an order of one piece costs, tax included.
 const TOTAL: i64 = 1_100;
@@ -50,11 +52,12 @@ const COURSES: [Course; 9] = [
     Course::RefundedInPart,
 ];
 
-/// Two markets, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
+/// Two markets, categories, shops, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
 /// are placed before the first of them goes on, and then they go on in turns.
 pub(crate) async fn write(shop: &Shop, orders: usize) {
     let region_id = shop.region("United States", "USD").await;
     let other = shop.region("Elsewhere", "USD").await;
+    sellers(shop).await;
     let products = products(shop, region_id, other).await;
     let mut placed = vec![];
     for n in 0..orders {
@@ -73,11 +76,38 @@ pub(crate) async fn write(shop: &Shop, orders: usize) {
         .await;
 }
 
+async fn sellers(shop: &Shop) {
+    for title in ["Hats", "Coats", "Shirts"] {
+        let category = shop.category(title).await;
+        let rename = CategoryCommand::RenameCategory {
+            title: Title::parse(&format!("{title}!")).unwrap(),
+        };
+        shop.command::<Category>(category, rename).await;
+        if title == "Coats" {
+            shop.command::<Category>(category, CategoryCommand::DeleteCategory)
+                .await;
+        }
+        let seller = shop.wanted_shop(customer(), title).await;
+        for command in [ShopCommand::ApproveShop, ShopCommand::CloseShop] {
+            let left = title == "Hats" || title == "Coats" && command == ShopCommand::CloseShop;
+            if !left {
+                shop.command::<domain::shop::Shop>(seller, command).await;
+            }
+        }
+    }
+}
+
 async fn products(shop: &Shop, region_id: RegionId, other: RegionId) -> [ProductId; 2] {
     let first = shop.product(region_id, "A", usd(1_000)).await;
     let second = shop.product(region_id, "B", usd(1_000)).await;
     let deleted = shop.product(other, "C", usd(7)).await;
     shop.product(other, "without-stock", usd(8)).await;
+    let specified = ProductCommand::UpdateProduct(ProductChanges {
+        category_id: Change::Set(CategoryId(Uuid::now_v7())),
+        specification: Change::Set(clothing("M", "đỏ")),
+        ..ProductChanges::default()
+    });
+    shop.command::<Product>(second, specified).await;
     shop.receive(first, 100).await;
     shop.receive(second, 3).await;
     shop.receive(deleted, 3).await;

@@ -4,13 +4,16 @@ use std::{fmt::Display, time::Duration};
 
 use domain::{
     aggregate::Decider,
-    ids::{OperationId, OrderId, ProductId, RegionId, UserId},
+    category::{Category, CategoryCommand},
+    ids::{CategoryId, OperationId, OrderId, ProductId, RegionId, ShopId, UserId},
     inventory::{Inventory, InventoryCommand},
+    kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
     order::{Order, OrderCommand, PlaceOrder},
     product::{Product, ProductCommand},
     region::{Region, RegionCommand},
     sealed::Sealed,
+    shop::ShopCommand,
     text::{CountryCode, Description, PaymentMethod, Quantity, Sku, Title},
 };
 use eventstore::{
@@ -117,6 +120,30 @@ impl Shop {
         region_id
     }
 
+    pub(crate) async fn category(&self, title: &str) -> CategoryId {
+        let category_id = CategoryId(Uuid::now_v7());
+        let command = CategoryCommand::CreateCategory {
+            category_id,
+            title: Title::parse(title).unwrap(),
+        };
+        self.command::<Category>(category_id, command).await;
+        category_id
+    }
+
+    /// A seller's shop that waits for approval.
+    pub(crate) async fn wanted_shop(&self, owner_id: UserId, title: &str) -> ShopId {
+        let shop_id = ShopId(Uuid::now_v7());
+        let command = ShopCommand::OpenShop {
+            shop_id,
+            owner_id,
+            title: Title::parse(title).unwrap(),
+            description: Description::parse("").unwrap(),
+            needs_approval: true,
+        };
+        self.command::<domain::shop::Shop>(shop_id, command).await;
+        shop_id
+    }
+
     pub(crate) async fn product(&self, region_id: RegionId, sku: &str, price: Money) -> ProductId {
         let product_id = ProductId(Uuid::now_v7());
         let command = ProductCommand::CreateProduct {
@@ -128,6 +155,9 @@ impl Shop {
             description: Description::parse("Áo dài").unwrap(),
             image_url: None,
             price,
+            shop_id: None,
+            category_id: None,
+            specification: None,
         };
         self.command::<Product>(product_id, command).await;
         product_id
@@ -225,4 +255,12 @@ pub(crate) fn usd(cents: i64) -> Money {
 
 pub(crate) fn customer() -> UserId {
     UserId(Uuid::now_v7())
+}
+
+/// A piece of clothing of that size and colour.
+pub(crate) fn clothing(size: &str, colour: &str) -> Specification {
+    let text = |text| Some(AttributeValue::Text(Title::parse(text).unwrap()));
+    let given = [("size", text(size)), ("colour", text(colour))];
+    let given = given.map(|(name, value)| (name.to_owned(), value));
+    Kind::find("clothing").unwrap().specify(given).unwrap()
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tests::{
     answer::{Answer, text_of},
     client::Client,
+    feed,
     jwt::Jwt,
     server::Server,
     shop::{DEMO_PASSWORD, Shop},
@@ -57,14 +58,28 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("PATCH",  "/api/v1/regions/{id}",                    "a",       422),
     ("POST",   "/api/v1/regions/{id}/disable",            "a",       200),
     ("POST",   "/api/v1/regions/{id}/enable",             "a",       200),
+    ("GET",    "/api/v1/categories",                      EVERYBODY, 200),
+    ("POST",   "/api/v1/categories",                      "a",       422),
+    ("GET",    "/api/v1/categories/{id}",                 EVERYBODY, 200),
+    ("PATCH",  "/api/v1/categories/{id}",                 "a",       422),
+    ("DELETE", "/api/v1/categories/{id}",                 "a",       204),
+    ("GET",    "/api/v1/kinds",                           EVERYBODY, 200),
+    ("GET",    "/api/v1/shops",                           EVERYBODY, 200),
+    ("POST",   "/api/v1/shops",                           "c",       422),
+    ("GET",    "/api/v1/shops/{id}",                      EVERYBODY, 200),
+    ("PATCH",  "/api/v1/shops/{id}",                      "csa",     422), // before it is asked whose it is
+    ("POST",   "/api/v1/shops/{id}/approve",              "a",       200),
+    ("DELETE", "/api/v1/shops/{id}",                      "a",       204), // the shop is somebody else's
     ("GET",    "/api/v1/products",                        EVERYBODY, 200),
-    ("POST",   "/api/v1/products",                        "a",       422),
+    ("POST",   "/api/v1/products",                        "sa",      422),
     ("GET",    "/api/v1/products/{id}",                   EVERYBODY, 200),
-    ("PATCH",  "/api/v1/products/{id}",                   "a",       422),
+    ("PATCH",  "/api/v1/products/{id}",                   "sa",      422),
     ("GET",    "/api/v1/products/{id}/stock",             EVERYBODY, 200),
-    ("PUT",    "/api/v1/products/{id}/stock",             "a",       422),
-    ("POST",   "/api/v1/products/{id}/stock/receipts",    "a",       422),
-    ("POST",   "/api/v1/products/{id}/stock/adjustments", "a",       422),
+    ("PUT",    "/api/v1/products/{id}/stock",             "sa",      422),
+    ("POST",   "/api/v1/products/{id}/stock/receipts",    "sa",      422),
+    ("POST",   "/api/v1/products/{id}/stock/adjustments", "sa",      422),
+    ("PUT",    "/api/v1/products/{id}/stock/threshold",   "sa",      422),
+    ("GET",    "/api/v1/stock/feed",                      EVERYBODY, 400), // see `ask`
     ("GET",    "/api/v1/orders",                          "ca",      200),
     ("POST",   "/api/v1/orders",                          "c",       422),
     ("GET",    "/api/v1/orders/{id}",                     "ca",      200),
@@ -75,7 +90,7 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("GET",    "/api/v1/events",                          "ya",      200),
     ("GET",    "/api/v1/events/{position}",               "ya",      200),
     ("GET",    "/api/v1/subscriptions",                   "a",       200),
-    ("DELETE", "/api/v1/products/{id}",                   "a",       204),
+    ("DELETE", "/api/v1/products/{id}",                   "a",       204), // the product is of no shop
     ("POST",   "/api/registration",                       EVERYBODY, 422),
     ("POST",   "/api/login",                              EVERYBODY, 422),
     ("GET",    "/api/profile",                            SIGNED_IN, 200),
@@ -128,6 +143,13 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("PATCH",  "/api/v1/regions/{id}",                    SHARED, ""),
     ("POST",   "/api/v1/regions/{id}/disable",            SHARED, ""),
     ("POST",   "/api/v1/regions/{id}/enable",             SHARED, ""),
+    ("GET",    "/api/v1/categories/{id}",                 SHARED, ""),
+    ("PATCH",  "/api/v1/categories/{id}",                 SHARED, ""),
+    ("DELETE", "/api/v1/categories/{id}",                 SHARED, ""),
+    ("GET",    "/api/v1/shops/{id}",                      SHARED, ""),
+    ("PATCH",  "/api/v1/shops/{id}",                      SHARED, ""),
+    ("POST",   "/api/v1/shops/{id}/approve",              SHARED, ""),
+    ("DELETE", "/api/v1/shops/{id}",                      SHARED, ""),
     ("GET",    "/api/v1/products/{id}",                   SHARED, ""),
     ("PATCH",  "/api/v1/products/{id}",                   SHARED, ""),
     ("DELETE", "/api/v1/products/{id}",                   SHARED, ""),
@@ -135,6 +157,7 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("PUT",    "/api/v1/products/{id}/stock",             SHARED, ""),
     ("POST",   "/api/v1/products/{id}/stock/receipts",    SHARED, ""),
     ("POST",   "/api/v1/products/{id}/stock/adjustments", SHARED, ""),
+    ("PUT",    "/api/v1/products/{id}/stock/threshold",   SHARED, ""),
     ("GET",    "/api/v1/orders/{id}",                     OWN,    ""),
     ("POST",   "/api/v1/orders/{id}/cancel",              OWN,    "{}"),
     ("GET",    "/api/v1/orders/{id}/timeline",            OWN,    ""),
@@ -145,9 +168,12 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
 /// Lists of what is one's own.
 const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
 
-/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them.
+/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them. The
+/// shop is somebody else's, who is a seller by it.
 struct Things {
     region: String,
+    category: String,
+    shop: String,
     product: String,
     order: String,
     payment: String,
@@ -166,6 +192,10 @@ impl Things {
             .await
             .expect(201)
             .id();
+        let titled = json!({"title": "Of the table"});
+        let category = admin.post("/api/v1/categories", &titled).await;
+        let seller = shop.customer(server).await;
+        let opened = seller.post("/api/v1/shops", &titled).await.expect(201);
         let product = admin.product_in(&region, (100, "CHF"), 10).await;
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&product, 1)], "test_succeeds").await;
@@ -176,6 +206,8 @@ impl Things {
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
+            category: category.expect(201).id(),
+            shop: opened.id(),
             product,
             order,
             payment,
@@ -188,6 +220,8 @@ impl Things {
     fn id(&self, template: &str) -> &str {
         match template {
             path if path.starts_with("/api/v1/regions") => &self.region,
+            path if path.starts_with("/api/v1/categories") => &self.category,
+            path if path.starts_with("/api/v1/shops") => &self.shop,
             path if path.starts_with("/api/v1/products") => &self.product,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
@@ -222,6 +256,8 @@ async fn make_key(maker: &Client, scopes: &[&str]) -> Value {
 async fn ask(client: &Client, method: &str, path: &str) -> Answer {
     let ask = client.ask(Method::from_bytes(method.as_bytes()).unwrap(), path);
     match method {
+        // has no end; of whoever may it wants to know where to begin
+        "GET" if path == feed::PATH => ask.header("last-event-id", "nonsense").send().await,
         "GET" | "DELETE" => ask.send().await,
         // without a body where there is none to be sent
         _ if path.ends_with("able") => ask.send().await,
