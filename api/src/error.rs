@@ -167,14 +167,20 @@ fn of_token(error: Option<TokenError>) -> Problem {
 fn of_command(failure: Failure) -> Problem {
     match failure {
         Failure::NotFound { .. } => Problem::new(Kind::NotFound).detail(failure.to_string()),
+        Failure::NotYours => Problem::new(Kind::Forbidden).detail(failure.to_string()),
+        Failure::Category(_) | Failure::Shop(_) => {
+            Problem::new(Kind::Conflict).detail(failure.to_string())
+        }
         Failure::Region(error) => of_region(&error),
         Failure::Product(error) => of_product(&error),
         Failure::Inventory(error) => of_inventory(&error),
         Failure::Order(error) => of_order(error),
         Failure::InsufficientStock { shortages } => of_shortages(&shortages),
-        Failure::NotOnSale { product_id, .. } => Problem::new(Kind::NotOnSale)
-            .detail(failure.to_string())
-            .member("product_id", product_id.to_string()),
+        Failure::NotOnSale { product_id, .. } | Failure::ShopNotOpen { product_id, .. } => {
+            Problem::new(Kind::NotOnSale)
+                .detail(failure.to_string())
+                .member("product_id", product_id.to_string())
+        }
         Failure::UnknownPaymentMethod { .. } => invalid("/payment_method", failure.to_string()),
         Failure::PreconditionFailed { current } => {
             Problem::new(Kind::PreconditionFailed).header(header::ETAG, entity_tag(current))

@@ -5,14 +5,11 @@ use axum::{
     http::{StatusCode, Uri},
 };
 use chrono::{DateTime, Utc};
-use commands::{
-    Versioned,
-    products::{NewProduct, ProductChanges},
-};
+use commands::{Manager, Versioned, products::NewProduct};
 use domain::{
     ids::{ProductId, RegionId},
     money::Currency,
-    product::{Product, ProductDetails},
+    product::{Product, ProductChanges, ProductDetails},
     text::{Description, Sku},
 };
 use eventstore::unit::Committed;
@@ -170,7 +167,7 @@ impl ProductQuery {
             sku: self.sku.as_ref().map(ToString::to_string),
             in_stock: self.in_stock,
             price,
-            include_deleted: false,
+            ..ProductFilter::default()
         })
     }
 }
@@ -294,6 +291,9 @@ async fn create(
             .map_or_else(no_description, |given| Ok(given.take()))?,
         image_url: body.value.image_url.map(Checked::take),
         price: body.value.price.0.take(),
+        shop_id: None,
+        category_id: None,
+        specification: None,
         stock: body.value.stock.map(Checked::take),
     };
     let key = attempt
@@ -301,7 +301,11 @@ async fn create(
         .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), product_id));
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
-    let command = async move { commands.create_product(request, product).await };
+    let command = async move {
+        commands
+            .create_product(request, Manager::Market, product)
+            .await
+    };
     let created = run_once(&app.log, attempt, command)
         .await
         .map_err(unknown_region)?;
@@ -377,12 +381,13 @@ async fn update(
         description: body.value.description.map(Checked::take),
         image_url: body.value.image_url.take(),
         price: body.value.price.map(|Object(price)| price.take()),
+        ..ProductChanges::default()
     };
     let request = call.request(&who, "UpdateProduct", None);
     let commands = app.commands.clone();
     let updated = run(async move {
         commands
-            .update_product(request, id, changes, expected.version())
+            .update_product(request, Manager::Market, id, changes, expected.version())
             .await
     })
     .await?;
@@ -407,7 +412,7 @@ async fn delete(
     let commands = app.commands.clone();
     let deleted = run(async move {
         commands
-            .delete_product(request, id, expected.version())
+            .delete_product(request, Manager::Market, id, expected.version())
             .await
     })
     .await?;

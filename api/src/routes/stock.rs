@@ -3,7 +3,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use commands::{
-    Failure, Request, Versioned,
+    Failure, Manager, Request, Versioned,
     inventory::{StockChange, StockLevel},
 };
 use domain::{
@@ -249,6 +249,7 @@ where
         request,
         StockChange {
             product_id,
+            by: Manager::Market,
             operation_id,
             reason,
         },
@@ -287,6 +288,7 @@ async fn set(
     let operation_id = OperationId(Uuid::now_v7());
     let change = StockChange {
         product_id: id,
+        by: Manager::Market,
         operation_id,
         reason: reason.map(Checked::take),
     };

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     http::{StatusCode, Uri, header},
 };
-use commands::products::NewProduct;
+use commands::{Manager, products::NewProduct};
 use domain::{ids::ProductId, inventory::Inventory, money::Money, product::Product, text::Sku};
 use garde::Validate;
 use projections::{
@@ -183,7 +183,11 @@ async fn create(
         .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), product_id));
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
-    let command = async move { commands.create_product(request, product).await };
+    let command = async move {
+        commands
+            .create_product(request, Manager::Market, product)
+            .await
+    };
     let (details, stock, sequence, answered) = match run_once(&app.log, attempt, command).await? {
         Outcome::Done(done) => (
             done.output.state,
@@ -247,6 +251,9 @@ async fn new_product(app: &App, input: SimpleProductInput) -> Result<NewProduct,
             .map_or_else(no_description, |given| Ok(given.take()))?,
         image_url: None,
         price,
+        shop_id: None,
+        category_id: None,
+        specification: None,
         stock: input.stock.and_then(|stock| stock.take().pieces()),
     })
 }

@@ -30,6 +30,8 @@ fn placed(pieces: u64) -> PlacedOrder {
         items: vec![PricedItem {
             product_id: ProductId(Uuid::from_u128(4)),
             region_id,
+            shop_id: None,
+            category_id: None,
             sku: Sku::parse("TEE-01").unwrap(),
             title: Title::parse("Áo dài").unwrap(),
             quantity: Quantity::parse(pieces).unwrap(),
