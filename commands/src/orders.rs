@@ -1,9 +1,11 @@
 //! Commands on orders, and the one way in which an order moves: with its stock, in the same unit of work.
 //!
-//! Placing and cancelling are here; what the payment does to an order is in [`crate::payments`].
+//! Placing, cancelling and shipping are here; what the payment does to an order is in [`crate::payments`].
 
+mod bulk;
 mod cancel;
 mod place;
+mod ship;
 
 use domain::{
     aggregate::Decider,
@@ -15,8 +17,10 @@ use eventstore::unit::{Halt, Work};
 
 pub(crate) use self::cancel::{give_back, stop_payment};
 pub use self::{
+    bulk::MAX_BULK_ITEMS,
     cancel::{CancelOrder, Cancellation, Progress},
     place::{NewOrder, OrderItem},
+    ship::ShipOrder,
 };
 use crate::{
     failure::{Failure, Shortage, refuse},
