@@ -20,7 +20,7 @@ pub use self::{
     cancelling::CancelReason,
     exact::ExactNumber,
     keys::Lifetime,
-    kinds::{FirstStock, Pieces},
+    kinds::{FirstStock, LineNumber, Pieces},
 };
 
 mod cancelling;
@@ -155,6 +155,8 @@ pub mod input {
         ImageUrl = text::ImageUrl;
         Integer = i64;
         Lifetime = super::Lifetime;
+        LineNumber = super::LineNumber;
+        OrderId = ids::OrderId;
         Password = identity::Password;
         PaymentMethod = text::PaymentMethod;
         Permission = identity::Permission;

@@ -39,6 +39,12 @@ permissions! {
     ReadAnyOrder = "read_any_order",
     /// Cancel anybody's orders.
     CancelAnyOrder = "cancel_any_order",
+    /// Read the orders that hold things of one's own shops: these lines, and where a paid order goes.
+    ReadOwnShopOrders = "read_own_shop_orders",
+    /// Ship the lines of one's own shops, and say that orders that hold nothing else arrived.
+    ShipOwnShopOrders = "ship_own_shop_orders",
+    /// Ship anybody's orders, and say that they arrived.
+    ShipAnyOrder = "ship_any_order",
     /// Open, change, disable and enable regions.
     ManageRegions = "manage_regions",
     /// Create, change and delete products that belong to no shop.
@@ -146,10 +152,15 @@ impl Role {
         use Permission as P;
         match self {
             Self::Customer => &[P::ReadOwnOrders, P::PlaceOrder, P::CancelOwnOrder],
-            Self::Seller => &[P::CreateContractProduct],
+            Self::Seller => &[
+                P::ReadOwnShopOrders,
+                P::ShipOwnShopOrders,
+                P::CreateContractProduct,
+            ],
             Self::Admin => &[
                 P::ReadAnyOrder,
                 P::CancelAnyOrder,
+                P::ShipAnyOrder,
                 P::ManageRegions,
                 P::ManageProducts,
                 P::CreateContractProduct,
@@ -211,7 +222,7 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-    const EXPECTED: [(P, [bool; 4]); 15] = {
+    const EXPECTED: [(P, [bool; 4]); 18] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -220,6 +231,9 @@ mod tests {
             (P::CancelOwnOrder, [Y, N, N, N]),
             (P::ReadAnyOrder, [N, N, Y, N]),
             (P::CancelAnyOrder, [N, N, Y, N]),
+            (P::ReadOwnShopOrders, [N, Y, N, N]),
+            (P::ShipOwnShopOrders, [N, Y, N, N]),
+            (P::ShipAnyOrder, [N, N, Y, N]),
             (P::ManageRegions, [N, N, Y, N]),
             (P::ManageProducts, [N, N, Y, N]),
             (P::CreateContractProduct, [N, Y, Y, N]),

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use domain::{
-    ids::{ProductId, RegionId, UserId},
+    ids::{OrderId, ProductId, RegionId, UserId},
     money::{Currency, TaxRate},
+    pricing::MAX_LINES,
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
 };
 use identity::{
@@ -91,6 +92,7 @@ texts! {
     RegionId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     ProductId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     UserId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    OrderId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
 }
 
 /// What is said where an id is not one.
@@ -123,6 +125,31 @@ impl Field for Quantity {
     fn schema() -> Schema {
         integer(Some(1.0), Some(f64::from(Self::MAX)))
             .examples([2])
+            .build()
+            .into()
+    }
+}
+
+/// Number of a line of an order, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineNumber(pub u32);
+
+impl Field for LineNumber {
+    type Wire = Value;
+
+    const NAME: &'static str = "LineNumber";
+
+    fn read(wire: Value) -> Read<Self> {
+        wire.as_u64()
+            .and_then(|line| u32::try_from(line).ok())
+            .filter(|line| (1..=MAX_LINES).contains(&(*line as usize)))
+            .map(Self)
+            .ok_or_else(|| format!("must be a whole number from 1 to {MAX_LINES}").into())
+    }
+
+    fn schema() -> Schema {
+        integer(Some(1.0), Some(MAX_LINES as f64))
+            .examples([1])
             .build()
             .into()
     }
