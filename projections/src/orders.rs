@@ -24,7 +24,7 @@ pub(crate) use self::fold::OrdersFold;
 pub(crate) use self::queries::list;
 pub use self::queries::{OrderFilter, OrderLineView, OrderSort, OrderView};
 use self::{
-    rows::{OrderRow, ShippedLines},
+    rows::{Changes, OrderRow, ShippedLines},
     state::OrderState,
     write::Statements,
 };
@@ -93,6 +93,7 @@ impl Subscriber for OrdersProjector {
             .map(|new| (new.row, new.state))
             .collect();
         self.statements.insert(&placed, tx).await?;
+        self.statements.change(&batch.changes, tx).await?;
         self.statements.update(&batch.known, tx).await?;
         self.statements.ship(&batch.shipped, tx).await
     }
@@ -111,6 +112,8 @@ struct Batch<'e> {
     known: HashMap<Uuid, OrderState>,
     /// Those that the batch itself placed.
     placed: HashMap<Uuid, NewOrder<'e>>,
+    /// What is changed of either, once they have their rows.
+    changes: Changes,
     shipped: ShippedLines,
 }
 
@@ -127,6 +130,7 @@ impl<'e> Batch<'e> {
             return;
         };
         if state.take(decoded) {
+            self.changes.take(decoded, state.created_at);
             self.shipped.take(decoded);
         }
     }

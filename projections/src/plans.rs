@@ -51,20 +51,23 @@ const PRODUCTS: &str = "
     analyze products_v2.products, products_v2.stock;
 ";
 const ORDERS: &str = "
-    insert into orders_v1.orders
+    insert into orders_v2.orders
         select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
                md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, now(),
                timestamptz '2026-01-01' + n * interval '1 minute'
         from generate_series(1, 20000) n;
-    insert into orders_v1.order_states
+    insert into orders_v2.order_states
         select md5('o' || n)::uuid, timestamptz '2026-01-01' + n * interval '1 minute',
                case when n % 500 = 0 then 'pending' else 'delivered' end,
-               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, 3, now()
+               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, n % 50 = 0, 3, now()
         from generate_series(1, 20000) n;
-    insert into orders_v1.order_lines
-        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
+    insert into orders_v2.order_lines
+        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, md5('s' || n % 400)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
         from generate_series(1, 20000) n, generate_series(1, 2) line;
-    analyze orders_v1.orders, orders_v1.order_states, orders_v1.order_lines;
+    insert into orders_v2.order_shops
+        select md5('o' || n)::uuid, md5('s' || n % 400)::uuid, timestamptz '2026-01-01' + n * interval '1 minute'
+        from generate_series(1, 20000) n;
+    analyze orders_v2.orders, orders_v2.order_states, orders_v2.order_lines, orders_v2.order_shops;
 ";
 const PAYMENTS: &str = "
     insert into payments_v1.payments
@@ -142,6 +145,15 @@ fn order_filters() -> Vec<OrderFilter> {
         },
         OrderFilter {
             payment_status: Some(PaymentStatus::Paid),
+            ..all()
+        },
+        OrderFilter {
+            include_deleted: true,
+            ..all()
+        },
+        OrderFilter {
+            status: Some(OrderStatus::Pending),
+            include_deleted: true,
             ..all()
         },
         OrderFilter {

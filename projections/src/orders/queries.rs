@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
+    ids::{OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
     money::Currency,
     order::{OrderStatus, PaymentStatus},
     sealed::Sealed,
@@ -67,6 +67,8 @@ pub struct OrderView {
     pub cancellation_requested: bool,
     /// Why it was, or is to be, called off.
     pub cancellation_reason: Option<String>,
+    /// Whether its customer does not see it any more.
+    pub deleted: bool,
     /// How many events it has: its ETag.
     pub sequence: i64,
     /// When it was placed.
@@ -82,6 +84,8 @@ pub struct OrderLineView {
     pub line: u32,
     /// Which product.
     pub product_id: ProductId,
+    /// Whose the product is; nobody's but the market's where there is none.
+    pub shop_id: Option<ShopId>,
     /// The seller's number, as it was.
     pub sku: String,
     /// The product's name, as it was.
@@ -117,6 +121,8 @@ pub struct OrderFilter {
     pub created_at: Span<DateTime<Utc>>,
     /// With a total, in minor units, within.
     pub total: Span<i64>,
+    /// Those too that their customers do not see any more.
+    pub include_deleted: bool,
 }
 
 /// What orders are sorted by.
@@ -154,7 +160,7 @@ impl SortKey for OrderSort {
 }
 
 impl ReadModels {
-    /// An order.
+    /// An order, also one that was deleted.
     pub async fn order(&self, id: OrderId) -> Result<Option<OrderView>, QueryError> {
         let schema = self.schema(View::Orders).await?;
         let mut sql = select(&schema);
@@ -199,7 +205,7 @@ impl ReadModels {
 fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
     QueryBuilder::new(schema.sql(
         "select o.*, s.status, s.payment_status, s.payment_id, s.paid, s.paid_at, s.refunded, \
-                s.cancellation_requested, s.cancellation_reason, s.sequence, s.updated_at, \
+                s.cancellation_requested, s.cancellation_reason, s.deleted, s.sequence, s.updated_at, \
                 (select json_agg(l order by l.line) from (select l.*, \
                     (select coalesce(sum(p.quantity), 0) from {schema}.shipped_lines p \
                      where p.order_id = l.order_id and p.line = l.line) as shipped \
@@ -214,6 +220,9 @@ pub(crate) fn list<'q>(
     page: &PageRequest<OrderSort>,
 ) -> QueryBuilder<'q, Postgres> {
     let mut sql = select(schema);
+    if !filter.include_deleted {
+        sql.push(" and not s.deleted");
+    }
     if let Some(customer_id) = filter.customer_id {
         sql.push(" and o.customer_id = ").push_bind(customer_id.0);
     }
@@ -276,6 +285,7 @@ impl OrderView {
             refunded: row.try_get("refunded")?,
             cancellation_requested: row.try_get("cancellation_requested")?,
             cancellation_reason: row.try_get("cancellation_reason")?,
+            deleted: row.try_get("deleted")?,
             sequence: row.try_get("sequence")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
