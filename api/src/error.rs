@@ -181,6 +181,8 @@ fn of_command(failure: Failure) -> Problem {
                 .detail(failure.to_string())
                 .member("product_id", product_id.to_string())
         }
+        // which one of many it is, is said where their list is known; see `routes::orders::bulk`
+        Failure::Element { reason, .. } => of_command(*reason),
         Failure::UnknownPaymentMethod { .. } => invalid("/payment_method", failure.to_string()),
         Failure::PreconditionFailed { current } => {
             Problem::new(Kind::PreconditionFailed).header(header::ETAG, entity_tag(current))

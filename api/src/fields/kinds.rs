@@ -130,6 +130,9 @@ impl Field for Quantity {
     }
 }
 
+/// The most lines that an order has.
+const MOST_LINES: u32 = MAX_LINES as u32;
+
 /// Number of a line of an order, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineNumber(pub u32);
@@ -142,13 +145,13 @@ impl Field for LineNumber {
     fn read(wire: Value) -> Read<Self> {
         wire.as_u64()
             .and_then(|line| u32::try_from(line).ok())
-            .filter(|line| (1..=MAX_LINES).contains(&(*line as usize)))
+            .filter(|line| (1..=MOST_LINES).contains(line))
             .map(Self)
-            .ok_or_else(|| format!("must be a whole number from 1 to {MAX_LINES}").into())
+            .ok_or_else(|| format!("must be a whole number from 1 to {MOST_LINES}").into())
     }
 
     fn schema() -> Schema {
-        integer(Some(1.0), Some(MAX_LINES as f64))
+        integer(Some(1.0), Some(f64::from(MOST_LINES)))
             .examples([1])
             .build()
             .into()
