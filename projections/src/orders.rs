@@ -4,6 +4,7 @@
 //! event that a row has taken (by its sequence) changes nothing, so handling events again is harmless. Keyed by order.
 
 mod fold;
+mod of_shops;
 mod queries;
 mod rows;
 mod state;
@@ -21,8 +22,11 @@ use uuid::Uuid;
 
 pub(crate) use self::fold::OrdersFold;
 #[cfg(test)]
-pub(crate) use self::queries::list;
-pub use self::queries::{OrderFilter, OrderLineView, OrderSort, OrderView};
+pub(crate) use self::{of_shops::list as list_of_shop, queries::list};
+pub use self::{
+    of_shops::{ShopOrderFilter, ShopOrderSort},
+    queries::{OrderFilter, OrderLineView, OrderSort, OrderView},
+};
 use self::{
     rows::{Changes, OrderRow, ShippedLines},
     state::OrderState,

@@ -23,7 +23,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    orders::{self, OrderFilter, OrderSort},
+    orders::{self, OrderFilter, OrderSort, ShopOrderFilter, ShopOrderSort},
     page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
     products::{self, PriceSpan, ProductFilter, ProductSort},
@@ -190,6 +190,46 @@ async fn every_filter_and_sort_of_orders_is_served_by_an_index() {
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
             }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_a_shop_s_orders_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(ORDERS).await;
+    let all = || ShopOrderFilter::of(ShopId(SHOP));
+    let day = Span {
+        gte: Some(middle_of_time()),
+        lte: Some(middle_of_time() + chrono::TimeDelta::days(1)),
+    };
+    let filters = [
+        all(),
+        ShopOrderFilter {
+            status: Some(OrderStatus::Delivered),
+            ..all()
+        },
+        ShopOrderFilter {
+            status: Some(OrderStatus::Pending),
+            ..all()
+        },
+        ShopOrderFilter {
+            payment_status: Some(PaymentStatus::Paid),
+            ..all()
+        },
+        ShopOrderFilter {
+            payment_status: Some(PaymentStatus::Failed),
+            ..all()
+        },
+        ShopOrderFilter {
+            created_at: day,
+            ..all()
+        },
+    ];
+    for filter in filters {
+        for page in pages(ShopOrderSort::CreatedAt, &SortValue::Time(middle_of_time())) {
+            let query = orders::list_of_shop(&View::Orders.schema(), &filter, &page);
+            assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection).await;
         }
     }
     database.drop_database().await;
