@@ -22,6 +22,7 @@ pub mod profile;
 pub mod regions;
 pub mod registrations;
 pub mod sessions;
+pub mod shop_orders;
 pub mod simple;
 pub mod stock;
 pub mod subscriptions;
@@ -43,6 +44,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(products::router())
         .merge(stock::router())
         .merge(orders::router())
+        .merge(shop_orders::router())
         .merge(timeline::router())
         .merge(payments::router())
         .merge(events::router())

@@ -46,23 +46,34 @@ headers! {
         "The `ETag` of what the change was decided on; 412 when it has changed since.";
 }
 
-/// The id in the path.
-pub struct ById;
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $parameter:literal;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
 
-impl IntoParams for ById {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let uuid = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-        vec![
-            ParameterBuilder::new()
-                .name("id")
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(uuid))
-                .build(),
-        ]
-    }
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                let uuid = ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+                vec![
+                    ParameterBuilder::new()
+                        .name($parameter)
+                        .parameter_in(ParameterIn::Path)
+                        .required(Required::True)
+                        .schema(Some(uuid))
+                        .build(),
+                ]
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// The id in the path.
+    ById = "id";
+    /// The id of an order in a path that names something else first.
+    OrderById = "order_id";
 }
 
 macro_rules! refusals {
@@ -115,6 +126,8 @@ refusals! {
     NotOrdered = [InsufficientStock, NotOnSale, RegionDisabled, IdempotencyKeyInUse];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
+    /// 409 of a shipment.
+    NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.
     Stale = [PreconditionFailed];
     /// 428.

@@ -1,4 +1,5 @@
-//! Orders: customers place, read and cancel their own; admins read and cancel all. Another's order is not found.
+//! Orders: customers place, read and cancel their own; admins read, cancel and ship all, and sellers ship what is theirs.
+//! Another's order is not found.
 //!
 //! Placing is answered from what was committed, not from a read model: the answer is the order as it is.
 
@@ -45,7 +46,9 @@ use crate::{
     state::App,
 };
 
-mod body;
+pub(super) mod body;
+mod bulk;
+mod shipping;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
@@ -53,6 +56,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(list_orders, place))
         .routes(routes!(read))
         .routes(routes!(cancel))
+        .merge(shipping::router())
+        .merge(bulk::router())
 }
 
 /// Most items in one request: more than the lines an order may have, since products may be named twice.

@@ -83,7 +83,7 @@ pub struct OrderBody {
 
 /// A line of an order.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LineBody {
+pub(in crate::routes) struct LineBody {
     /// Its number, from 1.
     #[schema(example = 1)]
     line: u32,
@@ -194,6 +194,11 @@ impl Snapshot {
     /// How many events it has.
     pub(crate) fn sequence(&self) -> i64 {
         self.0.sequence
+    }
+
+    /// What is known of it, as the read model has it.
+    pub(crate) fn into_view(self) -> OrderView {
+        self.0
     }
 
     /// As the API shows it, with name and address as they are known.
@@ -321,7 +326,8 @@ fn line_view(line: &OrderLine, shipped: u32) -> OrderLineView {
     }
 }
 
-fn line_body(line: OrderLineView, currency: Currency) -> LineBody {
+/// A line as the API shows it.
+pub(in crate::routes) fn line_body(line: OrderLineView, currency: Currency) -> LineBody {
     let money = |amount| MoneyBody::of(amount, currency);
     LineBody {
         line: line.line,
@@ -354,13 +360,13 @@ fn next_statuses(status: OrderStatus, pieces: i64) -> Vec<OrderStatus> {
 
 /// The order with its personal fields opened, for somebody who may see them.
 pub(crate) async fn opened(vault: &Vault, order: Snapshot) -> Result<OrderBody, ApiError> {
-    let (name, address) = personal(vault, &order).await?;
+    let (name, address) = personal(vault, &order.0).await?;
     Ok(order.into_body(name, address))
 }
 
 /// The same for one of a list: a key that this server cannot unwrap keeps no other order from being shown.
 pub(crate) async fn listed(vault: &Vault, order: Snapshot) -> Result<OrderBody, ApiError> {
-    let (name, address) = match personal(vault, &order).await {
+    let (name, address) = match personal(vault, &order.0).await {
         // the vault has said whose
         Err(SealError::OtherMasterKey(_)) => (None, None),
         opened => opened?,
@@ -369,14 +375,14 @@ pub(crate) async fn listed(vault: &Vault, order: Snapshot) -> Result<OrderBody, 
 }
 
 /// Name and address.
-async fn personal(
+pub(in crate::routes) async fn personal(
     vault: &Vault,
-    order: &Snapshot,
+    order: &OrderView,
 ) -> Result<(Option<String>, Option<String>), SealError> {
-    let stream = format!("{}/{}", domain::order::TYPE, order.0.order_id);
-    let address = &order.0.shipping_address;
+    let stream = format!("{}/{}", domain::order::TYPE, order.order_id);
+    let address = &order.shipping_address;
     Ok((
-        open(vault, &order.0.customer_name, &stream, "customer_name").await?,
+        open(vault, &order.customer_name, &stream, "customer_name").await?,
         open(vault, address, &stream, "shipping_address").await?,
     ))
 }
