@@ -73,7 +73,7 @@ impl Commands {
 
     /// Name and address are sealed before the decision: between here and whoever may read them nobody sees them.
     pub(super) async fn seal(&self, order: NewOrder) -> Result<SealedOrder, Failure> {
-        let products = products_of(&order)?;
+        let products = different_products(&order.items)?;
         let payment_method = self
             .settings()
             .payment_methods
@@ -126,25 +126,29 @@ impl SealedOrder {
         };
         let place = OrderCommand::PlaceOrder(placing);
         move_order(work, order.order_id, place, |_| ())?;
-        let placed = order_now(work, order.order_id)?;
-        if placed.state.total == 0 {
-            let payment_id = PaymentId::of(order.order_id);
-            let amount = Money::zero(terms.currency);
-            move_order(
-                work,
-                order.order_id,
-                OrderCommand::ConfirmPayment { payment_id, amount },
-                |_| (),
-            )?;
-            return order_now(work, order.order_id);
-        }
-        Ok(placed)
+        paid_if_free(work, order.order_id)
     }
 }
 
+/// The order as this unit leaves it. One that costs nothing is paid at once, without a gateway.
+pub(super) fn paid_if_free(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+    let order = order_now(work, order_id)?;
+    if order.state.total > 0 {
+        return Ok(order);
+    }
+    let payment_id = PaymentId::of(order_id);
+    let amount = Money::zero(order.state.terms.currency);
+    let confirm = OrderCommand::ConfirmPayment { payment_id, amount };
+    move_order(work, order_id, confirm, |_| ())?;
+    order_now(work, order_id)
+}
+
 /// The different products of an order. Too many are refused before they are loaded.
-fn products_of(order: &NewOrder) -> Result<BTreeSet<ProductId>, Failure> {
-    let products: BTreeSet<ProductId> = order.items.iter().map(|item| item.product_id).collect();
+pub(super) fn different_products(items: &[OrderItem]) -> Result<BTreeSet<ProductId>, Failure> {
+    let products: BTreeSet<ProductId> = items.iter().map(|item| item.product_id).collect();
     match products.len() {
         0 => Err(OrderError::Pricing(PricingError::Empty).into()),
         count if count > MAX_LINES => Err(OrderError::Pricing(PricingError::TooManyLines).into()),
@@ -160,7 +164,10 @@ fn region_of(work: &mut Work<'_, Failure>, order: &NewOrder) -> Result<RegionId,
     }
 }
 
-fn priced(work: &mut Work<'_, Failure>, item: &OrderItem) -> Result<PricedItem, Halt<Failure>> {
+pub(super) fn priced(
+    work: &mut Work<'_, Failure>,
+    item: &OrderItem,
+) -> Result<PricedItem, Halt<Failure>> {
     let OrderItem {
         product_id,
         quantity,

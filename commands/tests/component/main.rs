@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod catalogue;
+mod changing;
 mod interrupted;
 mod paying;
 mod placing;
