@@ -1,4 +1,4 @@
-//! Many orders in one unit of work: all are placed or none, and a refusal names the one that is at fault.
+//! Many orders in one unit of work: all are placed, or changed, or none, and a refusal names the one that is at fault.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,10 @@ use eventstore::{
     unit::{Committed, Halt, Work},
 };
 
-use super::place::{NewOrder, SealedOrder};
+use super::{
+    change::{ChangeOrder, SealedChange},
+    place::{NewOrder, SealedOrder},
+};
 use crate::{
     failure::Failure,
     request::{CommandSettings, Commands, Request, Versioned},
@@ -54,6 +57,40 @@ impl Commands {
         })
         .await
     }
+
+    /// Changes orders, each as [`Commands::change_order`] would, and only where it has the version that is given with it. A
+    /// refusal is a [`Failure::Element`].
+    pub async fn change_orders(
+        &self,
+        request: Request,
+        changes: Vec<(ChangeOrder, Option<i64>)>,
+    ) -> Result<Committed<Vec<Versioned<PlacedOrder>>>, Failure> {
+        let mut sealed = Vec::with_capacity(changes.len());
+        for (index, (change, expected)) in changes.into_iter().enumerate() {
+            let change = self.seal_change(change).await;
+            let change = change.map_err(|failure| failure.of_element(index))?;
+            sealed.push((change, expected));
+        }
+        let streams = sealed
+            .iter()
+            .flat_map(|(change, _)| change.streams())
+            .collect();
+        self.commit(request, streams, move |work| {
+            let change = |(index, (change, expected)): (usize, &(SealedChange, Option<i64>))| {
+                let changed = change.make(work, *expected);
+                changed.map_err(|halt| of_element(index, halt))
+            };
+            sealed.iter().enumerate().map(change).collect()
+        })
+        .await
+    }
+}
+
+fn of_element(index: usize, halt: Halt<Failure>) -> Halt<Failure> {
+    match halt {
+        Halt::Refused(failure) => Halt::Refused(failure.of_element(index)),
+        other => other,
+    }
 }
 
 /// What all of them read and write, each named once.
@@ -82,10 +119,8 @@ fn place_all(
     settings: CommandSettings,
 ) -> Result<Vec<Versioned<PlacedOrder>>, Halt<Failure>> {
     let place = |(index, order): (usize, &SealedOrder)| {
-        order.place(work, settings).map_err(|halt| match halt {
-            Halt::Refused(failure) => Halt::Refused(failure.of_element(index)),
-            other => other,
-        })
+        let placed = order.place(work, settings);
+        placed.map_err(|halt| of_element(index, halt))
     };
     orders.iter().enumerate().map(place).collect()
 }
