@@ -131,6 +131,8 @@ impl Worker {
         let mut open = self.parked_orders(user_id, schema.as_str()).await?;
         let filter = OrderFilter {
             customer_id: Some(user_id),
+            // one that was deleted may still be given back
+            include_deleted: true,
             ..OrderFilter::default()
         };
         let oldest = Sort {

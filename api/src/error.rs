@@ -278,7 +278,9 @@ fn of_order(error: OrderError) -> Problem {
                 .member("payment_status", payment.as_str())
                 .member("allowed", allowed)
         }
-        OrderError::AlreadyShipped => Problem::new(Kind::IllegalMove).detail(detail),
+        OrderError::AlreadyShipped | OrderError::PaymentStarted => {
+            Problem::new(Kind::IllegalMove).detail(detail)
+        }
         _ => Problem::new(Kind::Conflict).detail(detail),
     }
 }

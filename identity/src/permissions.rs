@@ -35,10 +35,14 @@ permissions! {
     PlaceOrder = "place_order",
     /// Cancel an order that one placed.
     CancelOwnOrder = "cancel_own_order",
+    /// Change an order that one placed: name, address and items; and delete it, which cancels it where it still can be.
+    ChangeOwnOrder = "change_own_order",
     /// Read anybody's orders, with name and address.
     ReadAnyOrder = "read_any_order",
     /// Cancel anybody's orders.
     CancelAnyOrder = "cancel_any_order",
+    /// Change and delete anybody's orders.
+    ChangeAnyOrder = "change_any_order",
     /// Read the orders that hold things of one's own shops: these lines, and where a paid order goes.
     ReadOwnShopOrders = "read_own_shop_orders",
     /// Ship the lines of one's own shops, and say that orders that hold nothing else arrived.
@@ -151,7 +155,12 @@ impl Role {
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission as P;
         match self {
-            Self::Customer => &[P::ReadOwnOrders, P::PlaceOrder, P::CancelOwnOrder],
+            Self::Customer => &[
+                P::ReadOwnOrders,
+                P::PlaceOrder,
+                P::CancelOwnOrder,
+                P::ChangeOwnOrder,
+            ],
             Self::Seller => &[
                 P::ReadOwnShopOrders,
                 P::ShipOwnShopOrders,
@@ -160,6 +169,7 @@ impl Role {
             Self::Admin => &[
                 P::ReadAnyOrder,
                 P::CancelAnyOrder,
+                P::ChangeAnyOrder,
                 P::ShipAnyOrder,
                 P::ManageRegions,
                 P::ManageProducts,
@@ -222,15 +232,17 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-    const EXPECTED: [(P, [bool; 4]); 18] = {
+    const EXPECTED: [(P, [bool; 4]); 20] = {
         const Y: bool = true;
         const N: bool = false;
         [
             (P::ReadOwnOrders, [Y, N, N, N]),
             (P::PlaceOrder, [Y, N, N, N]),
             (P::CancelOwnOrder, [Y, N, N, N]),
+            (P::ChangeOwnOrder, [Y, N, N, N]),
             (P::ReadAnyOrder, [N, N, Y, N]),
             (P::CancelAnyOrder, [N, N, Y, N]),
+            (P::ChangeAnyOrder, [N, N, Y, N]),
             (P::ReadOwnShopOrders, [N, Y, N, N]),
             (P::ShipOwnShopOrders, [N, Y, N, N]),
             (P::ShipAnyOrder, [N, N, Y, N]),

@@ -126,6 +126,8 @@ refusals! {
     NotOrdered = [InsufficientStock, NotOnSale, RegionDisabled, IdempotencyKeyInUse];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
+    /// 409 of a change of an order.
+    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, RegionDisabled];
     /// 409 of a shipment.
     NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.
