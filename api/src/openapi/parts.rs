@@ -128,6 +128,8 @@ refusals! {
     NotMoved = [IllegalMove];
     /// 409 of a change of an order.
     NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, RegionDisabled];
+    /// 409 of a change of many orders.
+    NotChangedOrders = [IllegalMove, Conflict];
     /// 409 of a shipment.
     NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.

@@ -60,6 +60,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/orders", "POST"),
     ("/api/v1/orders/bulk-create", "POST"),
     ("/api/v1/orders/bulk-read", "POST"),
+    ("/api/v1/orders/bulk-update", "POST"),
     ("/api/v1/orders/{id}", "DELETE"),
     ("/api/v1/orders/{id}", "GET"),
     ("/api/v1/orders/{id}", "PATCH"),

@@ -4,8 +4,11 @@
 use std::collections::HashMap;
 
 use axum::{extract::State, http::StatusCode};
-use commands::{Failure, orders::MAX_BULK_ITEMS};
-use domain::ids::OrderId;
+use commands::{
+    Failure,
+    orders::{ChangeOrder, MAX_BULK_ITEMS},
+};
+use domain::ids::{OrderId, UserId};
 use garde::Validate;
 use identity::Permission;
 use projections::{View, orders::OrderView};
@@ -16,16 +19,18 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     OrderBody, OrderInput,
     body::{Snapshot, listed},
-    new_order, stored,
+    new_order, shown, stored,
 };
 use crate::{
     answer::Answer,
-    auth::{Allowed, PlaceOrder, ReadOrders},
-    call::{Call, Outcome, run_once},
+    auth::{Allowed, ChangeOrders, PlaceOrder, ReadOrders},
+    call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, MinPosition},
     fields::{Checked, Object, input},
-    openapi::parts::{Behind, MayNotOrder, NotBefore, NotDone, NotOrdered, Repeatable, Unplaced},
+    openapi::parts::{
+        Behind, MayNotOrder, NotBefore, NotChangedOrders, NotDone, NotOrdered, Repeatable, Unplaced,
+    },
     problem::{FieldError, Kind, Problem},
     routes::{
         body::{stored_id, unknown_region},
@@ -39,6 +44,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(create))
         .routes(routes!(read))
+        .routes(routes!(update))
 }
 
 /// Orders to be placed.
@@ -59,6 +65,56 @@ pub(super) struct OrderIds {
     #[garde(length(min = 1), dive)]
     #[schema(min_items = 1, value_type = Vec<Uuid>)]
     ids: Vec<input::OrderId>,
+}
+
+/// Orders to be changed.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangedOrders {
+    /// One or more, up to the limit of the server (`SOUK_BULK_LIMIT`), each once.
+    #[garde(length(min = 1), dive)]
+    #[schema(min_items = 1, value_type = Vec<ChangedOrder>)]
+    orders: Vec<Object<ChangedOrder>>,
+}
+
+/// What is to change of one of many orders; what is absent stays.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangedOrder {
+    /// Of which.
+    #[garde(dive)]
+    #[schema(value_type = Uuid)]
+    order_id: input::OrderId,
+    /// The version that the change was decided on; any when absent.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    version: Option<input::Integer>,
+    /// Who it is for.
+    #[garde(dive)]
+    #[serde(default)]
+    customer_name: Option<input::PersonName>,
+    /// Where it goes.
+    #[garde(dive)]
+    #[serde(default)]
+    shipping_address: Option<input::PostalAddress>,
+}
+
+impl ChangedOrder {
+    /// The change, and the version that it was decided on.
+    fn take(self, only_of: Option<UserId>) -> (ChangeOrder, Option<i64>) {
+        let address = self.shipping_address;
+        let change = ChangeOrder {
+            order_id: self.order_id.take(),
+            customer_name: self
+                .customer_name
+                .map(|name| name.take().as_str().to_owned()),
+            shipping_address: address.map(|address| address.take().as_str().to_owned()),
+            items: None,
+            only_of,
+        };
+        (change, self.version.map(Checked::take))
+    }
 }
 
 /// Many orders.
@@ -147,7 +203,12 @@ async fn create(
         Outcome::Before(earlier) => {
             let mut items = Vec::new();
             for id in earlier.resource.split(SEPARATOR) {
-                items.push(stored(&app, &who, stored_id(id)?).await?.0);
+                match stored(&app, &who, stored_id(id)?).await {
+                    Ok((order, _)) => items.push(order),
+                    // deleted since
+                    Err(ApiError::Request(problem)) if problem.kind() == Kind::NotFound => {}
+                    Err(other) => return Err(other),
+                }
             }
             Ok(Answer::ok(Orders { items }).replayed(&earlier))
         }
@@ -173,10 +234,62 @@ fn named(error: ApiError) -> ApiError {
     let ApiError::Command(Failure::Element { index, reason }) = error else {
         return error;
     };
-    unknown_region(ApiError::Command(*reason))
-        .problem()
-        .within(&format!("/orders/{index}"))
-        .into()
+    let problem = match *reason {
+        Failure::NotFound { what: "order" } => Problem::new(Kind::Validation)
+            .errors(vec![FieldError::at("/order_id", "there is no such order")]),
+        // what `If-Match` is for a single one is a member here
+        Failure::PreconditionFailed { current } => {
+            Problem::new(Kind::Conflict).errors(vec![FieldError::at(
+                "/version",
+                format!("is {current} by now"),
+            )])
+        }
+        reason => unknown_region(ApiError::Command(reason)).problem(),
+    };
+    problem.within(&format!("/orders/{index}")).into()
+}
+
+/// Change many orders
+///
+/// Names and addresses, until something is shipped; all or none, and the one that cannot be changed is named. Demands the
+/// permission to change one's own orders, or any; another's does not exist.
+#[utoipa::path(post, path = "/api/v1/orders/bulk-update", operation_id = "updateOrders", tag = "orders", security(("bearer" = [])),
+    request_body = ChangedOrders,
+    responses(
+        (status = 200, body = Orders, headers(("Souk-Position"))),
+        NotChangedOrders, NotDone,
+    ))]
+async fn update(
+    State(app): State<App>,
+    who: Allowed<ChangeOrders>,
+    call: Call,
+    body: Body<ChangedOrders>,
+) -> Result<Answer<Orders>, ApiError> {
+    let changes = body.value.orders;
+    within_limit(&app, "/orders", changes.len())?;
+    let any = who.can(Permission::ChangeAnyOrder);
+    let only_of = (!any).then_some(who.user_id);
+    let changes: Vec<_> = changes
+        .into_iter()
+        .map(|Object(change)| change.take(only_of))
+        .collect();
+    let ids: Vec<OrderId> = changes.iter().map(|(change, _)| change.order_id).collect();
+    each_once(&ids, |index| format!("/orders/{index}/order_id"))?;
+    let request = call.request(&who, "UpdateOrders", None);
+    let commands = app.commands.clone();
+    let done = run(async move { commands.change_orders(request, changes).await })
+        .await
+        .map_err(named)?;
+    let mut items = Vec::with_capacity(ids.len());
+    for id in ids {
+        // it is done: where it cannot be read back, the client must not hear that nothing was changed
+        let (order, _) = stored(&app, &who, id).await.map_err(|error| {
+            tracing::warn!(?error, "a changed order cannot be read back");
+            ApiError::from(Kind::OutcomeUnknown)
+        })?;
+        items.push(order);
+    }
+    Ok(Answer::ok(Orders { items }).at(done.head))
 }
 
 /// Read many orders
@@ -201,7 +314,8 @@ async fn read(
         .orders_by_id(&ids)
         .await?
         .into_iter()
-        .filter(|order| is_shown(&who, order))
+        .filter(|order| who.may_see(Permission::ReadAnyOrder, order.customer_id))
+        .filter(|order| shown(&who, order.customer_id, order.deleted))
         .map(|order| (order.order_id, order))
         .collect();
     // one query for the keys of all their customers
@@ -246,11 +360,6 @@ fn each_once(ids: &[OrderId], pointer: impl Fn(usize) -> String) -> Result<(), A
     Err(Problem::new(Kind::Validation).errors(errors).into())
 }
 
-/// Whether the order is one that they may read, and was not deleted for them.
-fn is_shown(who: &Allowed<ReadOrders>, order: &OrderView) -> bool {
-    who.can(Permission::ReadAnyOrder) || order.customer_id == who.user_id && !order.deleted
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -292,6 +401,21 @@ mod tests {
         assert_eq!(
             (status, &long["errors"][0]["pointer"]),
             (422, &json!("/orders/0/items"))
+        );
+
+        let unknown = Failure::NotFound { what: "order" };
+        let (status, unknown) = told(of_element(2, unknown)).await;
+        assert_eq!(status, 422);
+        assert_eq!(unknown["errors"][0]["pointer"], "/orders/2/order_id");
+
+        let stale = Failure::PreconditionFailed { current: 3 };
+        let (status, stale) = told(of_element(2, stale)).await;
+        assert_eq!(
+            (status, &stale["errors"][0]),
+            (
+                409,
+                &json!({"pointer": "/orders/2/version", "detail": "is 3 by now"})
+            )
         );
 
         let nowhere = Failure::NotFound { what: "region" };
