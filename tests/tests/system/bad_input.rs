@@ -86,6 +86,10 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
     let region = admin.region("USD").await;
     let product = admin.product(1_000, 1_000).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let changed = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let mut change = new_order(&[(&product, 2)]);
+    change["customer_name"] = json!("Somebody");
+    change["shipping_address"] = json!("1 Long Street");
     let v1 = |path: &str| format!("/api/v1/{path}");
     let stock = format!("/api/v1/products/{product}/stock");
     let mut full_order = new_order(&[(&product, 2)]);
@@ -143,6 +147,12 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             json!({"available": 900, "reason": reason}),
         ),
         Route::new(Method::POST, &v1("orders"), &customer, full_order),
+        Route::new(
+            Method::PATCH,
+            &v1(&format!("orders/{changed}")),
+            &customer,
+            change,
+        ),
         Route::new(
             Method::POST,
             &v1(&format!("orders/{order}/cancel")),
@@ -682,6 +692,7 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "region_id=x",
         "created_at[gte]=yesterday",
         "total[gte]=x",
+        "include_deleted=perhaps",
         "price[nonsense]=1",
         "type=%00",
         "in_stock=maybe",

@@ -21,6 +21,7 @@ mod kafka_away;
 mod limits;
 mod mails;
 mod money;
+mod order_changes;
 mod payment;
 mod positions;
 mod sessions;
