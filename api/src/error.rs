@@ -8,7 +8,10 @@ use axum::{
 };
 use commands::{Failure, Shortage};
 use domain::{
-    inventory::InventoryError, order::OrderError, pricing::PricingError, product::ProductError,
+    inventory::InventoryError,
+    order::{OrderError, OrderStatus, PaymentStatus},
+    pricing::PricingError,
+    product::ProductError,
     region::RegionError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
@@ -267,22 +270,27 @@ fn of_order(error: OrderError) -> Problem {
             payment,
             allowed,
             ..
-        } => {
-            let allowed: Vec<&str> = allowed
-                .into_iter()
-                .map(domain::order::OrderStatus::as_str)
-                .collect();
-            Problem::new(Kind::IllegalMove)
-                .detail(detail)
-                .member("order_status", from.as_str())
-                .member("payment_status", payment.as_str())
-                .member("allowed", allowed)
+        } => illegal_move(detail, from, payment, &allowed),
+        OrderError::PaymentStarted { payment, allowed } => {
+            illegal_move(detail, OrderStatus::Pending, payment, &allowed)
         }
-        OrderError::AlreadyShipped | OrderError::PaymentStarted => {
-            Problem::new(Kind::IllegalMove).detail(detail)
-        }
+        OrderError::AlreadyShipped => Problem::new(Kind::IllegalMove).detail(detail),
         _ => Problem::new(Kind::Conflict).detail(detail),
     }
+}
+
+fn illegal_move(
+    detail: String,
+    from: OrderStatus,
+    payment: PaymentStatus,
+    allowed: &[OrderStatus],
+) -> Problem {
+    let allowed: Vec<&str> = allowed.iter().map(|status| status.as_str()).collect();
+    Problem::new(Kind::IllegalMove)
+        .detail(detail)
+        .member("order_status", from.as_str())
+        .member("payment_status", payment.as_str())
+        .member("allowed", allowed)
 }
 
 fn of_pricing(error: &PricingError) -> Problem {

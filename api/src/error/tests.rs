@@ -4,7 +4,6 @@ use domain::{
     category::CategoryError,
     ids::ProductId,
     money::Currency,
-    order::{OrderStatus, PaymentStatus},
     shop::ShopError,
     text::{PaymentMethod, Quantity},
 };

@@ -218,7 +218,11 @@ async fn once_the_payment_was_started_the_items_stay() {
         let order_id = shop.placed(&[(teapot, 1)], DEFAULT).await;
         shop.gateway.until_called(Call::Charge, 1).await;
         let refused = buy(&shop, order_id, &[(teapot, 2)]).await;
-        assert_eq!(refused, Err(Failure::Order(OrderError::PaymentStarted)));
+        let started = OrderError::PaymentStarted {
+            payment: PaymentStatus::Awaiting,
+            allowed: vec![OrderStatus::Processing, OrderStatus::Cancelled],
+        };
+        assert_eq!(refused, Err(Failure::Order(started)));
         shop.gateway.let_charges_in(true);
         shop.until_order(order_id, "it is paid", |order| order.paid.is_some())
             .await;

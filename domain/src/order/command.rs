@@ -174,7 +174,12 @@ pub enum OrderError {
     AlreadyShipped,
     /// What is in it is being paid for, or was: it can be cancelled, not changed.
     #[error("the payment of the order was started: its items stay as they are")]
-    PaymentStarted,
+    PaymentStarted {
+        /// How far the money is.
+        payment: PaymentStatus,
+        /// The statuses that the order can get to.
+        allowed: Vec<OrderStatus>,
+    },
     /// The order is paid by another payment.
     #[error("the order belongs to payment {expected}")]
     OtherPayment {

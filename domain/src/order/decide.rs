@@ -262,7 +262,10 @@ impl PlacedOrder {
             return Err(illegal);
         }
         if self.attempt > 0 {
-            return Err(OrderError::PaymentStarted);
+            return Err(OrderError::PaymentStarted {
+                payment: self.payment_status,
+                allowed: self.next_statuses(),
+            });
         }
         Ok(vec![OrderEvent::OrderItemsChanged {
             lines: priced.lines,
