@@ -14,6 +14,11 @@ use tests::{
 };
 use uuid::Uuid;
 
+use crate::{
+    erasure::user_id,
+    stalls::{Stalls, make_seller},
+};
+
 /// Roles that a row lets in: nobody at all, customer, seller, analyst, admin.
 const EVERYBODY: &str = "-csya";
 const SIGNED_IN: &str = "csya";
@@ -71,6 +76,13 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("PATCH",  "/api/v1/orders/{id}",                     "ca",      422),
     ("POST",   "/api/v1/orders/{id}/cancel",              "ca",      422),
     ("GET",    "/api/v1/orders/{id}/timeline",            "cya",     200),
+    ("POST",   "/api/v1/orders/bulk-create",              "c",       422),
+    ("POST",   "/api/v1/orders/bulk-read",                "ca",      422),
+    ("POST",   "/api/v1/orders/bulk-update",              "ca",      422),
+    ("POST",   "/api/v1/orders/{id}/shipments",           "sa",      422),
+    ("POST",   "/api/v1/orders/{id}/deliver",             "sa",      412), // the version is another one
+    ("GET",    "/api/v1/shops/{id}/orders",               "sa",      200),
+    ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    "sa",      200),
     ("GET",    "/api/v1/payments",                        "ca",      200),
     ("GET",    "/api/v1/payments/{id}",                   "ca",      200),
     ("GET",    "/api/v1/events",                          "ya",      200),
@@ -112,10 +124,14 @@ enum Whose {
     Own,
     /// Nobody's own: everybody's who may ask there.
     Shared,
+    /// A seller's: whoever sells nothing may not ask there at all, and another seller is told that it does not exist, as
+    /// `shipping` shows.
+    Sellers,
 }
 
 const OWN: Whose = Whose::Own;
 const SHARED: Whose = Whose::Shared;
+const SELLERS: Whose = Whose::Sellers;
 
 /// Every route with something in its path, whose it is, and a body that would be accepted.
 #[rustfmt::skip]
@@ -142,6 +158,10 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("DELETE", "/api/v1/orders/{id}",                     OWN,    ""),
     ("POST",   "/api/v1/orders/{id}/cancel",              OWN,    "{}"),
     ("GET",    "/api/v1/orders/{id}/timeline",            OWN,    ""),
+    ("POST",   "/api/v1/orders/{id}/shipments",           SELLERS, ""),
+    ("POST",   "/api/v1/orders/{id}/deliver",             SELLERS, ""),
+    ("GET",    "/api/v1/shops/{id}/orders",               SELLERS, ""),
+    ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    SELLERS, ""),
     ("GET",    "/api/v1/payments/{id}",                   OWN,    ""),
     ("GET",    "/api/v1/events/{position}",               SHARED, ""),
 ];
@@ -149,9 +169,11 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
 /// Lists of what is one's own.
 const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
 
-/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them.
+/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them, and
+/// the shop of `seller@example.com` that they were bought in.
 struct Things {
     region: String,
+    stall: String,
     product: String,
     order: String,
     /// One that costs nothing: once it is deleted nothing is left to do.
@@ -172,7 +194,11 @@ impl Things {
             .await
             .expect(201)
             .id();
-        let product = admin.product_in(&region, (100, "CHF"), 10).await;
+        let seller = shop.demo_user(server, "seller").await;
+        let stalls = Stalls::beside(shop).await;
+        let stall = stalls.open(&user_id(&seller).await).await;
+        let product = stalls.offer(&stall, &region, (100, "CHF"), 10).await;
+        stalls.leave().await;
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&product, 1)], "test_succeeds").await;
         let gift = admin.product_in(&region, (0, "CHF"), 10).await;
@@ -184,6 +210,7 @@ impl Things {
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
+            stall,
             product,
             order,
             free_order,
@@ -198,6 +225,7 @@ impl Things {
         match template {
             path if path.starts_with("/api/v1/regions") => &self.region,
             path if path.starts_with("/api/v1/products") => &self.product,
+            path if path.starts_with("/api/v1/shops") => &self.stall,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
             path if path.starts_with("/api/v1/api-keys") => &self.api_key,
@@ -210,7 +238,7 @@ impl Things {
         match (method, template) {
             (_, "/api/v1/api-keys/{id}") => path(template, &Uuid::nil().to_string()),
             ("DELETE", "/api/v1/orders/{id}") => path(template, &self.free_order),
-            _ => path(template, self.id(template)),
+            _ => path(template, self.id(template)).replace("{order_id}", &self.order),
         }
     }
 }
@@ -302,8 +330,9 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
     let things = Things::make(&shop, &server).await;
-    // customer and admin: whatever any role may
+    // customer, seller and admin: whatever any role may
     let both = shop.demo_user(&server, "both").await;
+    make_seller(&shop.admin(&server).await, &both).await;
     let secret = shop.setting("SOUK_JWT_SECRET").as_bytes();
     let expired = Jwt::of(both.token()).time("exp", -60).hs256(secret);
     let scopes = all_scopes(&both).await;

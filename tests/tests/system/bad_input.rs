@@ -92,6 +92,9 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
     change["shipping_address"] = json!("1 Long Street");
     let v1 = |path: &str| format!("/api/v1/{path}");
     let stock = format!("/api/v1/products/{product}/stock");
+    // what costs nothing is paid at once
+    let free = admin.product(0, 10).await;
+    let paid = customer.order(&[(&free, 3)]).await.expect(201).id();
     let mut full_order = new_order(&[(&product, 2)]);
     full_order["customer_name"] = json!("Somebody");
     full_order["shipping_address"] = json!("1 Long Street");
@@ -158,6 +161,30 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             &v1(&format!("orders/{order}/cancel")),
             &customer,
             json!({"reason": "changed_mind"}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1(&format!("orders/{paid}/shipments")),
+            &admin,
+            json!({"lines": [{"line": 1, "quantity": 1}]}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1("orders/bulk-create"),
+            &customer,
+            json!({"orders": [new_order(&[(&product, 1)]), new_order(&[(&product, 2)])]}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1("orders/bulk-read"),
+            &customer,
+            json!({"ids": [order, changed]}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1("orders/bulk-update"),
+            &customer,
+            json!({"orders": [{"order_id": changed, "customer_name": "Anybody"}]}),
         ),
         Route::new(
             Method::POST,
@@ -672,6 +699,7 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "/api/v1/users",
         "/api/v1/mails",
         "/api/v1/account-closures",
+        "/api/v1/shops/00000000-0000-0000-0000-000000000000/orders",
     ];
     let queries = [
         "nonsense=1",
@@ -719,6 +747,8 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
             "products/ID/stock",
             "orders/ID",
             "orders/ID/timeline",
+            "shops/ID/orders",
+            "shops/00000000-0000-0000-0000-000000000000/orders/ID",
             "payments/ID",
             "regions/ID",
             "events/ID",

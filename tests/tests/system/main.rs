@@ -6,6 +6,7 @@
 mod access;
 mod api_keys;
 mod bad_input;
+mod bulk_orders;
 mod catalogue;
 mod closing;
 mod codes;
@@ -25,6 +26,8 @@ mod order_changes;
 mod payment;
 mod positions;
 mod sessions;
+mod shipping;
+mod stalls;
 mod stock;
 mod tokens;
 mod users;
