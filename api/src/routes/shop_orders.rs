@@ -16,7 +16,7 @@ use eventstore::sealing::{SealError, Vault};
 use identity::Permission;
 use projections::{
     View,
-    orders::{OrderView, ShopOrderFilter, ShopOrderSort},
+    orders::{OrderLineView, OrderView, ShopOrderFilter, ShopOrderSort},
     page::{Page, Span},
 };
 use serde::{Deserialize, Serialize};
@@ -109,9 +109,10 @@ impl ShopOrderBody {
             .into_iter()
             .filter(|line| line.shop_id.is_some_and(|shop_id| shops.contains(&shop_id)))
             .collect();
-        // cannot saturate: parts of the order's own sums
-        let sum = |amounts: &mut dyn Iterator<Item = i64>| {
-            MoneyBody::of(amounts.fold(0, i64::saturating_add), currency)
+        let sum = |amount: fn(&OrderLineView) -> i64| {
+            // cannot saturate: parts of the order's own sums
+            let sum = lines.iter().map(amount).fold(0, i64::saturating_add);
+            MoneyBody::of(sum, currency)
         };
         Self {
             order_id: order.order_id,
@@ -120,8 +121,8 @@ impl ShopOrderBody {
             region_id: order.region_id,
             status: order.status,
             payment_status: order.payment_status,
-            tax: sum(&mut lines.iter().map(|line| line.tax)),
-            items_total: sum(&mut lines.iter().map(|line| line.gross)),
+            tax: sum(|line| line.tax),
+            items_total: sum(|line| line.gross),
             items: lines
                 .into_iter()
                 .map(|line| line_body(line, currency))

@@ -24,6 +24,11 @@ async fn deliver(client: &Client, order: &str) -> Answer {
     client.ask(Method::POST, &path).send().await
 }
 
+async fn cancel(client: &Client, order: &str) -> Answer {
+    let path = format!("/api/v1/orders/{order}/cancel");
+    client.post(&path, &json!({})).await
+}
+
 fn pieces(line: u32, quantity: u32) -> Value {
     json!({"lines": [{"line": line, "quantity": quantity}]})
 }
@@ -83,8 +88,8 @@ async fn an_order_is_shipped_piece_by_piece_and_arrives() {
         assert_eq!(delivered.json()["status"], "delivered");
         assert_eq!(delivered.json()["next_statuses"], json!([]));
     }
-    let late = customer.post(&format!("/api/v1/orders/{order}/cancel"), &json!({}));
-    late.await.problem_of(409, "illegal-move");
+    let late = cancel(&customer, &order).await;
+    late.problem_of(409, "illegal-move");
     shop.close().await;
 }
 
@@ -154,8 +159,7 @@ async fn cancelled_after_a_part_was_shipped_only_the_rest_is_called_off_and_give
     let order = customer.place(&[(&product, 3)], "test_succeeds").await;
     let total = customer.wait_until_paid(&order).await["order_total"]["amount"].clone();
     let _ = ship(&admin, &order, &pieces(1, 1)).await.expect(200);
-    let cancel = customer.post(&format!("/api/v1/orders/{order}/cancel"), &json!({}));
-    let cancelled = cancel.await.expect(202).json();
+    let cancelled = cancel(&customer, &order).await.expect(202).json();
     assert_eq!(cancelled["status"], "shipped", "what was sent stays sent");
     let given_back = customer
         .wait_for_payment(&order, "partially_refunded")
@@ -384,8 +388,7 @@ async fn a_seller_learns_where_an_order_goes_once_it_is_paid_and_while_it_is_not
         (&unpaid["tax"]["amount"], &unpaid["items_total"]["amount"]),
         (&json!(83), &json!(1_083))
     );
-    let cancel = format!("/api/v1/orders/{}/cancel", market.order);
-    let cancelled = market.customer.post(&cancel, &json!({})).await.expect(200);
+    let cancelled = cancel(&market.customer, &market.order).await.expect(200);
     let off = of(&market.order, Some(&cancelled.position())).await.json();
     assert_eq!(
         (&off["status"], &off["shipping_address"]),

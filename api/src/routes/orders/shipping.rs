@@ -174,25 +174,30 @@ async fn seen_by(
     who: &Allowed<ShipOrders>,
     order_id: OrderId,
 ) -> Result<(SeenOrder, i64), ApiError> {
-    let seen = async {
-        if who.can(Permission::ShipAnyOrder) {
-            let (order, sequence) = stored(app, who, order_id).await?;
-            return Ok((SeenOrder::Whole(Box::new(order)), sequence));
-        }
-        let order = Snapshot::from_log(&app.log, order_id)
-            .await?
-            .ok_or(Kind::NotFound)?;
-        let sequence = order.sequence();
-        let order = order.into_view();
-        let shops = shops_of_seller(app, who.user_id, &order).await?;
-        let may_read = who.can(Permission::ReadOwnShopOrders);
-        let order = ShopOrderBody::of(&app.vault, order, &shops, may_read).await?;
-        Ok((SeenOrder::Part(Box::new(order)), sequence))
-    };
-    seen.await.map_err(|error: ApiError| {
+    read_back(app, who, order_id).await.map_err(|error| {
         tracing::warn!(?error, "a shipped order cannot be read back");
         Kind::OutcomeUnknown.into()
     })
+}
+
+async fn read_back(
+    app: &App,
+    who: &Allowed<ShipOrders>,
+    order_id: OrderId,
+) -> Result<(SeenOrder, i64), ApiError> {
+    if who.can(Permission::ShipAnyOrder) {
+        let (order, sequence) = stored(app, who, order_id).await?;
+        return Ok((SeenOrder::Whole(Box::new(order)), sequence));
+    }
+    let order = Snapshot::from_log(&app.log, order_id)
+        .await?
+        .ok_or(Kind::NotFound)?
+        .into_view();
+    let sequence = order.sequence;
+    let shops = shops_of_seller(app, who.user_id, &order).await?;
+    let may_read = who.can(Permission::ReadOwnShopOrders);
+    let order = ShopOrderBody::of(&app.vault, order, &shops, may_read).await?;
+    Ok((SeenOrder::Part(Box::new(order)), sequence))
 }
 
 /// Says which of the lines that were asked for is at fault.
