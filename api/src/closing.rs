@@ -305,6 +305,7 @@ mod tests {
             refunded: 0,
             cancellation_requested: false,
             cancellation_reason: None,
+            deleted: false,
             sequence: 1,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

@@ -15,7 +15,7 @@ use crate::{
     call::{Call, run},
     error::ApiError,
     extract::{Body, Id, IfMatch},
-    fields::{Checked, Object, input},
+    fields::{Object, input},
     openapi::parts::{ById, Missing, NotChangedOrder, NotDone, NotMoved, OnlyIf, Stale},
     problem::Kind,
     state::App,
