@@ -10,6 +10,7 @@ use tests::{
 use uuid::Uuid;
 
 use crate::{
+    erasure::{assert_nameless, close, erased_at, event_of, user_id},
     payment::refunds,
     stalls::{Stalls, make_seller},
 };
@@ -177,6 +178,32 @@ async fn cancelled_after_a_part_was_shipped_only_the_rest_is_called_off_and_give
     assert_eq!(more["allowed"], json!(["delivered"]));
     let delivered = deliver(&admin, &order).await.expect(200).json();
     assert_eq!(delivered["status"], "delivered");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_data_of_a_closed_account_is_kept_until_what_was_paid_has_arrived() {
+    let shop = Shop::opening()
+        .set("SOUK_ERASURE_GRACE", "200ms")
+        .open()
+        .await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let product = admin.product(0, 5).await;
+    let customer = shop.customer(&server).await;
+    let user = user_id(&customer).await;
+    let order = customer.place(&[(&product, 2)], "default").await;
+    let _ = close(&admin, &user, "").await;
+    // what is to be sent still says to whom
+    let shipped = ship(&admin, &order, &pieces(1, 1)).await.expect(200).json();
+    assert_eq!(shipped["customer_name"], "Test Buyer");
+    let _ = ship(&admin, &order, &json!({})).await.expect(200);
+    let _ = deliver(&admin, &order).await.expect(200);
+    let erased_at = erased_at(&admin, &user).await;
+    let events = shop.events().await;
+    let delivered = event_of(&events, &order, "OrderDelivered");
+    assert!(delivered.recorded_at <= erased_at);
+    assert_nameless(&admin.read_order(&order).await);
     shop.close().await;
 }
 
