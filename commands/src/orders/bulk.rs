@@ -77,8 +77,8 @@ impl Commands {
             .collect();
         self.commit(request, streams, move |work| {
             let change = |(index, (change, expected)): (usize, &(SealedChange, Option<i64>))| {
-                let changed = change.make(work, *expected);
-                changed.map_err(|halt| of_element(index, halt))
+                let made = change.make(work, *expected);
+                made.map_err(|halt| of_element(index, halt))
             };
             sealed.iter().enumerate().map(change).collect()
         })

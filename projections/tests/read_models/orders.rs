@@ -314,7 +314,7 @@ async fn what_is_changed_of_an_order_replaces_what_was_there() {
         shop.settle(&[View::Orders]).await;
         let row = check(&shop, order_id).await;
         assert_eq!((row.total, row.lines.len(), row.deleted), (110, 1, true));
-        assert_eq!(shops_of(&shop, order_id).await, [Uuid::nil(); 0]);
+        assert!(shops_of(&shop, order_id).await.is_empty());
     }
     shop.close().await;
 }
