@@ -33,12 +33,12 @@ fn patient() -> CommandSettings {
     }
 }
 
-fn items(items: &[(ProductId, u64)]) -> Option<Vec<OrderItem>> {
+fn items(items: &[(ProductId, u64)]) -> Vec<OrderItem> {
     let item = |&(product_id, pieces): &(ProductId, u64)| OrderItem {
         product_id,
         quantity: Quantity::parse(pieces).unwrap(),
     };
-    Some(items.iter().map(item).collect())
+    items.iter().map(item).collect()
 }
 
 fn change_of(order_id: OrderId) -> ChangeOrder {
@@ -59,7 +59,7 @@ async fn change(shop: &Shop, change: ChangeOrder) -> Changed {
 
 async fn buy(shop: &Shop, order_id: OrderId, wished: &[(ProductId, u64)]) -> Changed {
     let wished = ChangeOrder {
-        items: items(wished),
+        items: Some(items(wished)),
         ..change_of(order_id)
     };
     change(shop, wished).await
@@ -194,8 +194,8 @@ async fn an_order_that_comes_to_cost_nothing_is_paid_at_once() {
             .await
             .unwrap();
         let order_id = shop.placed(&[(teapot, 1)], DEFAULT).await;
-        let changed = buy(&shop, order_id, &[(gift, 2)]).await.unwrap();
-        let order = &changed.output.state;
+        let bought = buy(&shop, order_id, &[(gift, 2)]).await.unwrap();
+        let order = &bought.output.state;
         assert_eq!(
             (order.status, order.payment_status, order.paid),
             (OrderStatus::Processing, PaymentStatus::Paid, Some(0))
@@ -262,8 +262,8 @@ async fn prices_are_those_of_today_and_the_tax_is_that_of_when_it_was_placed() {
             .change_region(request(), shop.region_id, changes, None)
             .await
             .unwrap();
-        let changed = buy(&shop, order_id, &[(teapot, 2)]).await.unwrap();
-        let order = changed.output.state;
+        let bought = buy(&shop, order_id, &[(teapot, 2)]).await.unwrap();
+        let order = bought.output.state;
         assert_eq!((order.subtotal, order.tax), (4 * PRICE, 400));
     })
     .await;
@@ -311,7 +311,7 @@ async fn name_and_address_are_sealed_anew_and_together_with_the_items() {
         let wished = ChangeOrder {
             customer_name: Some("Trần Văn Bình".into()),
             shipping_address: Some("12 Hàng Bạc, Hà Nội".into()),
-            items: items(&[(teapot, 2)]),
+            items: Some(items(&[(teapot, 2)])),
             ..change_of(order_id)
         };
         // the order's two events, and what was reserved given up and reserved anew
@@ -336,7 +336,7 @@ async fn name_and_address_are_sealed_anew_and_together_with_the_items() {
         // all or nothing: no name without its items
         let wished = ChangeOrder {
             customer_name: Some("Somebody else".into()),
-            items: items(&[(teapot, 6)]),
+            items: Some(items(&[(teapot, 6)])),
             ..change_of(order_id)
         };
         assert!(change(&shop, wished).await.is_err());
@@ -384,7 +384,7 @@ async fn nobody_else_and_no_old_version_changes_or_deletes_an_order() {
         };
         assert_eq!(change(&shop, wished).await, Err(not_found.clone()));
         let wished = ChangeOrder {
-            items: items(&[(teapot, 2)]),
+            items: Some(items(&[(teapot, 2)])),
             only_of: stranger,
             ..change_of(order_id)
         };
@@ -402,7 +402,7 @@ async fn nobody_else_and_no_old_version_changes_or_deletes_an_order() {
 
         let stale = Err(Failure::PreconditionFailed { current: 1 });
         let wished = ChangeOrder {
-            items: items(&[(teapot, 2)]),
+            items: Some(items(&[(teapot, 2)])),
             ..change_of(order_id)
         };
         let changed = commands.change_order(request(), wished, Some(7)).await;
