@@ -24,8 +24,9 @@ use crate::{
     request::{CommandSettings, Commands, Request, Versioned},
 };
 
-/// Most items that orders placed together may have in all. Each is a stream to be read and an event or two to be written in
-/// one decision, and everybody else's decisions wait meanwhile: with so many it is a few hundredths of a second.
+/// Most items that orders placed together may have in all, and most orders that are changed together. Each is a stream to be
+/// read and an event or two to be written in one decision, for which everybody else's decisions wait: with so many a third
+/// of a second in a debug build, the commit included.
 pub const MAX_BULK_ITEMS: usize = 1_000;
 
 impl Commands {
@@ -65,6 +66,10 @@ impl Commands {
         request: Request,
         changes: Vec<(ChangeOrder, Option<i64>)>,
     ) -> Result<Committed<Vec<Versioned<PlacedOrder>>>, Failure> {
+        if changes.len() > MAX_BULK_ITEMS {
+            let reason = format!("more than {MAX_BULK_ITEMS} orders");
+            return Err(Failure::Unacceptable(reason));
+        }
         let mut sealed = Vec::with_capacity(changes.len());
         for (index, (change, expected)) in changes.into_iter().enumerate() {
             let change = self.seal_change(change).await;
