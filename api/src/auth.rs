@@ -52,6 +52,12 @@ policies! {
     ReadOrders = [ReadOwnOrders, ReadAnyOrder];
     /// Cancel one's own orders, or any.
     CancelOrders = [CancelOwnOrder, CancelAnyOrder];
+    /// Change and delete one's own orders, or any.
+    ChangeOrders = [ChangeOwnOrder, ChangeAnyOrder];
+    /// Ship the lines of one's own shops, or any.
+    ShipOrders = [ShipOwnShopOrders, ShipAnyOrder];
+    /// Read what of orders is one's own shops', or any.
+    ReadShopOrders = [ReadOwnShopOrders, ReadAnyOrder];
     /// Read the story of one's own orders, or of any.
     ReadTimelines = [ReadOwnOrders, ReadAnyOrder, ReadHistory];
     /// Open, change, enable and disable regions.

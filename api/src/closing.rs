@@ -167,6 +167,8 @@ impl Worker {
         let mut open = self.parked(user_id, &schema, domain::order::TYPE).await?;
         let filter = OrderFilter {
             customer_id: Some(user_id),
+            // one that was deleted may still be given back
+            include_deleted: true,
             ..OrderFilter::default()
         };
         let oldest = Sort {
@@ -295,10 +297,13 @@ fn can_be_cancelled(order: &OrderView) -> bool {
     status && !order.cancellation_requested
 }
 
-/// Whether it is still to be paid or delivered. A paid order is taken to be on its way for the `fulfilment_time`.
+/// Whether it is still to be paid or delivered. Some never record what they ship, or that it arrived: a paid order of which
+/// that is not known is taken to be delivered once the `fulfilment_time` has passed.
 fn awaits_goods(order: &OrderView, now: DateTime<Utc>, fulfilment_time: TimeDelta) -> bool {
     match order.status {
-        OrderStatus::Pending | OrderStatus::PartlyShipped | OrderStatus::Shipped => true,
+        OrderStatus::Pending | OrderStatus::PartlyShipped => true,
+        // what happened last: the last parcel went, or money was given back after it
+        OrderStatus::Shipped => now - order.updated_at < fulfilment_time,
         OrderStatus::Processing => {
             order.payment_status != PaymentStatus::Refunded
                 && order
@@ -363,6 +368,7 @@ mod tests {
             refunded: 0,
             cancellation_requested: false,
             cancellation_reason: None,
+            deleted: false,
             sequence: 1,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
@@ -381,7 +387,8 @@ mod tests {
             (S::Processing, P::PartiallyRefunded, days(13), true),
             (S::Processing, P::Refunded, days(1), false),
             (S::PartlyShipped, P::Paid, days(100), true),
-            (S::Shipped, P::Paid, days(100), true),
+            (S::Shipped, P::Paid, days(13), true),
+            (S::Shipped, P::Paid, days(14), false),
             (S::Delivered, P::Paid, days(1), false),
             (S::Cancelled, P::Unpaid, days(1), false),
             (S::Cancelled, P::Refunded, days(1), false),

@@ -47,7 +47,7 @@
 //! | `SOUK_GATEWAY_RETRY` | `2s` | first pause before the gateway is asked again; doubled each time |
 //! | `SOUK_GATEWAY_PATIENCE` | `5m` | how long the gateway may not answer before the charge is voided |
 //! | `SOUK_ERASURE_GRACE` | `1m` | how long after an account was closed its data is kept at the least; outside demo mode no shorter than `SOUK_REQUEST_TIMEOUT` and 22 s |
-//! | `SOUK_FULFILMENT_TIME` | `14d` | how long after its payment an order that is to be shipped counts as open |
+//! | `SOUK_FULFILMENT_TIME` | `14d` | how long after its payment, or its last shipment, an order counts as open where nobody records more |
 //! | `SOUK_SELLERS` | `true` | whether customers may open shops and sell; at `false` sellers change nothing |
 //! | `SOUK_SHOP_APPROVAL` | `false` | whether a new shop waits until an admin approves of it |
 //! | `SOUK_ROLES` | all | which parts this process runs: `api`, `projectors`, `saga`, `publisher` |
@@ -442,7 +442,7 @@ pub struct ClosingConfig {
     #[arg(long, env = "SOUK_ERASURE_GRACE", default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub erasure_grace: Duration,
 
-    /// How long after its payment an order that is to be shipped counts as open
+    /// How long after its payment, or its last shipment, an order counts as open where nobody records more
     #[arg(long, env = "SOUK_FULFILMENT_TIME", default_value = "14d", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub fulfilment_time: Duration,
 }

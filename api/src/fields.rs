@@ -20,10 +20,14 @@ pub use self::{
     cancelling::CancelReason,
     exact::ExactNumber,
     keys::Lifetime,
+<<<<<<< HEAD
     kinds::{FirstStock, Pieces, Threshold},
     specification::{
         Attributes, KindField, Specified, Specifies, attributes_schema, schema_by_kind,
     },
+=======
+    kinds::{FirstStock, LineNumber, Pieces},
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
 };
 
 mod cancelling;
@@ -162,6 +166,8 @@ pub mod input {
         Integer = i64;
         Kind = super::KindField;
         Lifetime = super::Lifetime;
+        LineNumber = super::LineNumber;
+        OrderId = ids::OrderId;
         Password = identity::Password;
         PaymentMethod = text::PaymentMethod;
         Permission = identity::Permission;

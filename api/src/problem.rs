@@ -232,6 +232,21 @@ impl Problem {
         self
     }
 
+    /// Says that all of it is about this part of the body: its pointers begin there, and where it has none, it points there.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        for error in &mut self.errors {
+            if let Some(pointer) = &mut error.pointer {
+                pointer.insert_str(0, part);
+            }
+        }
+        if self.errors.is_empty() {
+            let detail = self.detail.as_deref().unwrap_or(self.kind.title());
+            self.errors.push(FieldError::at(part, detail));
+        }
+        self
+    }
+
     /// Adds a member of its type's own.
     #[must_use]
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -371,6 +386,37 @@ mod tests {
                 "{kind:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_element_is_pointed_at_from_the_whole() {
+        let pointers = |problem: Problem| -> Vec<_> {
+            let pointer = |error: FieldError| (error.pointer.unwrap(), error.detail);
+            problem.errors.into_iter().map(pointer).collect()
+        };
+        let wrong = Problem::new(Kind::Validation)
+            .errors(vec![
+                FieldError::at("/items/0", "a"),
+                FieldError::at("", "b"),
+            ])
+            .within("/orders/3");
+        assert_eq!(
+            pointers(wrong),
+            [
+                ("/orders/3/items/0".into(), "a".into()),
+                ("/orders/3".into(), "b".into())
+            ]
+        );
+        let short = Problem::new(Kind::InsufficientStock).detail("2 are left");
+        assert_eq!(
+            pointers(short.within("/orders/0")),
+            [("/orders/0".into(), "2 are left".into())]
+        );
+        let plain = Problem::new(Kind::RegionDisabled).within("/orders/0");
+        assert_eq!(
+            pointers(plain),
+            [("/orders/0".into(), Kind::RegionDisabled.title().into())]
+        );
     }
 
     #[tokio::test]

@@ -24,7 +24,11 @@ pub mod profile;
 pub mod regions;
 pub mod registrations;
 pub mod sessions;
+<<<<<<< HEAD
 pub mod shops;
+=======
+pub mod shop_orders;
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
 pub mod simple;
 pub mod stock;
 pub mod stock_feed;
@@ -51,6 +55,7 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(stock::router())
         .merge(stock_feed::router())
         .merge(orders::router())
+        .merge(shop_orders::router())
         .merge(timeline::router())
         .merge(payments::router())
         .merge(events::router())

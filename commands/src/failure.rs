@@ -101,6 +101,14 @@ pub enum Failure {
         /// What is short.
         shortages: Vec<Shortage>,
     },
+    /// One of many was refused, and with it all of them.
+    #[error("element {index}: {reason}")]
+    Element {
+        /// Which, counted from zero.
+        index: usize,
+        /// Why.
+        reason: Box<Failure>,
+    },
     /// The payment method is not known, or it is one for tests and those are switched off.
     #[error("payment method {method} is not accepted")]
     UnknownPaymentMethod {
@@ -161,6 +169,17 @@ impl Failure {
                 | Self::Unavailable(_)
                 | Self::OutcomeUnknown
         )
+    }
+
+    /// The same as what became of one of many. What a repetition may cure is nobody's fault, so it names none.
+    pub(crate) fn of_element(self, index: usize) -> Self {
+        if self.is_passing() {
+            return self;
+        }
+        Self::Element {
+            index,
+            reason: Box::new(self),
+        }
     }
 }
 

@@ -285,7 +285,7 @@ fn order_events_are_frozen() {
             tax_rate: rate(1000),
             prices_include_tax: false,
             payment_method: card(),
-            lines: vec![line],
+            lines: vec![line.clone()],
             subtotal: 3000,
             discount: 0,
             tax: 300,
@@ -324,6 +324,18 @@ fn order_events_are_frozen() {
             lines: lines(),
             refund: 1100,
         },
+        O::OrderContactChanged {
+            customer_name: None,
+            shipping_address: Some(Sealed::new("v1.sealed")),
+        },
+        O::OrderItemsChanged {
+            lines: vec![line],
+            subtotal: 3000,
+            discount: 0,
+            tax: 300,
+            total: 3300,
+        },
+        O::OrderHidden {},
         O::OrderItemsShipped {
             shipment_id: SHIPMENT,
             lines: lines(),

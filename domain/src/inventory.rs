@@ -10,6 +10,7 @@
 //! | `ReceiveStock` n | + n | + n | | |
 //! | `AdjustStock` ±n, `SetStock` | ± n | ± n | | |
 //! | `ReserveStock` n | | − n | + n | |
+//! | `ReserveStock` n (m reserved for the same order) | | + m − n | + n − m | |
 //! | `ReleaseStock` (n reserved) | | + n | − n | |
 //! | `SellStock` (n reserved) | | | − n | + n |
 //! | `ReturnStock` n | | + n | | − n |

@@ -174,6 +174,18 @@ fn amounts_add_up(order: &PlacedOrder) {
     assert!((0..=order.paid.unwrap_or(0)).contains(&order.refunded));
 }
 
+/// What is deleted stays deleted, and is not on its way to anybody.
+fn hidden_for_good(before: &Order, after: &Order) {
+    let hidden = |order: &Order| order.placed().is_some_and(|order| order.hidden);
+    assert!(!hidden(before) || hidden(after));
+    let status = after.placed().map(|order| order.status);
+    let on_its_way = matches!(
+        status,
+        Some(OrderStatus::Processing | OrderStatus::PartlyShipped | OrderStatus::Shipped)
+    );
+    assert!(!hidden(after) || !on_its_way, "{status:?}");
+}
+
 /// Each change of status is one that was announced as possible.
 fn moves_are_announced(before: &Order, after: &Order) {
     let (Some(from), Some(to)) = (before.placed(), after.placed()) else {
@@ -186,6 +198,13 @@ fn moves_are_announced(before: &Order, after: &Order) {
         "{} to {}",
         from.status,
         to.status
+    );
+    assert!(
+        from.payment_status == to.payment_status
+            || from.next_payment_statuses().contains(&to.payment_status),
+        "{} to {}",
+        from.payment_status,
+        to.payment_status
     );
     let is_final = matches!(from.status, OrderStatus::Cancelled | OrderStatus::Delivered);
     assert!(!is_final || from.status == to.status);
@@ -283,6 +302,7 @@ proptest! {
     fn any_history_of_an_order(commands in order_commands()) {
         run::<Order>(commands, |before, after| {
             moves_are_announced(before, after);
+            hidden_for_good(before, after);
             if let Some(order) = after.placed() {
                 amounts_add_up(order);
                 goods_follow_money(order);

@@ -35,10 +35,20 @@ permissions! {
     PlaceOrder = "place_order",
     /// Cancel an order that one placed.
     CancelOwnOrder = "cancel_own_order",
+    /// Change an order that one placed: name, address and items; and delete it, which cancels it where it still can be.
+    ChangeOwnOrder = "change_own_order",
     /// Read anybody's orders, with name and address.
     ReadAnyOrder = "read_any_order",
     /// Cancel anybody's orders.
     CancelAnyOrder = "cancel_any_order",
+    /// Change and delete anybody's orders.
+    ChangeAnyOrder = "change_any_order",
+    /// Read the orders that hold things of one's own shops: these lines, and where a paid order goes.
+    ReadOwnShopOrders = "read_own_shop_orders",
+    /// Ship the lines of one's own shops, and say that orders that hold nothing else arrived.
+    ShipOwnShopOrders = "ship_own_shop_orders",
+    /// Ship anybody's orders, and say that they arrived.
+    ShipAnyOrder = "ship_any_order",
     /// Open, change, disable and enable regions.
     ManageRegions = "manage_regions",
     /// Make, rename and delete categories.
@@ -158,12 +168,24 @@ impl Role {
                 P::ReadOwnOrders,
                 P::PlaceOrder,
                 P::CancelOwnOrder,
+<<<<<<< HEAD
                 P::OpenShop,
             ],
             Self::Seller => &[P::ManageOwnShop, P::CreateContractProduct],
+=======
+                P::ChangeOwnOrder,
+            ],
+            Self::Seller => &[
+                P::ReadOwnShopOrders,
+                P::ShipOwnShopOrders,
+                P::CreateContractProduct,
+            ],
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             Self::Admin => &[
                 P::ReadAnyOrder,
                 P::CancelAnyOrder,
+                P::ChangeAnyOrder,
+                P::ShipAnyOrder,
                 P::ManageRegions,
                 P::ManageCategories,
                 P::ManageShops,
@@ -227,15 +249,24 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
+<<<<<<< HEAD
     const EXPECTED: [(P, [bool; 4]); 19] = {
+=======
+    const EXPECTED: [(P, [bool; 4]); 20] = {
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         const Y: bool = true;
         const N: bool = false;
         [
             (P::ReadOwnOrders, [Y, N, N, N]),
             (P::PlaceOrder, [Y, N, N, N]),
             (P::CancelOwnOrder, [Y, N, N, N]),
+            (P::ChangeOwnOrder, [Y, N, N, N]),
             (P::ReadAnyOrder, [N, N, Y, N]),
             (P::CancelAnyOrder, [N, N, Y, N]),
+            (P::ChangeAnyOrder, [N, N, Y, N]),
+            (P::ReadOwnShopOrders, [N, Y, N, N]),
+            (P::ShipOwnShopOrders, [N, Y, N, N]),
+            (P::ShipAnyOrder, [N, N, Y, N]),
             (P::ManageRegions, [N, N, Y, N]),
             (P::ManageCategories, [N, N, Y, N]),
             (P::OpenShop, [Y, N, N, N]),

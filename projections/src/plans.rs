@@ -23,7 +23,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    orders::{self, OrderFilter, OrderSort},
+    orders::{self, OrderFilter, OrderSort, ShopOrderFilter, ShopOrderSort},
     page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
     products::{self, PriceSpan, ProductFilter, ProductSort},
@@ -51,20 +51,23 @@ const PRODUCTS: &str = "
     analyze products_v2.products, products_v2.stock;
 ";
 const ORDERS: &str = "
-    insert into orders_v1.orders
+    insert into orders_v2.orders
         select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
                md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, now(),
                timestamptz '2026-01-01' + n * interval '1 minute'
         from generate_series(1, 20000) n;
-    insert into orders_v1.order_states
+    insert into orders_v2.order_states
         select md5('o' || n)::uuid, timestamptz '2026-01-01' + n * interval '1 minute',
                case when n % 500 = 0 then 'pending' else 'delivered' end,
-               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, 3, now()
+               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, n % 50 = 0, 3, now()
         from generate_series(1, 20000) n;
-    insert into orders_v1.order_lines
-        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
+    insert into orders_v2.order_lines
+        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, md5('s' || n % 400)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
         from generate_series(1, 20000) n, generate_series(1, 2) line;
-    analyze orders_v1.orders, orders_v1.order_states, orders_v1.order_lines;
+    insert into orders_v2.order_shops
+        select md5('o' || n)::uuid, md5('s' || n % 400)::uuid, timestamptz '2026-01-01' + n * interval '1 minute'
+        from generate_series(1, 20000) n;
+    analyze orders_v2.orders, orders_v2.order_states, orders_v2.order_lines, orders_v2.order_shops;
 ";
 const PAYMENTS: &str = "
     insert into payments_v1.payments
@@ -145,6 +148,15 @@ fn order_filters() -> Vec<OrderFilter> {
             ..all()
         },
         OrderFilter {
+            include_deleted: true,
+            ..all()
+        },
+        OrderFilter {
+            status: Some(OrderStatus::Pending),
+            include_deleted: true,
+            ..all()
+        },
+        OrderFilter {
             created_at: day,
             customer_id,
             ..all()
@@ -178,6 +190,46 @@ async fn every_filter_and_sort_of_orders_is_served_by_an_index() {
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
             }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_a_shop_s_orders_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(ORDERS).await;
+    let all = || ShopOrderFilter::of(ShopId(SHOP));
+    let day = Span {
+        gte: Some(middle_of_time()),
+        lte: Some(middle_of_time() + chrono::TimeDelta::days(1)),
+    };
+    let filters = [
+        all(),
+        ShopOrderFilter {
+            status: Some(OrderStatus::Delivered),
+            ..all()
+        },
+        ShopOrderFilter {
+            status: Some(OrderStatus::Pending),
+            ..all()
+        },
+        ShopOrderFilter {
+            payment_status: Some(PaymentStatus::Paid),
+            ..all()
+        },
+        ShopOrderFilter {
+            payment_status: Some(PaymentStatus::Failed),
+            ..all()
+        },
+        ShopOrderFilter {
+            created_at: day,
+            ..all()
+        },
+    ];
+    for filter in filters {
+        for page in pages(ShopOrderSort::CreatedAt, &SortValue::Time(middle_of_time())) {
+            let query = orders::list_of_shop(&View::Orders.schema(), &filter, &page);
+            assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection).await;
         }
     }
     database.drop_database().await;

@@ -70,13 +70,8 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Products => 2,
-            Self::Regions
-            | Self::Categories
-            | Self::Shops
-            | Self::Orders
-            | Self::Payments
-            | Self::Timeline => 1,
+            Self::Products | Self::Orders => 2,
+            Self::Regions | Self::Categories | Self::Shops | Self::Payments | Self::Timeline => 1,
         }
     }
 
@@ -112,7 +107,7 @@ impl View {
         }
     }
 
-    /// A schema of this version beside the live one, to be rebuilt into: `orders_v1_r7`.
+    /// A schema of this version beside the live one, to be rebuilt into: `orders_v2_r7`.
     pub fn beside(self, number: u32) -> Schema {
         Schema(format!("{}_r{number}", self.schema()).into())
     }

@@ -3,8 +3,13 @@
 use std::borrow::Cow;
 
 use domain::{
+<<<<<<< HEAD
     ids::{CategoryId, ProductId, RegionId, ShopId, UserId},
+=======
+    ids::{OrderId, ProductId, RegionId, UserId},
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     money::{Currency, TaxRate},
+    pricing::MAX_LINES,
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
 };
 use identity::{
@@ -93,6 +98,7 @@ texts! {
     ShopId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     ProductId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     UserId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    OrderId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
 }
 
 /// What is said where an id is not one.
@@ -125,6 +131,34 @@ impl Field for Quantity {
     fn schema() -> Schema {
         integer(Some(1.0), Some(f64::from(Self::MAX)))
             .examples([2])
+            .build()
+            .into()
+    }
+}
+
+/// The most lines that an order has.
+const MOST_LINES: u32 = MAX_LINES as u32;
+
+/// Number of a line of an order, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineNumber(pub u32);
+
+impl Field for LineNumber {
+    type Wire = Value;
+
+    const NAME: &'static str = "LineNumber";
+
+    fn read(wire: Value) -> Read<Self> {
+        wire.as_u64()
+            .and_then(|line| u32::try_from(line).ok())
+            .filter(|line| (1..=MOST_LINES).contains(line))
+            .map(Self)
+            .ok_or_else(|| format!("must be a whole number from 1 to {MOST_LINES}").into())
+    }
+
+    fn schema() -> Schema {
+        integer(Some(1.0), Some(f64::from(MOST_LINES)))
+            .examples([1])
             .build()
             .into()
     }

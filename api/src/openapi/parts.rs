@@ -50,23 +50,34 @@ headers! {
         "The `id` of the event that was received last: what has happened behind it comes first.";
 }
 
-/// The id in the path.
-pub struct ById;
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $parameter:literal;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
 
-impl IntoParams for ById {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let uuid = ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-        vec![
-            ParameterBuilder::new()
-                .name("id")
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(uuid))
-                .build(),
-        ]
-    }
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                let uuid = ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+                vec![
+                    ParameterBuilder::new()
+                        .name($parameter)
+                        .parameter_in(ParameterIn::Path)
+                        .required(Required::True)
+                        .schema(Some(uuid))
+                        .build(),
+                ]
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// The id in the path.
+    ById = "id";
+    /// The id of an order in a path that names something else first.
+    OrderById = "order_id";
 }
 
 /// `attributes[name]=value` in a query.
@@ -159,6 +170,12 @@ refusals! {
     NotOrdered = [InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, IdempotencyKeyInUse];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
+    /// 409 of a change of an order.
+    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, RegionDisabled];
+    /// 409 of a change of many orders.
+    NotChangedOrders = [IllegalMove, Conflict];
+    /// 409 of a shipment.
+    NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.
     Stale = [PreconditionFailed];
     /// 428.

@@ -31,21 +31,21 @@ fn new_shop(owner_id: UserId, needs_approval: bool) -> NewShop {
     }
 }
 
-async fn open(shop: &Shop, owner_id: UserId) -> ShopId {
+pub(crate) async fn open(shop: &Shop, owner_id: UserId) -> ShopId {
     let new = new_shop(owner_id, false);
     let id = new.shop_id;
     shop.commands.open_shop(request(), new).await.unwrap();
     id
 }
 
-fn product_of(shop_id: ShopId, region_id: RegionId) -> NewProduct {
+pub(crate) fn product_of(shop_id: ShopId, region_id: RegionId) -> NewProduct {
     NewProduct {
         shop_id: Some(shop_id),
         ..new_product(ProductId(Uuid::now_v7()), region_id, 10)
     }
 }
 
-fn someone() -> UserId {
+pub(crate) fn someone() -> UserId {
     UserId(Uuid::now_v7())
 }
 

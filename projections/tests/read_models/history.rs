@@ -2,12 +2,15 @@
 
 use domain::{
     category::{Category, CategoryCommand},
-    ids::{CategoryId, OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    ids::{
+        CategoryId, OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, ShopId, UserId,
+    },
     inventory::{Inventory, InventoryCommand},
-    order::{Order, OrderCommand, ShipLine},
+    order::{ContactChange, Order, OrderCommand, ShipLine},
     payment::{Payment, PaymentCommand, StartPayment},
     product::{Change, Product, ProductChanges, ProductCommand},
     region::{Region, RegionCommand},
+    sealed::Sealed,
     shop::ShopCommand,
     text::{PaymentMethod, Reason, Reference, Title},
 };
@@ -38,9 +41,11 @@ enum Course {
     CancelledWhilePaying,
     Refunded,
     RefundedInPart,
+    Changed,
+    Deleted,
 }
 
-const COURSES: [Course; 9] = [
+const COURSES: [Course; 11] = [
     Course::Nothing,
     Course::Shipped,
     Course::PartlyShipped,
@@ -50,6 +55,8 @@ const COURSES: [Course; 9] = [
     Course::CancelledWhilePaying,
     Course::Refunded,
     Course::RefundedInPart,
+    Course::Changed,
+    Course::Deleted,
 ];
 
 /// Two markets, categories, shops, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
@@ -68,6 +75,9 @@ pub(crate) async fn write(shop: &Shop, orders: usize) {
     }
     for (order_id, product_id, course) in &placed {
         begin(shop, *order_id, *product_id, *course).await;
+        if matches!(course, Course::Changed) {
+            change(shop, *order_id, products).await;
+        }
     }
     for (order_id, product_id, course) in &placed {
         end(shop, *order_id, *product_id, *course).await;
@@ -99,7 +109,8 @@ async fn sellers(shop: &Shop) {
 
 async fn products(shop: &Shop, region_id: RegionId, other: RegionId) -> [ProductId; 2] {
     let first = shop.product(region_id, "A", usd(1_000)).await;
-    let second = shop.product(region_id, "B", usd(1_000)).await;
+    let seller = Some(ShopId(Uuid::now_v7()));
+    let second = shop.product_of(seller, region_id, "B", usd(1_000)).await;
     let deleted = shop.product(other, "C", usd(7)).await;
     shop.product(other, "without-stock", usd(8)).await;
     let specified = ProductCommand::UpdateProduct(ProductChanges {
@@ -238,11 +249,31 @@ async fn refund(shop: &Shop, order_id: OrderId, cents: i64, fails_first: bool) {
         .await;
 }
 
+/// More is bought, of both products, by somebody of another name.
+async fn change(shop: &Shop, order_id: OrderId, products: [ProductId; 2]) {
+    let items = shop.priced(&[(products[1], 2), (products[0], 3)]).await;
+    shop.command::<Order>(order_id, OrderCommand::ChangeItems { items })
+        .await;
+    let name = OrderCommand::ChangeContact(ContactChange {
+        customer_name: Some(Sealed::new("another sealed name")),
+        shipping_address: None,
+    });
+    shop.command::<Order>(order_id, name).await;
+}
+
 async fn begin(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Course) {
     match course {
-        Course::Nothing => {}
+        Course::Nothing | Course::Changed => {}
         Course::Cancelled => {
             cancel(shop, order_id).await;
+            release(shop, order_id, product_id).await;
+        }
+        Course::Deleted => {
+            let hide = OrderCommand::HideOrder {
+                reason: reason(),
+                requested_by: None,
+            };
+            shop.command::<Order>(order_id, hide).await;
             release(shop, order_id, product_id).await;
         }
         Course::PaidAtLast | Course::Unpaid => {
@@ -259,7 +290,14 @@ async fn begin(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Co
 
 async fn end(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Course) {
     match course {
-        Course::Nothing | Course::Cancelled => {}
+        Course::Nothing | Course::Cancelled | Course::Deleted => {}
+        Course::Changed => {
+            let address = OrderCommand::ChangeContact(ContactChange {
+                customer_name: None,
+                shipping_address: Some(Sealed::new("another sealed address")),
+            });
+            shop.command::<Order>(order_id, address).await;
+        }
         Course::Shipped => {
             pay(shop, order_id, product_id, 1).await;
             ship(shop, order_id).await;

@@ -12,4 +12,5 @@ mod payments;
 mod rebuild;
 mod running;
 mod shop;
+mod shop_orders;
 mod timeline;

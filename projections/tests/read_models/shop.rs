@@ -10,6 +10,7 @@ use domain::{
     kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
     order::{Order, OrderCommand, PlaceOrder},
+    pricing::PricedItem,
     product::{Product, ProductCommand},
     region::{Region, RegionCommand},
     sealed::Sealed,
@@ -145,6 +146,17 @@ impl Shop {
     }
 
     pub(crate) async fn product(&self, region_id: RegionId, sku: &str, price: Money) -> ProductId {
+        self.product_of(None, region_id, sku, price).await
+    }
+
+    /// A product of that shop.
+    pub(crate) async fn product_of(
+        &self,
+        shop_id: Option<ShopId>,
+        region_id: RegionId,
+        sku: &str,
+        price: Money,
+    ) -> ProductId {
         let product_id = ProductId(Uuid::now_v7());
         let command = ProductCommand::CreateProduct {
             product_id,
@@ -155,7 +167,7 @@ impl Shop {
             description: Description::parse("Áo dài").unwrap(),
             image_url: None,
             price,
-            shop_id: None,
+            shop_id,
             category_id: None,
             specification: None,
         };
@@ -192,11 +204,7 @@ impl Shop {
     ) -> OrderId {
         let order_id = OrderId(Uuid::now_v7());
         let (region, _) = self.log.load::<Region>(region_id).await.unwrap();
-        let mut priced = vec![];
-        for (product_id, pieces) in items {
-            let (product, _) = self.log.load::<Product>(product_id).await.unwrap();
-            priced.push(product.priced(quantity(*pieces)).unwrap());
-        }
+        let priced = self.priced(items).await;
         let command = OrderCommand::PlaceOrder(PlaceOrder {
             order_id,
             customer_id,
@@ -210,6 +218,16 @@ impl Shop {
         });
         self.command::<Order>(order_id, command).await;
         order_id
+    }
+
+    /// So many pieces of each at their prices of today.
+    pub(crate) async fn priced(&self, items: &[(ProductId, u64)]) -> Vec<PricedItem> {
+        let mut priced = vec![];
+        for (product_id, pieces) in items {
+            let (product, _) = self.log.load::<Product>(product_id).await.unwrap();
+            priced.push(product.priced(quantity(*pieces)).unwrap());
+        }
+        priced
     }
 
     /// Writes an event as a plain postgres-es program would.

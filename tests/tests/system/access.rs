@@ -15,6 +15,11 @@ use tests::{
 };
 use uuid::Uuid;
 
+use crate::{
+    erasure::user_id,
+    stalls::{Stalls, make_seller},
+};
+
 /// Roles that a row lets in: nobody at all, customer, seller, analyst, admin.
 const EVERYBODY: &str = "-csya";
 const SIGNED_IN: &str = "csya";
@@ -83,14 +88,27 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("GET",    "/api/v1/orders",                          "ca",      200),
     ("POST",   "/api/v1/orders",                          "c",       422),
     ("GET",    "/api/v1/orders/{id}",                     "ca",      200),
+    ("PATCH",  "/api/v1/orders/{id}",                     "ca",      422),
     ("POST",   "/api/v1/orders/{id}/cancel",              "ca",      422),
     ("GET",    "/api/v1/orders/{id}/timeline",            "cya",     200),
+    ("POST",   "/api/v1/orders/bulk-create",              "c",       422),
+    ("POST",   "/api/v1/orders/bulk-read",                "ca",      422),
+    ("POST",   "/api/v1/orders/bulk-update",              "ca",      422),
+    ("POST",   "/api/v1/orders/{id}/shipments",           "sa",      422),
+    ("POST",   "/api/v1/orders/{id}/deliver",             "sa",      412), // the version is another one
+    ("GET",    "/api/v1/shops/{id}/orders",               "sa",      200),
+    ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    "sa",      200),
     ("GET",    "/api/v1/payments",                        "ca",      200),
     ("GET",    "/api/v1/payments/{id}",                   "ca",      200),
     ("GET",    "/api/v1/events",                          "ya",      200),
     ("GET",    "/api/v1/events/{position}",               "ya",      200),
     ("GET",    "/api/v1/subscriptions",                   "a",       200),
+<<<<<<< HEAD
     ("DELETE", "/api/v1/products/{id}",                   "a",       204), // the product is of no shop
+=======
+    ("DELETE", "/api/v1/orders/{id}",                     "ca",      204),
+    ("DELETE", "/api/v1/products/{id}",                   "a",       204),
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     ("POST",   "/api/registration",                       EVERYBODY, 422),
     ("POST",   "/api/login",                              EVERYBODY, 422),
     ("GET",    "/api/profile",                            SIGNED_IN, 200),
@@ -125,10 +143,14 @@ enum Whose {
     Own,
     /// Nobody's own: everybody's who may ask there.
     Shared,
+    /// A seller's: whoever sells nothing may not ask there at all, and another seller is told that it does not exist, as
+    /// `shipping` shows.
+    Sellers,
 }
 
 const OWN: Whose = Whose::Own;
 const SHARED: Whose = Whose::Shared;
+const SELLERS: Whose = Whose::Sellers;
 
 /// Every route with something in its path, whose it is, and a body that would be accepted.
 #[rustfmt::skip]
@@ -159,8 +181,14 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("POST",   "/api/v1/products/{id}/stock/adjustments", SHARED, ""),
     ("PUT",    "/api/v1/products/{id}/stock/threshold",   SHARED, ""),
     ("GET",    "/api/v1/orders/{id}",                     OWN,    ""),
+    ("PATCH",  "/api/v1/orders/{id}",                     OWN,    "{}"),
+    ("DELETE", "/api/v1/orders/{id}",                     OWN,    ""),
     ("POST",   "/api/v1/orders/{id}/cancel",              OWN,    "{}"),
     ("GET",    "/api/v1/orders/{id}/timeline",            OWN,    ""),
+    ("POST",   "/api/v1/orders/{id}/shipments",           SELLERS, ""),
+    ("POST",   "/api/v1/orders/{id}/deliver",             SELLERS, ""),
+    ("GET",    "/api/v1/shops/{id}/orders",               SELLERS, ""),
+    ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    SELLERS, ""),
     ("GET",    "/api/v1/payments/{id}",                   OWN,    ""),
     ("GET",    "/api/v1/events/{position}",               SHARED, ""),
 ];
@@ -168,14 +196,24 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
 /// Lists of what is one's own.
 const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
 
+<<<<<<< HEAD
 /// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them. The
 /// shop is somebody else's, who is a seller by it.
 struct Things {
     region: String,
     category: String,
     shop: String,
+=======
+/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them, and
+/// the shop of `seller@example.com` that they were bought in.
+struct Things {
+    region: String,
+    stall: String,
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     product: String,
     order: String,
+    /// One that costs nothing: once it is deleted nothing is left to do.
+    free_order: String,
     payment: String,
     user: String,
     api_key: String,
@@ -192,13 +230,23 @@ impl Things {
             .await
             .expect(201)
             .id();
+<<<<<<< HEAD
         let titled = json!({"title": "Of the table"});
         let category = admin.post("/api/v1/categories", &titled).await;
         let seller = shop.customer(server).await;
         let opened = seller.post("/api/v1/shops", &titled).await.expect(201);
         let product = admin.product_in(&region, (100, "CHF"), 10).await;
+=======
+        let seller = shop.demo_user(server, "seller").await;
+        let stalls = Stalls::beside(shop).await;
+        let stall = stalls.open(&user_id(&seller).await).await;
+        let product = stalls.offer(&stall, &region, (100, "CHF"), 10).await;
+        stalls.leave().await;
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&product, 1)], "test_succeeds").await;
+        let gift = admin.product_in(&region, (0, "CHF"), 10).await;
+        let free_order = owner.place(&[(&gift, 1)], "test_succeeds").await;
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);
         let user =
             json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD});
@@ -206,10 +254,15 @@ impl Things {
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
+<<<<<<< HEAD
             category: category.expect(201).id(),
             shop: opened.id(),
+=======
+            stall,
+>>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             product,
             order,
+            free_order,
             payment,
             user,
             api_key,
@@ -223,6 +276,7 @@ impl Things {
             path if path.starts_with("/api/v1/categories") => &self.category,
             path if path.starts_with("/api/v1/shops") => &self.shop,
             path if path.starts_with("/api/v1/products") => &self.product,
+            path if path.starts_with("/api/v1/shops") => &self.stall,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
             path if path.starts_with("/api/v1/api-keys") => &self.api_key,
@@ -231,10 +285,11 @@ impl Things {
     }
 
     /// The path as the table asks for it.
-    fn path(&self, template: &str) -> String {
-        match template {
-            "/api/v1/api-keys/{id}" => path(template, &Uuid::nil().to_string()),
-            _ => path(template, self.id(template)),
+    fn path(&self, method: &str, template: &str) -> String {
+        match (method, template) {
+            (_, "/api/v1/api-keys/{id}") => path(template, &Uuid::nil().to_string()),
+            ("DELETE", "/api/v1/orders/{id}") => path(template, &self.free_order),
+            _ => path(template, self.id(template)).replace("{order_id}", &self.order),
         }
     }
 }
@@ -287,7 +342,7 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
     }
     let mut wrong = Vec::new();
     for (method, template, may, granted) in TABLE {
-        let path = things.path(template);
+        let path = things.path(method, template);
         for (letter, who, client) in &callers {
             let expected = match (may.contains(*letter), letter) {
                 (true, _) => *granted,
@@ -328,8 +383,9 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
     let things = Things::make(&shop, &server).await;
-    // customer and admin: whatever any role may
+    // customer, seller and admin: whatever any role may
     let both = shop.demo_user(&server, "both").await;
+    make_seller(&shop.admin(&server).await, &both).await;
     let secret = shop.setting("SOUK_JWT_SECRET").as_bytes();
     let expired = Jwt::of(both.token()).time("exp", -60).hs256(secret);
     let scopes = all_scopes(&both).await;
@@ -343,7 +399,7 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
 
     let mut wrong = Vec::new();
     for (method, template, may, granted) in TABLE {
-        let path = things.path(template);
+        let path = things.path(method, template);
         let open = may.contains('-');
         let or_open = |status| if open { *granted } else { status };
         let in_person = *may == SIGNED_IN || IN_PERSON.contains(&(method, template));

@@ -88,7 +88,7 @@ async fn the_status_of_projections_names_each_with_its_lag() {
     for name in [
         "regions_v1",
         "products_v2",
-        "orders_v1",
+        "orders_v2",
         "payments_v1",
         "timeline_v1",
         "categories_v1",
