@@ -8,16 +8,13 @@ use axum::{
 };
 use commands::{Failure, Shortage};
 use domain::{
-<<<<<<< HEAD
-    category::CategoryError, inventory::InventoryError, order::OrderError, pricing::PricingError,
-    product::ProductError, region::RegionError, shop::ShopError,
-=======
+    category::CategoryError,
     inventory::InventoryError,
     order::{OrderError, OrderStatus, PaymentStatus},
     pricing::PricingError,
     product::ProductError,
     region::RegionError,
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
+    shop::ShopError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
 use identity::{
@@ -176,35 +173,21 @@ fn of_command(failure: Failure) -> Problem {
     match failure {
         Failure::NotFound { .. } => Problem::new(Kind::NotFound).detail(failure.to_string()),
         Failure::NotYours => Problem::new(Kind::Forbidden).detail(failure.to_string()),
-<<<<<<< HEAD
         Failure::Category(error) => of_category(&error),
         Failure::Shop(error) => of_shop(&error),
-=======
-        Failure::Category(_) | Failure::Shop(_) => {
-            Problem::new(Kind::Conflict).detail(failure.to_string())
-        }
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         Failure::Region(error) => of_region(&error),
         Failure::Product(error) => of_product(&error),
         Failure::Inventory(error) => of_inventory(&error),
         Failure::Order(error) => of_order(error),
         Failure::InsufficientStock { shortages } => of_shortages(&shortages),
-<<<<<<< HEAD
         Failure::NotOnSale { product_id, .. } => Problem::new(Kind::NotOnSale)
             .detail(failure.to_string())
             .member("product_id", product_id.to_string()),
         Failure::ShopNotOpen { product_id, .. } => Problem::new(Kind::ShopNotOpen)
             .detail(failure.to_string())
             .member("product_id", product_id.to_string()),
-=======
-        Failure::NotOnSale { product_id, .. } | Failure::ShopNotOpen { product_id, .. } => {
-            Problem::new(Kind::NotOnSale)
-                .detail(failure.to_string())
-                .member("product_id", product_id.to_string())
-        }
         // which one of many it is, is said where their list is known; see `routes::orders::bulk`
         Failure::Element { reason, .. } => of_command(*reason),
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         Failure::UnknownPaymentMethod { .. } => invalid("/payment_method", failure.to_string()),
         Failure::PreconditionFailed { current } => {
             Problem::new(Kind::PreconditionFailed).header(header::ETAG, entity_tag(current))

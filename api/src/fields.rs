@@ -20,14 +20,10 @@ pub use self::{
     cancelling::CancelReason,
     exact::ExactNumber,
     keys::Lifetime,
-<<<<<<< HEAD
-    kinds::{FirstStock, Pieces, Threshold},
+    kinds::{FirstStock, LineNumber, Pieces, Threshold},
     specification::{
         Attributes, KindField, Specified, Specifies, attributes_schema, schema_by_kind,
     },
-=======
-    kinds::{FirstStock, LineNumber, Pieces},
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
 };
 
 mod cancelling;

@@ -24,11 +24,8 @@ pub mod profile;
 pub mod regions;
 pub mod registrations;
 pub mod sessions;
-<<<<<<< HEAD
-pub mod shops;
-=======
 pub mod shop_orders;
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
+pub mod shops;
 pub mod simple;
 pub mod stock;
 pub mod stock_feed;

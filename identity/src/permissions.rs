@@ -168,19 +168,15 @@ impl Role {
                 P::ReadOwnOrders,
                 P::PlaceOrder,
                 P::CancelOwnOrder,
-<<<<<<< HEAD
-                P::OpenShop,
-            ],
-            Self::Seller => &[P::ManageOwnShop, P::CreateContractProduct],
-=======
                 P::ChangeOwnOrder,
+                P::OpenShop,
             ],
             Self::Seller => &[
                 P::ReadOwnShopOrders,
                 P::ShipOwnShopOrders,
+                P::ManageOwnShop,
                 P::CreateContractProduct,
             ],
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             Self::Admin => &[
                 P::ReadAnyOrder,
                 P::CancelAnyOrder,
@@ -249,11 +245,7 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-<<<<<<< HEAD
-    const EXPECTED: [(P, [bool; 4]); 19] = {
-=======
-    const EXPECTED: [(P, [bool; 4]); 20] = {
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
+    const EXPECTED: [(P, [bool; 4]); 24] = {
         const Y: bool = true;
         const N: bool = false;
         [

@@ -3,11 +3,7 @@
 use std::borrow::Cow;
 
 use domain::{
-<<<<<<< HEAD
-    ids::{CategoryId, ProductId, RegionId, ShopId, UserId},
-=======
-    ids::{OrderId, ProductId, RegionId, UserId},
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
+    ids::{CategoryId, OrderId, ProductId, RegionId, ShopId, UserId},
     money::{Currency, TaxRate},
     pricing::MAX_LINES,
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},

@@ -92,15 +92,12 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/regions/{id}", "PATCH"),
     ("/api/v1/regions/{id}/disable", "POST"),
     ("/api/v1/regions/{id}/enable", "POST"),
-<<<<<<< HEAD
     ("/api/v1/shops", "POST"),
     ("/api/v1/shops/{id}", "DELETE"),
     ("/api/v1/shops/{id}", "PATCH"),
     ("/api/v1/shops/{id}/approve", "POST"),
-=======
     ("/api/v1/shops/{id}/orders", "GET"),
     ("/api/v1/shops/{id}/orders/{order_id}", "GET"),
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     ("/api/v1/subscriptions", "GET"),
     ("/api/v1/users", "GET"),
     ("/api/v1/users", "POST"),

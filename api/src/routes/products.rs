@@ -9,11 +9,7 @@ use axum::{
     http::{StatusCode, Uri},
 };
 use chrono::{DateTime, Utc};
-<<<<<<< HEAD
 use commands::{Versioned, products::NewProduct};
-=======
-use commands::{Manager, Versioned, products::NewProduct};
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
 use domain::{
     ids::{CategoryId, ProductId, RegionId, ShopId},
     kinds::{self, AttributeValue, Specification},
@@ -212,15 +208,11 @@ impl ProductQuery {
             in_stock: self.in_stock,
             low_stock: self.low_stock,
             price,
-<<<<<<< HEAD
             shop_id: self.shop_id,
             category_id: self.category_id,
             kind: self.kind.clone(),
             attributes: of_kind(self.kind.as_deref(), attributes)?,
             include_deleted: false,
-=======
-            ..ProductFilter::default()
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         })
     }
 }
@@ -418,40 +410,13 @@ async fn create(
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
     let by = app.manager(&who, Permission::ManageProducts)?;
     let product_id = ProductId(Uuid::now_v7());
-<<<<<<< HEAD
     let product = new_product(product_id, body.value.0)?;
-=======
-    let product = NewProduct {
-        product_id,
-        region_id: body.value.region_id.take(),
-        sku: body.value.sku.take(),
-        title: body.value.title.take(),
-        description: body
-            .value
-            .description
-            .map_or_else(no_description, |given| Ok(given.take()))?,
-        image_url: body.value.image_url.map(Checked::take),
-        price: body.value.price.0.take(),
-        shop_id: None,
-        category_id: None,
-        specification: None,
-        stock: body.value.stock.map(Checked::take),
-    };
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     let key = attempt
         .as_ref()
         .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), product_id));
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
-<<<<<<< HEAD
     let command = async move { commands.create_product(request, by, product).await };
-=======
-    let command = async move {
-        commands
-            .create_product(request, Manager::Market, product)
-            .await
-    };
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     let created = run_once(&app.log, attempt, command)
         .await
         .map_err(unknown_reference)?;
@@ -543,30 +508,18 @@ async fn update(
     let by = app.manager(&who, Permission::ManageProducts)?;
     let Specified(patch) = body.value;
     let changes = ProductChanges {
-<<<<<<< HEAD
         specification: patch.specification(),
         title: patch.title.map(Checked::take),
         description: patch.description.map(Checked::take),
         image_url: patch.image_url.take(),
         price: patch.price.map(|Object(price)| price.take()),
         category_id: patch.category_id.take(),
-=======
-        title: body.value.title.map(Checked::take),
-        description: body.value.description.map(Checked::take),
-        image_url: body.value.image_url.take(),
-        price: body.value.price.map(|Object(price)| price.take()),
-        ..ProductChanges::default()
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     };
     let request = call.request(&who, "UpdateProduct", None);
     let commands = app.commands.clone();
     let updated = run(async move {
         commands
-<<<<<<< HEAD
             .update_product(request, by, id, changes, expected.version())
-=======
-            .update_product(request, Manager::Market, id, changes, expected.version())
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             .await
     })
     .await
@@ -593,11 +546,7 @@ async fn delete(
     let commands = app.commands.clone();
     let deleted = run(async move {
         commands
-<<<<<<< HEAD
             .delete_product(request, by, id, expected.version())
-=======
-            .delete_product(request, Manager::Market, id, expected.version())
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             .await
     })
     .await?;

@@ -268,11 +268,7 @@ where
         request,
         StockChange {
             product_id,
-<<<<<<< HEAD
             by,
-=======
-            by: Manager::Market,
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             operation_id,
             reason,
         },
@@ -311,11 +307,7 @@ async fn set(
     let operation_id = OperationId(Uuid::now_v7());
     let change = StockChange {
         product_id: id,
-<<<<<<< HEAD
         by: app.manager(&who, Permission::AdjustStock)?,
-=======
-        by: Manager::Market,
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         operation_id,
         reason: reason.map(Checked::take),
     };

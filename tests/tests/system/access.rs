@@ -103,12 +103,8 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("GET",    "/api/v1/events",                          "ya",      200),
     ("GET",    "/api/v1/events/{position}",               "ya",      200),
     ("GET",    "/api/v1/subscriptions",                   "a",       200),
-<<<<<<< HEAD
-    ("DELETE", "/api/v1/products/{id}",                   "a",       204), // the product is of no shop
-=======
     ("DELETE", "/api/v1/orders/{id}",                     "ca",      204),
-    ("DELETE", "/api/v1/products/{id}",                   "a",       204),
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
+    ("DELETE", "/api/v1/products/{id}",                   "a",       204), // the product is of no shop
     ("POST",   "/api/registration",                       EVERYBODY, 422),
     ("POST",   "/api/login",                              EVERYBODY, 422),
     ("GET",    "/api/profile",                            SIGNED_IN, 200),
@@ -196,20 +192,14 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
 /// Lists of what is one's own.
 const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
 
-<<<<<<< HEAD
-/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them. The
-/// shop is somebody else's, who is a seller by it.
+/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them, and
+/// the shop of `seller@example.com` that the order was bought in. The other shop is somebody else's, who is a seller by
+/// it, and the product is of no shop.
 struct Things {
     region: String,
     category: String,
     shop: String,
-=======
-/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them, and
-/// the shop of `seller@example.com` that they were bought in.
-struct Things {
-    region: String,
     stall: String,
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     product: String,
     order: String,
     /// One that costs nothing: once it is deleted nothing is left to do.
@@ -230,21 +220,18 @@ impl Things {
             .await
             .expect(201)
             .id();
-<<<<<<< HEAD
         let titled = json!({"title": "Of the table"});
         let category = admin.post("/api/v1/categories", &titled).await;
-        let seller = shop.customer(server).await;
-        let opened = seller.post("/api/v1/shops", &titled).await.expect(201);
+        let other = shop.customer(server).await;
+        let opened = other.post("/api/v1/shops", &titled).await.expect(201);
         let product = admin.product_in(&region, (100, "CHF"), 10).await;
-=======
         let seller = shop.demo_user(server, "seller").await;
         let stalls = Stalls::beside(shop).await;
         let stall = stalls.open(&user_id(&seller).await).await;
-        let product = stalls.offer(&stall, &region, (100, "CHF"), 10).await;
+        let bought = stalls.offer(&stall, &region, (100, "CHF"), 10).await;
         stalls.leave().await;
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         let owner = shop.demo_user(server, "customer").await;
-        let order = owner.place(&[(&product, 1)], "test_succeeds").await;
+        let order = owner.place(&[(&bought, 1)], "test_succeeds").await;
         let gift = admin.product_in(&region, (0, "CHF"), 10).await;
         let free_order = owner.place(&[(&gift, 1)], "test_succeeds").await;
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);
@@ -254,12 +241,9 @@ impl Things {
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
-<<<<<<< HEAD
             category: category.expect(201).id(),
             shop: opened.id(),
-=======
             stall,
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
             product,
             order,
             free_order,
@@ -274,9 +258,9 @@ impl Things {
         match template {
             path if path.starts_with("/api/v1/regions") => &self.region,
             path if path.starts_with("/api/v1/categories") => &self.category,
+            path if path.starts_with("/api/v1/shops/{id}/orders") => &self.stall,
             path if path.starts_with("/api/v1/shops") => &self.shop,
             path if path.starts_with("/api/v1/products") => &self.product,
-            path if path.starts_with("/api/v1/shops") => &self.stall,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
             path if path.starts_with("/api/v1/api-keys") => &self.api_key,

@@ -738,11 +738,8 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "/api/v1/users",
         "/api/v1/mails",
         "/api/v1/account-closures",
-<<<<<<< HEAD
         "/api/v1/stock/feed",
-=======
         "/api/v1/shops/00000000-0000-0000-0000-000000000000/orders",
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     ];
     let queries = [
         "nonsense=1",

@@ -6,7 +6,6 @@ use axum::{
     http::{StatusCode, Uri, header},
 };
 use commands::{Manager, products::NewProduct};
-<<<<<<< HEAD
 use domain::{
     ids::{ProductId, ShopId},
     inventory::Inventory,
@@ -15,9 +14,6 @@ use domain::{
     shop::ShopStatus,
     text::Sku,
 };
-=======
-use domain::{ids::ProductId, inventory::Inventory, money::Money, product::Product, text::Sku};
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
 use garde::Validate;
 use identity::{Permission, Principal};
 use projections::{
@@ -198,15 +194,7 @@ async fn create(
         .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), product_id));
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
-<<<<<<< HEAD
     let command = async move { commands.create_product(request, by, product).await };
-=======
-    let command = async move {
-        commands
-            .create_product(request, Manager::Market, product)
-            .await
-    };
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
     let (details, stock, sequence, answered) = match run_once(&app.log, attempt, command).await? {
         Outcome::Done(done) => (
             done.output.state,
@@ -301,11 +289,7 @@ async fn new_product(
             .map_or_else(no_description, |given| Ok(given.take()))?,
         image_url: None,
         price,
-<<<<<<< HEAD
         shop_id,
-=======
-        shop_id: None,
->>>>>>> 871d060c70be3281de67d70f1203e2a54f0d7639
         category_id: None,
         specification: None,
         stock: input.stock.and_then(|stock| stock.take().pieces()),
