@@ -23,12 +23,12 @@ use crate::{
 };
 
 /// So many pieces of each line.
-fn pieces(lines: &[(u32, u64)]) -> Option<Vec<ShipLine>> {
+fn pieces(lines: &[(u32, u64)]) -> Vec<ShipLine> {
     let lines = lines.iter().map(|(line, pieces)| ShipLine {
         line: *line,
         quantity: Quantity::parse(*pieces).unwrap(),
     });
-    Some(lines.collect())
+    lines.collect()
 }
 
 fn shipment(order_id: OrderId, by: Manager, lines: Option<Vec<ShipLine>>) -> ShipOrder {
@@ -105,7 +105,7 @@ async fn pieces_are_shipped_until_none_is_left_and_then_the_order_arrives() {
             "{early:?}"
         );
 
-        let part = ship(&shop, order_id, Manager::Market, pieces(&[(1, 2)]));
+        let part = ship(&shop, order_id, Manager::Market, Some(pieces(&[(1, 2)])));
         let order = part.await.unwrap().output.state;
         assert_eq!(
             (order.status, order.shipped_of(1)),
@@ -129,7 +129,7 @@ async fn a_shipment_that_is_sent_again_is_one_shipment() {
     in_shop(settings(), |shop| async move {
         let product = free_product(&shop).await;
         let order_id = shop.placed(&[(product, 3)], DEFAULT).await;
-        for lines in [pieces(&[(1, 1)]), None] {
+        for lines in [Some(pieces(&[(1, 1)])), None] {
             let shipment = shipment(order_id, Manager::Market, lines);
             for appended in [1, 0] {
                 let again = shop.commands.ship_order(request(), shipment.clone(), None);
@@ -160,11 +160,23 @@ async fn what_is_not_paid_not_there_or_not_left_is_not_shipped() {
 
         let nobody_s = ship(&shop, OrderId(Uuid::now_v7()), Manager::Market, None).await;
         assert_eq!(nobody_s.unwrap_err(), Failure::NotFound { what: "order" });
-        let unknown = ship(&shop, order_id, Manager::Market, pieces(&[(1, 1), (2, 1)])).await;
+        let unknown = ship(
+            &shop,
+            order_id,
+            Manager::Market,
+            Some(pieces(&[(1, 1), (2, 1)])),
+        )
+        .await;
         let no_line = OrderError::UnknownLine { line: 2 };
         assert_eq!(unknown.unwrap_err(), Failure::Order(no_line));
         // what is named twice is added up
-        let over = ship(&shop, order_id, Manager::Market, pieces(&[(1, 2), (1, 2)])).await;
+        let over = ship(
+            &shop,
+            order_id,
+            Manager::Market,
+            Some(pieces(&[(1, 2), (1, 2)])),
+        )
+        .await;
         let too_many = OrderError::OverShipped {
             line: 1,
             requested: 4,
@@ -199,7 +211,7 @@ async fn cancelled_after_a_part_was_shipped_only_the_rest_is_called_off_and_give
         let order_id = shop.placed(&[(product, 3)], DEFAULT).await;
         shop.until_order(order_id, "it is paid", |order| order.paid.is_some())
             .await;
-        let _ = ship(&shop, order_id, Manager::Market, pieces(&[(1, 1)]))
+        let _ = ship(&shop, order_id, Manager::Market, Some(pieces(&[(1, 1)])))
             .await
             .unwrap();
         let cancelled = shop.cancel(order_id).await.unwrap();
@@ -240,7 +252,7 @@ async fn of_an_order_over_several_shops_each_seller_ships_only_their_lines() {
         let [mai, lan, other] = [mai, lan, other].map(Manager::Seller);
 
         for line in [2, 3] {
-            let refused = ship(&shop, order_id, mai, pieces(&[(1, 1), (line, 1)])).await;
+            let refused = ship(&shop, order_id, mai, Some(pieces(&[(1, 1), (line, 1)]))).await;
             let no_line = OrderError::UnknownLine { line };
             assert_eq!(refused.unwrap_err(), Failure::Order(no_line));
         }
@@ -255,7 +267,9 @@ async fn of_an_order_over_several_shops_each_seller_ships_only_their_lines() {
         );
         let nothing = ship(&shop, order_id, mai, None).await.unwrap_err();
         assert_eq!(nothing, Failure::Order(OrderError::NothingToShip));
-        let _ = ship(&shop, order_id, lan, pieces(&[(2, 1)])).await.unwrap();
+        let _ = ship(&shop, order_id, lan, Some(pieces(&[(2, 1)])))
+            .await
+            .unwrap();
         let last = ship(&shop, order_id, Manager::Market, None).await.unwrap();
         assert_eq!(last.output.state.status, OrderStatus::Shipped);
 
