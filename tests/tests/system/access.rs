@@ -328,8 +328,14 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
     let things = Things::make(&shop, &server).await;
-    // customer and admin: whatever any role may
+    // customer, admin, and seller from now on: whatever any role may
     let both = shop.demo_user(&server, "both").await;
+    let profile = both.get("/api/v1/profile").await.expect(200).json();
+    let seller = format!(
+        "/api/v1/users/{}/roles/seller",
+        text_of(&profile["user_id"])
+    );
+    let _ = both.ask(Method::PUT, &seller).send().await.expect(200);
     let secret = shop.setting("SOUK_JWT_SECRET").as_bytes();
     let expired = Jwt::of(both.token()).time("exp", -60).hs256(secret);
     let scopes = all_scopes(&both).await;
