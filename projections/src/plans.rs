@@ -46,7 +46,7 @@ const PRODUCTS: &str = "
                timestamptz '2026-01-01' + n * interval '1 minute', now()
         from generate_series(1, 20000) n;
     insert into products_v2.stock (product_id, available, reserved, sold, threshold, sequence, updated_at)
-        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 when n % 150 = 0 then 3 else n % 40 + 6 end, 0, 0, 5, 1, now()
+        select md5('p' || n)::uuid, case when n % 400 = 0 then 0 when n % 999 = 0 then 3 else n % 40 + 6 end, 0, 0, 5, 1, now()
         from generate_series(1, 20000) n;
     analyze products_v2.products, products_v2.stock;
 ";

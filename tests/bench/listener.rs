@@ -25,17 +25,17 @@ impl Listener {
     pub(crate) async fn start(server: &Server) -> Self {
         let mut feed = Feed::open(&server.address, "", None).await;
         let came = Came::default();
-        let (noted, last) = watch::channel(0);
-        let notes = came.clone();
+        let (reached, last) = watch::channel(0);
+        let arrivals = came.clone();
         let task = tokio::spawn(async move {
             while let Some(told) = feed.next_within(PATIENCE).await {
                 let at = Utc::now();
                 let head = told.id.and_then(|id| id.parse::<Head>().ok());
                 let Some(head) = head else { continue };
-                let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-                notes.push((head.position.0, at));
-                drop(notes);
-                noted.send_replace(head.position.0);
+                let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+                arrivals.push((head.position.0, at));
+                drop(arrivals);
+                reached.send_replace(head.position.0);
             }
         });
         Self { came, last, task }

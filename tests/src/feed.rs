@@ -90,8 +90,8 @@ impl Feed {
     async fn block(&mut self, patience: Duration) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.rest.split_once("\n\n") {
-                let block = block.to_owned();
-                self.rest = rest.to_owned();
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.rest = rest;
                 return Some(block);
             }
             let chunk = tokio::time::timeout(patience, self.response.chunk());

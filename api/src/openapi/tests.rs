@@ -44,6 +44,7 @@ const OPEN: &[(&str, &str)] = &[
     ("/api/v1/registrations", "POST"),
     ("/api/v1/shops", "GET"),
     ("/api/v1/shops/{id}", "GET"),
+    ("/api/v1/stock/feed", "GET"),
     ("/health/live", "GET"),
     ("/health/ready", "GET"),
 ];
@@ -84,6 +85,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/products/{id}/stock", "PUT"),
     ("/api/v1/products/{id}/stock/adjustments", "POST"),
     ("/api/v1/products/{id}/stock/receipts", "POST"),
+    ("/api/v1/products/{id}/stock/threshold", "PUT"),
     ("/api/v1/profile", "DELETE"),
     ("/api/v1/profile", "GET"),
     ("/api/v1/profile", "PATCH"),

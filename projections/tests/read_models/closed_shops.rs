@@ -46,7 +46,9 @@ async fn listed(shop: &Shop, include_deleted: bool) -> Vec<String> {
         ..ProductFilter::default()
     };
     let page = shop.models.products(&filter, &page).await.unwrap();
-    page.items.into_iter().map(|product| product.sku).collect()
+    let mut skus: Vec<_> = page.items.into_iter().map(|it| it.sku).collect();
+    skus.sort_unstable();
+    skus
 }
 
 #[tokio::test(flavor = "multi_thread")]
