@@ -146,6 +146,10 @@ refusals! {
     Behind = [ReadModelBehind, ReadModelDegraded, Unavailable];
     /// 409 of a command that may carry a key.
     InUse = [IdempotencyKeyInUse];
+    /// 401 of a token that is not valid, where none is needed.
+    BadToken = [Unauthenticated];
+    /// 403 of a list that shows more to some.
+    NotShown = [Forbidden];
     /// 409 of what belongs to a shop.
     ShopNotOpen = [ShopNotOpen];
     /// 409 of what belongs to a shop, by a command that may carry a key.

@@ -40,8 +40,8 @@ use crate::{
     extract::{Body, Id, IfMatch, MinPosition, Query},
     fields::{Checked, input},
     openapi::parts::{
-        Behind, ById, InUse, Missing, NotBefore, NotDone, OnlyIf, Repeatable, ShopNotOpen, Stale,
-        Unplaced,
+        BadToken, Behind, ById, InUse, Missing, NotBefore, NotDone, NotShown, OnlyIf, Repeatable,
+        ShopNotOpen, Stale, Unplaced,
     },
     problem::Kind,
     sellers,
@@ -209,7 +209,7 @@ fn location(id: ShopId) -> String {
 /// Those that are open; admins, and owners who ask for their own, see the others too.
 #[utoipa::path(get, path = "/api/v1/shops", operation_id = "listShops", tag = "shops",
     params(ShopQuery, NotBefore),
-    responses((status = 200, body = PageBody<ListedShop>, headers(("Link"))), Unplaced, Behind))]
+    responses((status = 200, body = PageBody<ListedShop>, headers(("Link"))), BadToken, NotShown, Unplaced, Behind))]
 async fn list_shops(
     State(app): State<App>,
     who: Anyone,
@@ -293,7 +293,7 @@ async fn welcome(app: &App, shop: &ShopDetails) {
 ///
 /// One that is open; admins and its owner read it in any status.
 #[utoipa::path(get, path = "/api/v1/shops/{id}", operation_id = "readShop", tag = "shops", params(ById, NotBefore),
-    responses((status = 200, body = ListedShop, headers(("ETag"))), Missing, Unplaced, Behind))]
+    responses((status = 200, body = ListedShop, headers(("ETag"))), BadToken, Missing, Unplaced, Behind))]
 async fn read(
     State(app): State<App>,
     who: Anyone,

@@ -213,6 +213,7 @@ async fn stock_is_low_by_a_threshold_of_the_products_own_and_that_is_told_once()
     let (product, other) = (admin.product(100, 10).await, admin.product(100, 10).await);
     let stock = format!("/api/v1/products/{product}/stock");
     let threshold = format!("{stock}/threshold");
+    admin.wait_for_stock(&product, [10, 0, 0]).await;
     let read = admin.get(&stock).await.json();
     assert_eq!(
         (&read["threshold"], &read["low_stock"]),
