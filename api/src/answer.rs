@@ -86,7 +86,8 @@ impl Answer<()> {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        if self.status == StatusCode::NO_CONTENT {
+        // what has nothing to say has no body
+        if size_of::<T>() == 0 {
             return (self.status, self.headers).into_response();
         }
         match serde_json::to_vec(&self.body) {

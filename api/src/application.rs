@@ -1,7 +1,7 @@
 //! A server from its settings to its end. The binary and the tests start it in the same way; the tests on port 0.
 //!
 //! A stop loses nothing that was acknowledged: no new connections, requests under way are finished (up to
-//! `SOUK_SHUTDOWN_TIMEOUT`), then the timers of the saga end and the subscriptions give up their leases, then the log
+//! `SOUK_SHUTDOWN_TIMEOUT`) and clients of the stock feed are sent away, then the timers of the saga end and the subscriptions give up their leases, then the log
 //! answers what it has accepted.
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
@@ -25,8 +25,10 @@ use crate::{
     expiry,
     mailing::{self, Mailing, Sender},
     router::router,
+    sellers::Sellers,
     services::{Services, StartError},
     state::App,
+    stock_feed::StockFeed,
 };
 
 /// A server that listens and is ready to serve.
@@ -37,6 +39,7 @@ pub struct Application {
     closing: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
     mailing: Mailing,
+    stock_feed: StockFeed,
     listener: TcpListener,
     router: Router,
 }
@@ -74,6 +77,9 @@ impl Application {
         }
         let (timers, closing) = if services.config.parts.runs(Part::Saga) {
             let timers = start_saga(&services, &subscriptions, gateway).await;
+            subscriptions
+                .spawn(Sellers::new(services.identity.clone()))
+                .await;
             let closing = closing::run(services.clone(), subscriptions.clone());
             (Some(timers), Some(tokio::spawn(closing)))
         } else {
@@ -84,7 +90,9 @@ impl Application {
                 .spawn_worker(Publisher::new(services.log.clone(), settings))
                 .await;
         }
-        let router = router(App::new(services.clone(), subscriptions.clone()));
+        let app = App::new(services.clone(), subscriptions.clone());
+        let stock_feed = app.stock_feed.clone();
+        let router = router(app);
         let interval = services.config.database.expiry_interval;
         let expiry = tokio::spawn(expiry::every(interval, services.clone()));
         let mailing = mailing::start(&services, sender);
@@ -95,6 +103,7 @@ impl Application {
             closing,
             expiry,
             mailing,
+            stock_feed,
             listener,
             router,
         })
@@ -127,6 +136,7 @@ impl Application {
             closing,
             expiry,
             mailing,
+            stock_feed,
             listener,
             router,
         } = self;
@@ -140,6 +150,7 @@ impl Application {
         )
         .with_graceful_shutdown(async move {
             stop.await;
+            stock_feed.close();
             stopped.cancel();
         });
         let served = tokio::select! {

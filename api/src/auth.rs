@@ -52,16 +52,30 @@ policies! {
     ReadOrders = [ReadOwnOrders, ReadAnyOrder];
     /// Cancel one's own orders, or any.
     CancelOrders = [CancelOwnOrder, CancelAnyOrder];
+    /// Change and delete one's own orders, or any.
+    ChangeOrders = [ChangeOwnOrder, ChangeAnyOrder];
+    /// Ship the lines of one's own shops, or any.
+    ShipOrders = [ShipOwnShopOrders, ShipAnyOrder];
+    /// Read what of orders is one's own shops', or any.
+    ReadShopOrders = [ReadOwnShopOrders, ReadAnyOrder];
     /// Read the story of one's own orders, or of any.
     ReadTimelines = [ReadOwnOrders, ReadAnyOrder, ReadHistory];
     /// Open, change, enable and disable regions.
     ManageRegions = [ManageRegions];
-    /// Create, change and delete products.
-    ManageProducts = [ManageProducts];
+    /// Make, rename and delete categories.
+    ManageCategories = [ManageCategories];
+    /// Open a shop, or ask for it.
+    OpenShop = [OpenShop];
+    /// Change and close one's own shops, or any; whoever waits for approval is no seller yet.
+    ManageShop = [OpenShop, ManageOwnShop, ManageShops];
+    /// Approve of shops.
+    ApproveShops = [ManageShops];
+    /// Create, change and delete the products of one's own shops, or any.
+    ManageProducts = [ManageOwnShop, ManageProducts];
     /// Create a product by the simple client contract.
     CreateContractProduct = [CreateContractProduct];
-    /// Receive, adjust and set stock.
-    AdjustStock = [AdjustStock];
+    /// Receive, adjust and set the stock of products of one's own shops, or of any.
+    AdjustStock = [ManageOwnShop, AdjustStock];
     /// Read one's own payments, or all.
     ReadPayments = [ReadOwnOrders, ReadPayments];
     /// Read the event log.

@@ -1,19 +1,21 @@
-//! The worker that ends what closed accounts have left behind: it cancels their open orders where that was asked for,
-//! waits until the last one has ended, and then destroys the key of the person's data.
+//! The worker that ends what closed accounts have left behind: it closes their shops, so that nobody orders from a shop
+//! without an owner, cancels their open orders where that was asked for, waits until the last one has ended, and then
+//! destroys the key of the person's data.
 //!
 //! Every process that runs the saga looks; of several one takes an account, and each step can be repeated. When an order
-//! has ended is told in `docs/ORDER_STATES.md`. Orders are found in the read model, once it holds what was committed
+//! has ended is told in `docs/ORDER_STATES.md`. Orders and shops are found in read models, once they hold what was committed
 //! before the look, so no order is missed that was placed before; a person's tokens die with the account within seconds,
 //! and the grace outlasts every request that was under way. Started by [`crate::Application`].
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use commands::{Failure, Request, orders::CancelOrder};
+use commands::{Failure, Manager, Request, orders::CancelOrder};
 use domain::{
-    ids::{OrderId, PaymentId, UserId},
+    ids::{OrderId, PaymentId, ShopId, UserId},
     order::{OrderStatus, PaymentStatus},
     payment::{Payment, PaymentState, RefundOutcome},
+    shop::ShopStatus,
     text::Reason,
 };
 use eventstore::{
@@ -27,6 +29,8 @@ use projections::{
     QueryError, View,
     orders::{OrderFilter, OrderSort, OrderView},
     page::{Direction, Limits, Page, PageError, PageRequest, Sort},
+    shops::{ShopFilter, ShopSort},
+    views::Schema,
 };
 use serde::Deserialize;
 
@@ -105,7 +109,7 @@ impl Worker {
         } = &self.services;
         let closure = &due.closure;
         let user_id = closure.user_id;
-        let open = self.open_orders(due).await?;
+        let open = self.close_shops(user_id).await? + self.open_orders(due).await?;
         let grace = bounded(config.closing.erasure_grace);
         if open > 0 || due.now < closure.closed_at + grace {
             tracing::debug!(%user_id, open, "a closed account is not erased yet");
@@ -117,20 +121,54 @@ impl Worker {
         Ok(())
     }
 
+    /// Closes what shops the person has. Returns how many the read model cannot show as they are.
+    async fn close_shops(&self, user_id: UserId) -> Result<usize, NotSeenTo> {
+        let schema = self.settled(View::Shops).await?;
+        let parked = self.parked(user_id, &schema, domain::shop::TYPE).await?;
+        let oldest = Sort {
+            key: ShopSort::CreatedAt,
+            direction: Direction::Asc,
+        };
+        let filter = ShopFilter {
+            owner_id: Some(user_id),
+            status: None,
+        };
+        let mut cursor = None;
+        loop {
+            let most = Some(Limits::STANDARD.max);
+            let page = PageRequest::new(Limits::STANDARD, oldest, most, cursor.as_deref())?;
+            let Page { items, next } = self.services.read_models.shops(&filter, &page).await?;
+            for shop in items.into_iter().map(|shop| shop.details) {
+                if shop.status != ShopStatus::Closed {
+                    self.close_shop(shop.shop_id, user_id).await?;
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(parked);
+            }
+        }
+    }
+
+    async fn close_shop(&self, shop_id: ShopId, user_id: UserId) -> Result<(), NotSeenTo> {
+        let request = request(user_id, "CloseShop");
+        let commands = &self.services.commands;
+        commands
+            .close_shop(request, Manager::Market, shop_id, None)
+            .await?;
+        Ok(())
+    }
+
     /// How many orders of the person have not ended. Cancels those that can be, where that was asked for.
     async fn open_orders(&self, due: &DueClosure) -> Result<usize, NotSeenTo> {
         let user_id = due.closure.user_id;
         // one schema for the whole look: another one, that queries may go to meanwhile, was not waited for
-        let schema = self.services.read_models.schema(View::Orders).await?;
-        // read after `due.now`: whatever was committed until then is in the view when it has got there
-        let head = self.services.log.head().await?;
-        let patience = self.services.config.http.read_wait;
-        self.subscriptions
-            .wait_for(schema.as_str(), head.position, patience)
-            .await?;
-        let mut open = self.parked_orders(user_id, schema.as_str()).await?;
+        let schema = self.settled(View::Orders).await?;
+        let mut open = self.parked(user_id, &schema, domain::order::TYPE).await?;
         let filter = OrderFilter {
             customer_id: Some(user_id),
+            // one that was deleted may still be given back
+            include_deleted: true,
             ..OrderFilter::default()
         };
         let oldest = Sort {
@@ -153,6 +191,18 @@ impl Worker {
         }
     }
 
+    /// The schema of the view, which holds whatever was committed before now.
+    async fn settled(&self, view: View) -> Result<Schema, NotSeenTo> {
+        let schema = self.services.read_models.schema(view).await?;
+        // read after `due.now`: whatever was committed until then is in the view when it has got there
+        let head = self.services.log.head().await?;
+        let patience = self.services.config.http.read_wait;
+        self.subscriptions
+            .wait_for(schema.as_str(), head.position, patience)
+            .await?;
+        Ok(schema)
+    }
+
     /// Whether the order has not ended. One that is cancelled just now is looked at again.
     async fn is_open(&self, order: &OrderView, due: &DueClosure) -> Result<bool, NotSeenTo> {
         if due.closure.cancel_orders && can_be_cancelled(order) {
@@ -170,13 +220,7 @@ impl Worker {
 
     /// Cancels as anybody would: what was done before is not done again.
     async fn cancel(&self, order_id: OrderId, user_id: UserId) -> Result<(), NotSeenTo> {
-        let closing = format!("closing:{user_id}");
-        let request = Request::new(Cause {
-            correlation_id: closing.clone(),
-            causation_id: closing,
-            actor: ACTOR.into(),
-            command: "CancelOrder".into(),
-        });
+        let request = request(user_id, "CancelOrder");
         let cancel = CancelOrder {
             order_id,
             reason: Reason::lossy("the account was closed"),
@@ -195,25 +239,46 @@ impl Worker {
         }
     }
 
-    /// How many orders of the person the read model cannot show as they are: an operator has to look at them first.
-    async fn parked_orders(&self, user_id: UserId, schema: &str) -> Result<usize, NotSeenTo> {
+    /// How many orders or shops of the person the read model cannot show as they are: an operator has to look at them
+    /// first.
+    async fn parked(
+        &self,
+        user_id: UserId,
+        schema: &Schema,
+        aggregate_type: &str,
+    ) -> Result<usize, NotSeenTo> {
         let log = &self.services.log;
         let mut parked = 0;
         let keys = subscription::parked_keys(log.pool()).await?;
-        for key in keys.iter().filter(|key| key.subscription == schema) {
-            let events = log.stream(domain::order::TYPE, &key.key, 0, 1).await?;
-            let customer = events
+        for key in keys
+            .iter()
+            .filter(|key| key.subscription == schema.as_str())
+        {
+            let events = log.stream(aggregate_type, &key.key, 0, 1).await?;
+            let whose = events
                 .first()
-                .and_then(|event| serde_json::from_str::<Placed>(&event.payload).ok());
-            parked += usize::from(customer.is_some_and(|placed| placed.customer_id == user_id));
+                .and_then(|event| serde_json::from_str::<Whose>(&event.payload).ok());
+            parked += usize::from(whose.is_some_and(|whose| whose.customer_id == user_id));
         }
         Ok(parked)
     }
 }
 
-/// What of the event that places an order says whose it is.
+/// What the worker does for that account, as events tell it.
+fn request(user_id: UserId, command: &str) -> Request {
+    let closing = format!("closing:{user_id}");
+    Request::new(Cause {
+        correlation_id: closing.clone(),
+        causation_id: closing,
+        actor: ACTOR.into(),
+        command: command.into(),
+    })
+}
+
+/// What of the event that places an order or opens a shop says whose it is.
 #[derive(Deserialize)]
-struct Placed {
+struct Whose {
+    #[serde(alias = "owner_id")]
     customer_id: UserId,
 }
 
@@ -232,10 +297,13 @@ fn can_be_cancelled(order: &OrderView) -> bool {
     status && !order.cancellation_requested
 }
 
-/// Whether it is still to be paid or delivered. A paid order is taken to be on its way for the `fulfilment_time`.
+/// Whether it is still to be paid or delivered. Some never record what they ship, or that it arrived: a paid order of which
+/// that is not known is taken to be delivered once the `fulfilment_time` has passed.
 fn awaits_goods(order: &OrderView, now: DateTime<Utc>, fulfilment_time: TimeDelta) -> bool {
     match order.status {
-        OrderStatus::Pending | OrderStatus::PartlyShipped | OrderStatus::Shipped => true,
+        OrderStatus::Pending | OrderStatus::PartlyShipped => true,
+        // what happened last: the last parcel went, or money was given back after it
+        OrderStatus::Shipped => now - order.updated_at < fulfilment_time,
         OrderStatus::Processing => {
             order.payment_status != PaymentStatus::Refunded
                 && order
@@ -300,6 +368,7 @@ mod tests {
             refunded: 0,
             cancellation_requested: false,
             cancellation_reason: None,
+            deleted: false,
             sequence: 1,
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,
@@ -318,7 +387,8 @@ mod tests {
             (S::Processing, P::PartiallyRefunded, days(13), true),
             (S::Processing, P::Refunded, days(1), false),
             (S::PartlyShipped, P::Paid, days(100), true),
-            (S::Shipped, P::Paid, days(100), true),
+            (S::Shipped, P::Paid, days(13), true),
+            (S::Shipped, P::Paid, days(14), false),
             (S::Delivered, P::Paid, days(1), false),
             (S::Cancelled, P::Unpaid, days(1), false),
             (S::Cancelled, P::Refunded, days(1), false),

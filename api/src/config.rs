@@ -14,6 +14,7 @@
 //! | `SOUK_SHUTDOWN_TIMEOUT` | `20s` | how long requests under way may take at a stop |
 //! | `SOUK_MAX_BODY` | `1MiB` | largest request body |
 //! | `SOUK_BULK_LIMIT` | `100` | most elements of a bulk request |
+//! | `SOUK_STOCK_FEED_CLIENTS` | `1000` | most clients that follow the stock at once |
 //! | `SOUK_DEMO` | `false` | demo mode: seeding, test payment methods, secrets made by the server |
 //! | `SOUK_STATE_DIR` | `.local/run/secrets` | where demo mode keeps the secrets that it makes |
 //! | `SOUK_JWT_SECRET` | required, but in demo mode | signs access tokens; at least 32 bytes |
@@ -46,7 +47,9 @@
 //! | `SOUK_GATEWAY_RETRY` | `2s` | first pause before the gateway is asked again; doubled each time |
 //! | `SOUK_GATEWAY_PATIENCE` | `5m` | how long the gateway may not answer before the charge is voided |
 //! | `SOUK_ERASURE_GRACE` | `1m` | how long after an account was closed its data is kept at the least; outside demo mode no shorter than `SOUK_REQUEST_TIMEOUT` and 22 s |
-//! | `SOUK_FULFILMENT_TIME` | `14d` | how long after its payment an order that is to be shipped counts as open |
+//! | `SOUK_FULFILMENT_TIME` | `14d` | how long after its payment, or its last shipment, an order counts as open where nobody records more |
+//! | `SOUK_SELLERS` | `true` | whether customers may open shops and sell; at `false` sellers change nothing |
+//! | `SOUK_SHOP_APPROVAL` | `false` | whether a new shop waits until an admin approves of it |
 //! | `SOUK_ROLES` | all | which parts this process runs: `api`, `projectors`, `saga`, `publisher` |
 //! | `KAFKA_BROKERS` | none | without it all runs but the publisher |
 //! | `SOUK_KAFKA_PREFIX` | `souk` | first part of topic names |
@@ -175,6 +178,9 @@ pub struct Config {
     /// Closed accounts.
     #[command(flatten)]
     pub closing: ClosingConfig,
+    /// Sellers and their shops.
+    #[command(flatten)]
+    pub selling: SellingConfig,
     /// Which parts run here.
     #[command(flatten)]
     pub parts: PartsConfig,
@@ -296,6 +302,15 @@ pub struct HttpConfig {
     /// Most elements of a bulk request
     #[arg(long, env = "SOUK_BULK_LIMIT", default_value = "100", value_name = "N")]
     pub bulk_limit: NonZeroUsize,
+
+    /// Most clients of the stock feed at once
+    #[arg(
+        long,
+        env = "SOUK_STOCK_FEED_CLIENTS",
+        default_value = "1000",
+        value_name = "N"
+    )]
+    pub stock_feed_clients: NonZeroUsize,
 }
 
 /// Where HTTP is served when nothing says where.
@@ -427,9 +442,37 @@ pub struct ClosingConfig {
     #[arg(long, env = "SOUK_ERASURE_GRACE", default_value = "1m", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub erasure_grace: Duration,
 
-    /// How long after its payment an order that is to be shipped counts as open
+    /// How long after its payment, or its last shipment, an order counts as open where nobody records more
     #[arg(long, env = "SOUK_FULFILMENT_TIME", default_value = "14d", value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub fulfilment_time: Duration,
+}
+
+/// Who sells.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct SellingConfig {
+    /// Whether customers may open shops and sell; without it sellers change nothing, and what they offer is sold on
+    #[arg(
+        long,
+        env = "SOUK_SELLERS",
+        value_name = "BOOL",
+        default_value = "true",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub sellers: bool,
+
+    /// Whether a new shop waits until an admin approves of it
+    #[arg(
+        long,
+        env = "SOUK_SHOP_APPROVAL",
+        value_name = "BOOL",
+        default_value = "false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub shop_approval: bool,
 }
 
 /// A part of the server that can run in a process of its own.
@@ -439,7 +482,8 @@ pub enum Part {
     Api,
     /// The read models.
     Projectors,
-    /// The payment saga with its timers.
+    /// What acts on events: the payment saga with its timers, what makes sellers of those who open shops, what ends
+    /// closed accounts.
     Saga,
     /// The Kafka publisher.
     Publisher,

@@ -28,7 +28,13 @@ impl App {
         Ok(())
     }
 
-    /// The same, for one row of the view: refused where that row is parked.
+    /// Waits until the view has got to where the log is now: for what a command is decided on.
+    pub async fn caught_up_with_all(&self, view: View) -> Result<(), ApiError> {
+        let head = self.log.head().await?;
+        self.caught_up(view, MinPosition(Some(head))).await
+    }
+
+    /// As [`Self::caught_up`], for one row of the view: refused where that row is parked.
     pub async fn caught_up_on(
         &self,
         view: View,

@@ -8,8 +8,13 @@ use axum::{
 };
 use commands::{Failure, Shortage};
 use domain::{
-    inventory::InventoryError, order::OrderError, pricing::PricingError, product::ProductError,
+    category::CategoryError,
+    inventory::InventoryError,
+    order::{OrderError, OrderStatus, PaymentStatus},
+    pricing::PricingError,
+    product::ProductError,
     region::RegionError,
+    shop::ShopError,
 };
 use eventstore::{LoadError, sealing::SealError, subscription::WaitError};
 use identity::{
@@ -167,6 +172,9 @@ fn of_token(error: Option<TokenError>) -> Problem {
 fn of_command(failure: Failure) -> Problem {
     match failure {
         Failure::NotFound { .. } => Problem::new(Kind::NotFound).detail(failure.to_string()),
+        Failure::NotYours => Problem::new(Kind::Forbidden).detail(failure.to_string()),
+        Failure::Category(error) => of_category(&error),
+        Failure::Shop(error) => of_shop(&error),
         Failure::Region(error) => of_region(&error),
         Failure::Product(error) => of_product(&error),
         Failure::Inventory(error) => of_inventory(&error),
@@ -175,6 +183,11 @@ fn of_command(failure: Failure) -> Problem {
         Failure::NotOnSale { product_id, .. } => Problem::new(Kind::NotOnSale)
             .detail(failure.to_string())
             .member("product_id", product_id.to_string()),
+        Failure::ShopNotOpen { product_id, .. } => Problem::new(Kind::ShopNotOpen)
+            .detail(failure.to_string())
+            .member("product_id", product_id.to_string()),
+        // which one of many it is, is said where their list is known; see `routes::orders::bulk`
+        Failure::Element { reason, .. } => of_command(*reason),
         Failure::UnknownPaymentMethod { .. } => invalid("/payment_method", failure.to_string()),
         Failure::PreconditionFailed { current } => {
             Problem::new(Kind::PreconditionFailed).header(header::ETAG, entity_tag(current))
@@ -227,6 +240,23 @@ fn of_region(error: &RegionError) -> Problem {
     Problem::new(kind).detail(error.to_string())
 }
 
+fn of_category(error: &CategoryError) -> Problem {
+    let kind = match error {
+        CategoryError::NotFound | CategoryError::Deleted => Kind::NotFound,
+        CategoryError::AlreadyExists => Kind::Conflict,
+    };
+    Problem::new(kind).detail(error.to_string())
+}
+
+fn of_shop(error: &ShopError) -> Problem {
+    let kind = match error {
+        ShopError::NotFound => Kind::NotFound,
+        ShopError::NotApproved | ShopError::Closed => Kind::ShopNotOpen,
+        ShopError::AlreadyExists => Kind::Conflict,
+    };
+    Problem::new(kind).detail(error.to_string())
+}
+
 fn of_product(error: &ProductError) -> Problem {
     let detail = error.to_string();
     match error {
@@ -259,20 +289,27 @@ fn of_order(error: OrderError) -> Problem {
             payment,
             allowed,
             ..
-        } => {
-            let allowed: Vec<&str> = allowed
-                .into_iter()
-                .map(domain::order::OrderStatus::as_str)
-                .collect();
-            Problem::new(Kind::IllegalMove)
-                .detail(detail)
-                .member("order_status", from.as_str())
-                .member("payment_status", payment.as_str())
-                .member("allowed", allowed)
+        } => illegal_move(detail, from, payment, &allowed),
+        OrderError::PaymentStarted { payment, allowed } => {
+            illegal_move(detail, OrderStatus::Pending, payment, &allowed)
         }
         OrderError::AlreadyShipped => Problem::new(Kind::IllegalMove).detail(detail),
         _ => Problem::new(Kind::Conflict).detail(detail),
     }
+}
+
+fn illegal_move(
+    detail: String,
+    from: OrderStatus,
+    payment: PaymentStatus,
+    allowed: &[OrderStatus],
+) -> Problem {
+    let allowed: Vec<&str> = allowed.iter().map(|status| status.as_str()).collect();
+    Problem::new(Kind::IllegalMove)
+        .detail(detail)
+        .member("order_status", from.as_str())
+        .member("payment_status", payment.as_str())
+        .member("allowed", allowed)
 }
 
 fn of_pricing(error: &PricingError) -> Problem {
@@ -312,6 +349,9 @@ fn of_claim(scope: &str, value: &str) -> Problem {
     let problem = Problem::new(Kind::Taken);
     if scope == commands::regions::DEFAULT_REGION_SCOPE {
         return problem.detail(format!("another region is the default for {value}"));
+    }
+    if scope == commands::categories::CATEGORY_TITLE_SCOPE {
+        return problem.detail("another category has this title");
     }
     problem.detail(format!("sku {value:?} is taken in this region"))
 }

@@ -4,9 +4,12 @@
 pub use self::{
     body::{Body, OptionalBody, RequestLimits},
     caller::Caller,
-    headers::{ClientKey, IDEMPOTENCY_KEY, IfMatch, MIN_POSITION, MinPosition, POSITION, REPLAYED},
+    headers::{
+        ClientKey, IDEMPOTENCY_KEY, IfMatch, LastEventId, MIN_POSITION, MinPosition, POSITION,
+        REPLAYED,
+    },
     path::{Id, IdAnd},
-    query::Query,
+    query::{Query, QueryAndAttributes},
 };
 
 mod body;

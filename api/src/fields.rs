@@ -20,13 +20,17 @@ pub use self::{
     cancelling::CancelReason,
     exact::ExactNumber,
     keys::Lifetime,
-    kinds::{FirstStock, Pieces},
+    kinds::{FirstStock, LineNumber, Pieces, Threshold},
+    specification::{
+        Attributes, KindField, Specified, Specifies, attributes_schema, schema_by_kind,
+    },
 };
 
 mod cancelling;
 mod exact;
 mod keys;
 mod kinds;
+mod specification;
 
 /// A value that can stand in a body.
 pub trait Field: Sized {
@@ -144,8 +148,10 @@ pub mod input {
     }
 
     inputs! {
+        Attributes = super::Attributes;
         Boolean = bool;
         CancelReason = super::CancelReason;
+        CategoryId = ids::CategoryId;
         CountryCode = text::CountryCode;
         Currency = money::Currency;
         Description = text::Description;
@@ -154,7 +160,10 @@ pub mod input {
         FirstStock = super::FirstStock;
         ImageUrl = text::ImageUrl;
         Integer = i64;
+        Kind = super::KindField;
         Lifetime = super::Lifetime;
+        LineNumber = super::LineNumber;
+        OrderId = ids::OrderId;
         Password = identity::Password;
         PaymentMethod = text::PaymentMethod;
         Permission = identity::Permission;
@@ -167,9 +176,11 @@ pub mod input {
         Reason = text::Reason;
         RegionId = ids::RegionId;
         Roles = identity::Roles;
+        ShopId = ids::ShopId;
         Sku = text::Sku;
         TaxRate = money::TaxRate;
         Text = String;
+        Threshold = super::Threshold;
         Title = text::Title;
         UserId = ids::UserId;
     }

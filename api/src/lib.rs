@@ -34,8 +34,10 @@ pub mod request_id;
 pub mod router;
 pub mod routes;
 pub mod seed;
+mod sellers;
 pub mod services;
 pub mod state;
+pub mod stock_feed;
 pub mod unread;
 
 pub use application::Application;

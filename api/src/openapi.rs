@@ -7,14 +7,15 @@ use axum::http::StatusCode;
 use utoipa::{
     OpenApi,
     openapi::{
-        Components, ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr,
-        Response, ResponseBuilder, Type,
+        AllOfBuilder, Components, ContentBuilder, HeaderBuilder, ObjectBuilder,
+        OpenApi as Document, Ref, RefOr, Response, ResponseBuilder, Schema, Type,
         path::{Operation, PathItem},
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
 use crate::{
+    fields,
     problem::{FieldError, Kind, ProblemDocument},
     router,
 };
@@ -42,6 +43,8 @@ pub const BEARER: &str = "bearer";
         (name = "profile", description = "What one is to the shop, and where one is reached."),
         (name = "users", description = "Everybody's accounts, for admins; one or many at once."),
         (name = "regions", description = "Markets: a currency and a tax rule each."),
+        (name = "categories", description = "What products are grouped by."),
+        (name = "shops", description = "Sellers' places in the market."),
         (name = "products", description = "The catalogue."),
         (name = "stock", description = "How many pieces of a product there are."),
         (name = "orders", description = "Placing, reading and cancelling orders."),
@@ -75,7 +78,29 @@ pub fn openapi() -> Document {
             complete(operation);
         }
     }
+    tell_kinds(&mut document);
     document
+}
+
+/// The bodies that tell kind and attributes of a product.
+const OF_A_KIND: [&str; 3] = ["ProductInput", "ProductPatch", "ProductBody"];
+
+/// Says of those bodies which attributes go with which kind.
+fn tell_kinds(document: &mut Document) {
+    let components = document.components.get_or_insert_with(Components::new);
+    let schema = fields::schema_by_kind();
+    components
+        .schemas
+        .insert("AttributesByKind".to_owned(), schema.into());
+    for name in OF_A_KIND {
+        if let Some(body) = components.schemas.remove(name) {
+            let both = AllOfBuilder::new()
+                .item(body)
+                .item(Ref::from_schema_name("AttributesByKind"));
+            let both = Schema::AllOf(both.build());
+            components.schemas.insert(name.to_owned(), both.into());
+        }
+    }
 }
 
 /// The operations of a path.

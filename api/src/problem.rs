@@ -103,10 +103,13 @@ kinds! {
     IllegalMove = "illegal-move", CONFLICT, "The order cannot make this move";
     /// A product of the order cannot be ordered: it does not exist, or not any more. `product_id` names it.
     NotOnSale = "not-on-sale", CONFLICT, "A product is not on sale";
+    /// The shop sells nothing: it waits for an admin's approval, or it was closed. Where a product of an order is meant,
+    /// `product_id` names it.
+    ShopNotOpen = "shop-not-open", CONFLICT, "The shop is not open";
     /// The region takes no orders and no products at the moment.
     RegionDisabled = "region-disabled", CONFLICT, "The region is disabled";
     /// Something that must be unique belongs to something else: the sku in its region, the default region of a
-    /// currency.
+    /// currency, the title of a category.
     Taken = "taken", CONFLICT, "Taken already";
     /// The e-mail address belongs to an account already. Log in, or choose another one.
     EmailTaken = "email-taken", CONFLICT, "The e-mail address is taken";
@@ -120,9 +123,12 @@ kinds! {
     IdempotencyKeyReused = "idempotency-key-reused", UNPROCESSABLE_ENTITY, "The Idempotency-Key was used for another request";
     /// A request with this Idempotency-Key is being worked on. Repeat it in a moment.
     IdempotencyKeyInUse = "idempotency-key-in-use", CONFLICT, "A request with this Idempotency-Key is under way";
-    /// The log does not hold the event that `Souk-Min-Position` names: the log was restored to an older state, or the
+    /// The log does not hold the event that `Souk-Min-Position` or `Last-Event-ID` names: the log was restored to an older state, or the
     /// position is of another server. Forget the position, and look whether the change is there.
     PositionUnknown = "position-unknown", CONFLICT, "The position is not known";
+    /// Too much has happened since the event that `Last-Event-ID` names. Read the stock afresh, and follow it from now on,
+    /// without that header.
+    PositionTooOld = "position-too-old", GONE, "The position is too far back";
     /// The read model has not got to the position of `Souk-Min-Position` in time. Ask again after `Retry-After`.
     ReadModelBehind = "read-model-behind", SERVICE_UNAVAILABLE, "The read model is behind";
     /// Something about this very row could not be handled: it lags behind until an operator has looked at it.
@@ -223,6 +229,21 @@ impl Problem {
     #[must_use]
     pub fn errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// Says that all of it is about this part of the body: its pointers begin there, and where it has none, it points there.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        for error in &mut self.errors {
+            if let Some(pointer) = &mut error.pointer {
+                pointer.insert_str(0, part);
+            }
+        }
+        if self.errors.is_empty() {
+            let detail = self.detail.as_deref().unwrap_or(self.kind.title());
+            self.errors.push(FieldError::at(part, detail));
+        }
         self
     }
 
@@ -365,6 +386,37 @@ mod tests {
                 "{kind:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_element_is_pointed_at_from_the_whole() {
+        let pointers = |problem: Problem| -> Vec<_> {
+            let pointer = |error: FieldError| (error.pointer.unwrap(), error.detail);
+            problem.errors.into_iter().map(pointer).collect()
+        };
+        let wrong = Problem::new(Kind::Validation)
+            .errors(vec![
+                FieldError::at("/items/0", "a"),
+                FieldError::at("", "b"),
+            ])
+            .within("/orders/3");
+        assert_eq!(
+            pointers(wrong),
+            [
+                ("/orders/3/items/0".into(), "a".into()),
+                ("/orders/3".into(), "b".into())
+            ]
+        );
+        let short = Problem::new(Kind::InsufficientStock).detail("2 are left");
+        assert_eq!(
+            pointers(short.within("/orders/0")),
+            [("/orders/0".into(), "2 are left".into())]
+        );
+        let plain = Problem::new(Kind::RegionDisabled).within("/orders/0");
+        assert_eq!(
+            pointers(plain),
+            [("/orders/0".into(), Kind::RegionDisabled.title().into())]
+        );
     }
 
     #[tokio::test]

@@ -7,11 +7,13 @@ use crate::state::App;
 
 pub mod api_keys;
 pub mod body;
+pub mod categories;
 pub mod closing;
 pub mod event_body;
 pub mod events;
 pub mod health;
 pub mod jwks;
+pub mod kinds;
 pub mod list;
 pub mod mails;
 pub mod orders;
@@ -22,8 +24,11 @@ pub mod profile;
 pub mod regions;
 pub mod registrations;
 pub mod sessions;
+pub mod shop_orders;
+pub mod shops;
 pub mod simple;
 pub mod stock;
+pub mod stock_feed;
 pub mod subscriptions;
 pub mod timeline;
 pub mod users;
@@ -40,9 +45,14 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(users::router())
         .merge(closing::router())
         .merge(regions::router())
+        .merge(categories::router())
+        .merge(kinds::router())
+        .merge(shops::router())
         .merge(products::router())
         .merge(stock::router())
+        .merge(stock_feed::router())
         .merge(orders::router())
+        .merge(shop_orders::router())
         .merge(timeline::router())
         .merge(payments::router())
         .merge(events::router())

@@ -1,4 +1,4 @@
-//! Demo data: users of every role, regions and products, for trying Souk out. Demo mode only.
+//! Demo data: users of every role, regions, products, categories and a seller's shop, for trying Souk out. Demo mode only.
 //!
 //! Made through the commands that clients use, under ids that derive from names, so that a second run finds all of it
 //! and adds nothing; what somebody has changed or deleted since stays as they left it. Several may run at once. Used by
@@ -6,25 +6,34 @@
 
 use std::fmt;
 
-use commands::{Commands, Failure, Request, products::NewProduct, regions::NewRegion};
+use commands::{
+    Commands, Failure, Manager, Request, products::NewProduct, regions::NewRegion, shops::NewShop,
+};
 use domain::{
-    ids::{NAMESPACE, ProductId, RegionId},
+    category::{Category, CategoryError},
+    ids::{CategoryId, NAMESPACE, ProductId, RegionId, ShopId, UserId},
+    kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, MoneyError, TaxRate},
     product::{Product, ProductError},
     region::{Region, RegionError},
+    shop::{Shop, ShopError},
     text::{CountryCode, Description, Invalid, Quantity, Sku, Title},
 };
 use eventstore::{LoadError, event::Cause};
 use identity::{Email, Fault, Identity, NewAccount, Password, PersonName, Role, Roles};
 use uuid::Uuid;
 
-use self::catalogue::{DemoProduct, DemoRegion, REGIONS};
+use self::{
+    catalogue::{DemoProduct, DemoRegion, REGIONS},
+    market::{CATEGORIES, DemoShop, Offer, SHOP, Told},
+};
 use crate::{
     config::Config,
     services::{Services, StartError},
 };
 
 mod catalogue;
+mod market;
 
 /// The password of every demo user.
 pub const PASSWORD: &str = "souk-demo";
@@ -94,22 +103,29 @@ invalid_from!(
 pub struct Seeded {
     /// Regions opened.
     pub regions: usize,
+    /// Categories made.
+    pub categories: usize,
+    /// Shops opened.
+    pub shops: usize,
     /// Products created.
     pub products: usize,
 }
 
 impl fmt::Display for Seeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self {
-                regions: 0,
-                products: 0,
-            } => f.write_str("the demo data is there already"),
-            Self { regions, products } => write!(
-                f,
-                "demo data: {regions} regions and {products} products made"
-            ),
+        if *self == Self::default() {
+            return f.write_str("the demo data is there already");
         }
+        let Self {
+            regions,
+            categories,
+            shops,
+            products,
+        } = self;
+        write!(
+            f,
+            "demo data: {regions} regions, {categories} categories, {shops} shops and {products} products made"
+        )
     }
 }
 
@@ -125,7 +141,7 @@ pub async fn run(config: Config) -> Result<Seeded, SeedError> {
 }
 
 async fn seed(services: &Services) -> Result<Seeded, SeedError> {
-    users(&services.identity).await?;
+    let users = users(&services.identity).await?;
     let maker = Maker {
         commands: services.commands.clone(),
         correlation_id: Uuid::now_v7(),
@@ -134,13 +150,26 @@ async fn seed(services: &Services) -> Result<Seeded, SeedError> {
     for region in REGIONS {
         seeded.regions += usize::from(maker.region(region).await?);
         for product in region.products {
-            seeded.products += usize::from(maker.product(region, product).await?);
+            let product = of_the_market(region, product)?;
+            seeded.products += usize::from(maker.product(Manager::Market, product).await?);
         }
+    }
+    for (slug, title) in CATEGORIES {
+        seeded.categories += usize::from(maker.category(slug, title).await?);
+    }
+    let owner = users.iter().find(|(email, _)| *email == SHOP.owner);
+    let (_, owner_id) = owner.ok_or_else(|| SeedError::Invalid(SHOP.owner.to_owned()))?;
+    seeded.shops += usize::from(maker.shop(&SHOP, *owner_id).await?);
+    for offer in SHOP.offers {
+        let product = of_a_shop(&SHOP, offer)?;
+        seeded.products += usize::from(maker.product(Manager::Seller(*owner_id), product).await?);
     }
     Ok(seeded)
 }
 
-async fn users(identity: &Identity) -> Result<(), SeedError> {
+/// Returns them by the address that they log in with.
+async fn users(identity: &Identity) -> Result<Vec<(&'static str, UserId)>, SeedError> {
+    let mut users = Vec::new();
     for (name, email, roles) in USERS {
         let account = NewAccount {
             name: name.parse::<PersonName>()?,
@@ -148,9 +177,9 @@ async fn users(identity: &Identity) -> Result<(), SeedError> {
             password: PASSWORD.parse::<Password>()?,
             roles: roles.iter().copied().collect::<Roles>(),
         };
-        identity.ensure_user(&account).await?;
+        users.push((*email, identity.ensure_user(&account).await?));
     }
-    Ok(())
+    Ok(users)
 }
 
 /// Id of a demo region: the same in every installation.
@@ -167,6 +196,72 @@ fn product_id(slug: &str, sku: &str) -> ProductId {
         &NAMESPACE,
         format!("demo-product:{slug}:{sku}").as_bytes(),
     ))
+}
+
+/// Id of a demo category: the same in every installation.
+fn category_id(slug: &str) -> CategoryId {
+    CategoryId(Uuid::new_v5(
+        &NAMESPACE,
+        format!("demo-category:{slug}").as_bytes(),
+    ))
+}
+
+/// Id of a demo shop: the same in every installation.
+fn shop_id(slug: &str) -> ShopId {
+    ShopId(Uuid::new_v5(
+        &NAMESPACE,
+        format!("demo-shop:{slug}").as_bytes(),
+    ))
+}
+
+/// Kind and attributes of an offer.
+fn specification(offer: &Offer) -> Result<Specification, SeedError> {
+    let invalid = |what: &dyn fmt::Display| {
+        SeedError::Invalid(format!("{} {}: {what}", offer.kind, offer.product.sku))
+    };
+    let kind = Kind::find(offer.kind).ok_or_else(|| invalid(&"there is no such kind"))?;
+    let mut attributes = Vec::new();
+    for (name, told) in offer.attributes {
+        let value = match *told {
+            Told::Text(text) => AttributeValue::Text(Title::parse(text)?),
+            Told::Whole(number) => AttributeValue::Whole(number),
+            Told::YesOrNo(yes) => AttributeValue::YesOrNo(yes),
+        };
+        attributes.push(((*name).to_owned(), Some(value)));
+    }
+    kind.specify(attributes).map_err(|unfit| {
+        let unfit: Vec<String> = unfit.iter().map(ToString::to_string).collect();
+        invalid(&unfit.join(", "))
+    })
+}
+
+/// A product that is nobody's but the market's.
+fn of_the_market(region: &DemoRegion, demo: &DemoProduct) -> Result<NewProduct, SeedError> {
+    Ok(NewProduct {
+        product_id: product_id(region.slug, demo.sku),
+        region_id: region_id(region.slug),
+        sku: Sku::parse(demo.sku)?,
+        title: Title::parse(demo.title)?,
+        description: Description::parse(demo.description)?,
+        image_url: None,
+        price: Money::parse_decimal(demo.price, Currency::parse(region.currency)?)?,
+        shop_id: None,
+        category_id: None,
+        specification: None,
+        stock: Some(Quantity::parse(demo.stock)?),
+    })
+}
+
+/// A product of a seller's shop.
+fn of_a_shop(shop: &DemoShop, offer: &Offer) -> Result<NewProduct, SeedError> {
+    let region = REGIONS.iter().find(|region| region.slug == offer.region);
+    let region = region.ok_or_else(|| SeedError::Invalid(offer.region.to_owned()))?;
+    Ok(NewProduct {
+        shop_id: Some(shop_id(shop.slug)),
+        category_id: Some(category_id(offer.category)),
+        specification: Some(specification(offer)?),
+        ..of_the_market(region, &offer.product)?
+    })
 }
 
 /// The product that a first order is placed for, and the region it is sold in.
@@ -221,33 +316,80 @@ impl Maker {
         }
     }
 
+    /// Makes the category unless it is there, whatever became of it. Returns whether it was made.
+    async fn category(&self, slug: &str, title: &str) -> Result<bool, SeedError> {
+        let category_id = category_id(slug);
+        let (there, _) = self.commands.log().load::<Category>(category_id).await?;
+        if there.details().is_some() {
+            return Ok(false);
+        }
+        let request = self.request("CreateCategory");
+        let made = self
+            .commands
+            .create_category(request, category_id, Title::parse(title)?);
+        match made.await {
+            Ok(committed) => Ok(committed.appended > 0),
+            // made and changed by others since we looked
+            Err(Failure::Category(CategoryError::AlreadyExists | CategoryError::Deleted)) => {
+                Ok(false)
+            }
+            Err(failure) => Err(SeedError::Refused {
+                what: format!("category {title}"),
+                failure,
+            }),
+        }
+    }
+
+    /// Opens the shop unless it is there, whatever became of it. Returns whether it was opened.
+    async fn shop(&self, demo: &DemoShop, owner_id: UserId) -> Result<bool, SeedError> {
+        let shop_id = shop_id(demo.slug);
+        let (there, _) = self.commands.log().load::<Shop>(shop_id).await?;
+        if there.details().is_some() {
+            return Ok(false);
+        }
+        let shop = NewShop {
+            shop_id,
+            owner_id,
+            title: Title::parse(demo.title)?,
+            description: Description::parse(demo.description)?,
+            needs_approval: false,
+        };
+        match self
+            .commands
+            .open_shop(self.request("OpenShop"), shop)
+            .await
+        {
+            Ok(committed) => Ok(committed.appended > 0),
+            // opened and changed by others since we looked
+            Err(Failure::Shop(ShopError::AlreadyExists | ShopError::Closed)) => Ok(false),
+            Err(failure) => Err(SeedError::Refused {
+                what: format!("shop {}", demo.title),
+                failure,
+            }),
+        }
+    }
+
     /// Creates the product with its stock unless it is there, whatever became of it. Returns whether it was created.
-    async fn product(&self, region: &DemoRegion, demo: &DemoProduct) -> Result<bool, SeedError> {
-        let product_id = product_id(region.slug, demo.sku);
+    async fn product(&self, by: Manager, product: NewProduct) -> Result<bool, SeedError> {
+        let (product_id, sku) = (product.product_id, product.sku.clone());
         let (there, _) = self.commands.log().load::<Product>(product_id).await?;
         if there.details().is_some() {
             return Ok(false);
         }
-        let product = NewProduct {
-            product_id,
-            region_id: region_id(region.slug),
-            sku: Sku::parse(demo.sku)?,
-            title: Title::parse(demo.title)?,
-            description: Description::parse(demo.description)?,
-            image_url: None,
-            price: Money::parse_decimal(demo.price, Currency::parse(region.currency)?)?,
-            stock: Some(Quantity::parse(demo.stock)?),
-        };
         match self
             .commands
-            .create_product(self.request("CreateProduct"), product)
+            .create_product(self.request("CreateProduct"), by, product)
             .await
         {
             Ok(committed) => Ok(committed.appended > 0),
-            // created and changed by others since we looked
-            Err(Failure::Product(ProductError::AlreadyExists | ProductError::Deleted)) => Ok(false),
+            // created and changed by others since we looked, or without a place: its shop or its category is no more
+            Err(
+                Failure::Product(ProductError::AlreadyExists | ProductError::Deleted)
+                | Failure::Shop(ShopError::Closed)
+                | Failure::Category(CategoryError::Deleted),
+            ) => Ok(false),
             Err(failure) => Err(SeedError::Refused {
-                what: format!("product {}", demo.sku),
+                what: format!("product {sku}"),
                 failure,
             }),
         }

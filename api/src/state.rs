@@ -5,18 +5,20 @@ use std::{net::IpAddr, ops::Deref, sync::Arc};
 use aws_lc_rs::hmac;
 use axum::extract::FromRef;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use commands::Manager;
 use domain::ids::PaymentId;
 use eventstore::subscription::Subscriptions;
-use identity::{AddressDigest, AddressDigests, Identity, Principal};
+use identity::{AddressDigest, AddressDigests, Identity, Permission, Principal};
 
 use crate::{
     error::ApiError,
     extract::RequestLimits,
     idempotency::{Idempotency, derived_key},
     limits::Limits,
-    problem::Kind,
+    problem::{Kind, Problem},
     profiles::Profiles,
     services::Services,
+    stock_feed::StockFeed,
 };
 
 /// The state of the routes. Cheap to clone; gives [`Services`] and what HTTP adds to it.
@@ -34,6 +36,8 @@ pub struct Inner {
     pub profiles: Profiles,
     /// How often one may try.
     pub limits: Limits,
+    /// Changes of stock as they happen.
+    pub stock_feed: StockFeed,
     client_secrets: hmac::Key,
     addresses: hmac::Key,
     /// Of the secrets of before: what was kept under them is known again.
@@ -50,6 +54,10 @@ impl App {
             idempotency: Idempotency::new(secret, earlier),
             profiles: Profiles::new(services.identity.clone()),
             limits: Limits::new(&services.config.limits),
+            stock_feed: StockFeed::new(
+                services.log.clone(),
+                services.config.http.stock_feed_clients.get(),
+            ),
             client_secrets: derived_key(secret, "client secret of a payment"),
             addresses: addresses(secret),
             earlier_addresses: earlier.iter().map(addresses).collect(),
@@ -65,6 +73,26 @@ impl App {
         } else {
             Err(Kind::EmailNotVerified.into())
         }
+    }
+
+    /// In whose name somebody manages products, stock or shops: everybody's, where they may do so with `all`, otherwise a
+    /// seller's own. Where selling is switched off no seller changes anything.
+    pub fn manager(&self, who: &Principal, all: Permission) -> Result<Manager, ApiError> {
+        if who.can(all) {
+            return Ok(Manager::Market);
+        }
+        self.assure_selling()?;
+        Ok(Manager::Seller(who.user_id))
+    }
+
+    /// Refuses where selling is switched off.
+    pub fn assure_selling(&self) -> Result<(), ApiError> {
+        if self.config.selling.sellers {
+            return Ok(());
+        }
+        Err(Problem::new(Kind::Forbidden)
+            .detail("selling is switched off here")
+            .into())
     }
 
     /// A network address as it is kept, and as it was kept before the master key was exchanged: nobody reads it back

@@ -143,6 +143,53 @@ fn every_link_leads_somewhere() {
     }
 }
 
+#[test]
+fn a_kind_of_products_is_named_in_its_own_file_alone() {
+    // a new kind is a file beside the others and a line in their list: whatever names one elsewhere would have to be
+    // changed with it. Tests may name kinds, and so may demo data.
+    let kinds = root().join("domain/src/kinds");
+    for path in sources() {
+        let exempt = path.starts_with(&kinds)
+            || path.ends_with("seed/market.rs")
+            || path.ends_with("tests.rs")
+            || path.ends_with("testing.rs")
+            || path.ends_with("plans.rs");
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for kind in domain::kinds::ALL {
+            let named = code.contains(&format!("{:?}", kind.name));
+            assert!(exempt || !named, "{} names {}", path.display(), kind.name);
+        }
+    }
+}
+
+/// The sources of all crates, tests in folders of their own apart.
+fn sources() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = [
+        "api",
+        "commands",
+        "domain",
+        "eventstore",
+        "identity",
+        "projections",
+    ]
+    .map(|name| root().join(name).join("src"))
+    .to_vec();
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push(path);
+            }
+        }
+    }
+    assert!(sources.len() > 100, "{}", sources.len());
+    sources
+}
+
 /// The name that a heading is linked by.
 fn anchor(heading: &str) -> String {
     heading
@@ -182,7 +229,7 @@ fn the_tests_that_the_architecture_names_are_there() {
     assert!(named > 10, "{named}");
 }
 
-/// The text of all tests that are files of their own.
+/// The text of all tests.
 fn test_sources() -> String {
     let mut folders: Vec<PathBuf> = [
         "api",
@@ -194,7 +241,9 @@ fn test_sources() -> String {
     ]
     .map(|name| root().join(name).join("tests"))
     .to_vec();
-    let mut text = String::new();
+    let units = sources();
+    let units = units.iter().map(|path| fs::read_to_string(path).unwrap());
+    let mut text: String = units.collect();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(folder) else {
             continue;

@@ -5,12 +5,14 @@
 use std::fmt;
 
 use domain::{
+    category::CategoryError,
     ids::ProductId,
     inventory::InventoryError,
     order::OrderError,
     payment::PaymentError,
     product::ProductError,
     region::RegionError,
+    shop::ShopError,
     text::{PaymentMethod, Quantity},
 };
 use eventstore::{
@@ -50,9 +52,18 @@ pub enum Failure {
     /// There is no such thing, or none that the caller may see.
     #[error("the {what} does not exist")]
     NotFound {
-        /// Its kind: `order`, `product`, `region` or `payment`.
+        /// Its kind, for instance `order`.
         what: &'static str,
     },
+    /// It belongs to somebody else, whose it is to change.
+    #[error("it belongs to somebody else")]
+    NotYours,
+    /// The category refuses.
+    #[error(transparent)]
+    Category(CategoryError),
+    /// The shop refuses.
+    #[error(transparent)]
+    Shop(ShopError),
     /// The region refuses.
     #[error(transparent)]
     Region(RegionError),
@@ -76,11 +87,27 @@ pub enum Failure {
         /// Why.
         reason: ProductError,
     },
+    /// The shop of a product of an order does not sell.
+    #[error("product {product_id} cannot be ordered: {reason}")]
+    ShopNotOpen {
+        /// Which product.
+        product_id: ProductId,
+        /// Why not.
+        reason: ShopError,
+    },
     /// Not enough stock for the whole order; nothing was reserved. Names every short product, at least one.
     #[error("not enough stock: {}", Listed(.shortages))]
     InsufficientStock {
         /// What is short.
         shortages: Vec<Shortage>,
+    },
+    /// One of many was refused, and with it all of them.
+    #[error("element {index}: {reason}")]
+    Element {
+        /// Which, counted from zero.
+        index: usize,
+        /// Why.
+        reason: Box<Failure>,
     },
     /// The payment method is not known, or it is one for tests and those are switched off.
     #[error("payment method {method} is not accepted")]
@@ -97,7 +124,7 @@ pub enum Failure {
     /// Something that must be unique belongs to somebody else.
     #[error("{scope} {value:?} is taken")]
     ClaimTaken {
-        /// What must be unique: `sku:<region>` or `region-default`.
+        /// What must be unique: `sku:<region>`, `region-default` or `category-title`.
         scope: String,
         /// The value.
         value: String,
@@ -143,6 +170,17 @@ impl Failure {
                 | Self::OutcomeUnknown
         )
     }
+
+    /// The same as what became of one of many. What a repetition may cure is nobody's fault, so it names none.
+    pub(crate) fn of_element(self, index: usize) -> Self {
+        if self.is_passing() {
+            return self;
+        }
+        Self::Element {
+            index,
+            reason: Box::new(self),
+        }
+    }
 }
 
 struct Listed<'a>(&'a [Shortage]);
@@ -177,6 +215,8 @@ macro_rules! from_domain {
 }
 
 from_domain! {
+    CategoryError => Category, "category";
+    ShopError => Shop, "shop";
     RegionError => Region, "region";
     ProductError => Product, "product";
     OrderError => Order, "order";

@@ -14,6 +14,7 @@ use eventstore::{
 
 use crate::{
     failure::{Failure, refuse},
+    manager::Manager,
     request::{Commands, Request, Versioned, check_version},
 };
 
@@ -28,6 +29,8 @@ pub struct StockLevel {
     pub reserved: i64,
     /// Pieces sold and not returned.
     pub sold: i64,
+    /// From how many pieces down the stock is low; zero: never.
+    pub low_stock_threshold: u32,
 }
 
 impl From<&Inventory> for StockLevel {
@@ -37,6 +40,7 @@ impl From<&Inventory> for StockLevel {
             available: inventory.available(),
             reserved: inventory.reserved(),
             sold: inventory.sold(),
+            low_stock_threshold: inventory.low_stock_threshold(),
         }
     }
 }
@@ -46,6 +50,8 @@ impl From<&Inventory> for StockLevel {
 pub struct StockChange {
     /// Of which product; it must be on sale.
     pub product_id: ProductId,
+    /// Who changes it; the product must be theirs to manage.
+    pub by: Manager,
     /// Names the operation.
     pub operation_id: OperationId,
     /// Why.
@@ -63,6 +69,7 @@ impl Commands {
     ) -> Result<Committed<Versioned<StockLevel>>, Failure> {
         let StockChange {
             product_id,
+            by,
             operation_id,
             reason,
         } = change;
@@ -72,7 +79,7 @@ impl Commands {
             quantity,
             reason,
         };
-        self.change_stock(request, product_id, command, expected)
+        self.change_stock(request, product_id, by, command, expected)
             .await
     }
 
@@ -86,6 +93,7 @@ impl Commands {
     ) -> Result<Committed<Versioned<StockLevel>>, Failure> {
         let StockChange {
             product_id,
+            by,
             operation_id,
             reason,
         } = change;
@@ -95,7 +103,7 @@ impl Commands {
             delta,
             reason,
         };
-        self.change_stock(request, product_id, command, expected)
+        self.change_stock(request, product_id, by, command, expected)
             .await
     }
 
@@ -111,6 +119,7 @@ impl Commands {
     ) -> Result<Committed<Versioned<StockLevel>>, Failure> {
         let StockChange {
             product_id,
+            by,
             operation_id,
             reason,
         } = change;
@@ -120,7 +129,24 @@ impl Commands {
             available,
             reason,
         };
-        self.change_stock(request, product_id, command, Some(expected))
+        self.change_stock(request, product_id, by, command, Some(expected))
+            .await
+    }
+
+    /// Says from how many pieces down the stock is low; zero: never.
+    pub async fn set_low_stock_threshold(
+        &self,
+        request: Request,
+        product_id: ProductId,
+        by: Manager,
+        threshold: u32,
+        expected: Option<i64>,
+    ) -> Result<Committed<Versioned<StockLevel>>, Failure> {
+        let command = InventoryCommand::SetLowStockThreshold {
+            product_id,
+            threshold,
+        };
+        self.change_stock(request, product_id, by, command, expected)
             .await
     }
 
@@ -128,12 +154,18 @@ impl Commands {
         &self,
         request: Request,
         id: ProductId,
+        by: Manager,
         command: InventoryCommand,
         expected: Option<i64>,
     ) -> Result<Committed<Versioned<StockLevel>>, Failure> {
         let streams = vec![StreamRef::of::<Product>(id), StreamRef::of::<Inventory>(id)];
         self.commit(request, streams, move |work| {
-            work.state::<Product>(id)?.on_sale().map_err(refuse)?;
+            let shop_id = work
+                .state::<Product>(id)?
+                .on_sale()
+                .map_err(refuse)?
+                .shop_id;
+            by.assure_manages(work, shop_id)?;
             check_version::<Inventory>(work, id, expected)?;
             work.execute::<Inventory>(id, command.clone())?;
             stock_now(work, id)

@@ -1,5 +1,5 @@
-//! The commands of Souk: what can be done to regions, products, stock, orders and payments, and the saga that drives
-//! payments.
+//! The commands of Souk: what can be done to regions, categories, shops, products, stock, orders and payments, and the
+//! saga that drives payments.
 //!
 //! - [`Commands`] has one method per use case. Each reads what it needs from the log, lets the aggregates decide and
 //!   commits one unit of work: an order, its payment and its stock never disagree.
@@ -9,9 +9,11 @@
 //! Guaranteed: a refusal stores nothing; a command that is satisfied already changes nothing; personal data is sealed
 //! before anything is decided. Used by the HTTP routes and the seed.
 
+pub mod categories;
 mod failure;
 pub mod gateway;
 pub mod inventory;
+mod manager;
 pub mod orders;
 pub mod payment_methods;
 pub mod payments;
@@ -19,10 +21,12 @@ pub mod products;
 pub mod regions;
 mod request;
 pub mod saga;
+pub mod shops;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use self::{
     failure::{Failure, Shortage},
+    manager::Manager,
     request::{CommandSettings, Commands, Request, Versioned},
 };

@@ -1,13 +1,16 @@
 //! Commands on orders, and the one way in which an order moves: with its stock, in the same unit of work.
 //!
-//! Placing and cancelling are here; what the payment does to an order is in [`crate::payments`].
+//! Placing, changing, cancelling and shipping are here; what the payment does to an order is in [`crate::payments`].
 
+mod bulk;
 mod cancel;
+mod change;
 mod place;
+mod ship;
 
 use domain::{
     aggregate::Decider,
-    ids::{OperationId, OrderId},
+    ids::{OperationId, OrderId, UserId},
     inventory::{Inventory, InventoryCommand, InventoryError},
     order::{Order, OrderCommand, OrderError, OrderEvent, PlacedOrder, StockEffect, StockLine},
 };
@@ -15,8 +18,11 @@ use eventstore::unit::{Halt, Work};
 
 pub(crate) use self::cancel::{give_back, stop_payment};
 pub use self::{
+    bulk::MAX_BULK_ITEMS,
     cancel::{CancelOrder, Cancellation, Progress},
+    change::{ChangeOrder, DeleteOrder},
     place::{NewOrder, OrderItem},
+    ship::ShipOrder,
 };
 use crate::{
     failure::{Failure, Shortage, refuse},
@@ -66,10 +72,14 @@ fn move_stock(
             product_id: line.product_id,
             order_id,
         }),
-        StockEffect::Release(lines) => each(work, lines, |line| InventoryCommand::ReleaseStock {
-            product_id: line.product_id,
-            order_id,
-        }),
+        StockEffect::Release(lines) => release(work, order_id, lines),
+        StockEffect::Change { from, to } => {
+            let kept = |line: &&StockLine| to.iter().any(|now| now.product_id == line.product_id);
+            let dropped: Vec<StockLine> = from.iter().filter(|line| !kept(line)).copied().collect();
+            release(work, order_id, &dropped)?;
+            // what is reserved already is reserved anew with its new quantity
+            reserve(work, order_id, to)
+        }
         StockEffect::Return(lines) => each(work, lines, |line| InventoryCommand::ReturnStock {
             product_id: line.product_id,
             order_id,
@@ -77,6 +87,17 @@ fn move_stock(
             quantity: line.quantity,
         }),
     }
+}
+
+fn release(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+    lines: &[StockLine],
+) -> Result<(), Halt<Failure>> {
+    each(work, lines, |line| InventoryCommand::ReleaseStock {
+        product_id: line.product_id,
+        order_id,
+    })
 }
 
 /// All or nothing, and the refusal names all that is short.
@@ -145,6 +166,15 @@ pub(crate) fn placed<'a>(
     work.state::<Order>(order_id)?
         .placed()
         .ok_or_else(|| refuse(OrderError::NotFound))
+}
+
+/// The order; for whoever may only see their own, as if there was none where it is another's or deleted.
+fn seen_by(order: &Order, only_of: Option<UserId>) -> Result<&PlacedOrder, Failure> {
+    let seen = |order: &&PlacedOrder| {
+        only_of.is_none_or(|customer| customer == order.customer_id && !order.hidden)
+    };
+    let order = order.placed().filter(seen);
+    order.ok_or_else(|| OrderError::NotFound.into())
 }
 
 /// The order as this unit leaves it.

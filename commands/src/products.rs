@@ -1,11 +1,14 @@
 //! Commands on products. A sku is a claim in its region, given up when the product is deleted.
 
 use domain::{
-    ids::{OperationId, ProductId, RegionId},
+    category::Category,
+    ids::{CategoryId, OperationId, ProductId, RegionId, ShopId},
     inventory::{Inventory, InventoryCommand},
+    kinds::Specification,
     money::Money,
-    product::{Change, Product, ProductCommand, ProductDetails, ProductError},
+    product::{Change, Product, ProductChanges, ProductCommand, ProductDetails, ProductError},
     region::Region,
+    shop::Shop,
     text::{Description, ImageUrl, Quantity, Sku, Title},
 };
 use eventstore::{
@@ -15,6 +18,7 @@ use eventstore::{
 
 use crate::{
     failure::{Failure, refuse},
+    manager::Manager,
     request::{Commands, Request, Versioned, check_version},
 };
 
@@ -35,21 +39,14 @@ pub struct NewProduct {
     pub image_url: Option<ImageUrl>,
     /// Price of one piece, in the region's currency.
     pub price: Money,
+    /// Whose it is; the market's where there is none. That shop must be open.
+    pub shop_id: Option<ShopId>,
+    /// What it is grouped by; that category must be shown.
+    pub category_id: Option<CategoryId>,
+    /// Its kind, with what is told of that.
+    pub specification: Option<Specification>,
     /// Pieces that are there from the start, if any.
     pub stock: Option<Quantity>,
-}
-
-/// What is to change of a product; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProductChanges {
-    /// Its name.
-    pub title: Option<Title>,
-    /// What it is.
-    pub description: Option<Description>,
-    /// Its picture.
-    pub image_url: Change<ImageUrl>,
-    /// Price of one piece; placed orders keep theirs.
-    pub price: Option<Money>,
 }
 
 /// Scope of the claim that makes a sku unique in its region.
@@ -62,6 +59,7 @@ impl Commands {
     pub async fn create_product(
         &self,
         request: Request,
+        by: Manager,
         product: NewProduct,
     ) -> Result<Committed<Versioned<ProductDetails>>, Failure> {
         let id = product.product_id;
@@ -71,6 +69,11 @@ impl Commands {
             StreamRef::of::<Region>(product.region_id),
         ];
         self.commit(request, streams, move |work| {
+            by.assure_manages(work, product.shop_id)?;
+            if let Some(shop_id) = product.shop_id {
+                work.state::<Shop>(shop_id)?.open().map_err(refuse)?;
+            }
+            assure_shown(work, product.category_id)?;
             let terms = work
                 .state::<Region>(product.region_id)?
                 .terms()
@@ -83,6 +86,9 @@ impl Commands {
                 description,
                 image_url,
                 price,
+                shop_id,
+                category_id,
+                specification,
                 stock,
             } = product.clone();
             let scope = sku_scope(region_id);
@@ -96,6 +102,9 @@ impl Commands {
                 description,
                 image_url,
                 price,
+                shop_id,
+                category_id,
+                specification,
             };
             if work.execute::<Product>(id, command)? > 0 {
                 work.claim(scope, claimed.as_str(), id);
@@ -112,28 +121,23 @@ impl Commands {
     pub async fn update_product(
         &self,
         request: Request,
+        by: Manager,
         id: ProductId,
         changes: ProductChanges,
         expected: Option<i64>,
     ) -> Result<Committed<Versioned<ProductDetails>>, Failure> {
         self.commit(request, vec![StreamRef::of::<Product>(id)], move |work| {
-            work.state::<Product>(id)?.on_sale().map_err(refuse)?;
+            let shop_id = work
+                .state::<Product>(id)?
+                .on_sale()
+                .map_err(refuse)?
+                .shop_id;
+            by.assure_manages(work, shop_id)?;
+            if let Change::Set(category_id) = changes.category_id {
+                assure_shown(work, Some(category_id))?;
+            }
             check_version::<Product>(work, id, expected)?;
-            let ProductChanges {
-                title,
-                description,
-                image_url,
-                price,
-            } = changes.clone();
-            work.execute::<Product>(
-                id,
-                ProductCommand::UpdateProduct {
-                    title,
-                    description,
-                    image_url,
-                    price,
-                },
-            )?;
+            work.execute::<Product>(id, ProductCommand::UpdateProduct(changes.clone()))?;
             product_now(work, id)
         })
         .await
@@ -143,11 +147,13 @@ impl Commands {
     pub async fn delete_product(
         &self,
         request: Request,
+        by: Manager,
         id: ProductId,
         expected: Option<i64>,
     ) -> Result<Committed<Versioned<ProductDetails>>, Failure> {
         self.commit(request, vec![StreamRef::of::<Product>(id)], move |work| {
             let product = product_now(work, id)?.state;
+            by.assure_manages(work, product.shop_id)?;
             if product.deleted {
                 return product_now(work, id);
             }
@@ -158,6 +164,18 @@ impl Commands {
         })
         .await
     }
+}
+
+fn assure_shown(
+    work: &mut Work<'_, Failure>,
+    category_id: Option<CategoryId>,
+) -> Result<(), Halt<Failure>> {
+    if let Some(category_id) = category_id {
+        work.state::<Category>(category_id)?
+            .shown()
+            .map_err(refuse)?;
+    }
+    Ok(())
 }
 
 /// The operation is named by the product: however often it is created, its first stock comes once.

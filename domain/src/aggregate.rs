@@ -22,8 +22,17 @@ pub trait Decider:
     /// Version of the serialised state; a snapshot of another version is ignored.
     const STATE_VERSION: i32;
 
-    /// Type and version of every event this binary can read, as stored in the log.
+    /// Type and version of every event that this binary writes, as stored in the log.
     const EVENTS: &'static [(&'static str, &'static str)];
+
+    /// Earlier versions that this binary reads as well: what came with a later one has its default in them.
+    const EARLIER_EVENTS: &'static [(&'static str, &'static str)] = &[];
+
+    /// Whether this binary can read events of that type and version.
+    fn reads(event_type: &str, event_version: &str) -> bool {
+        let mut known = Self::EVENTS.iter().chain(Self::EARLIER_EVENTS);
+        known.any(|known| *known == (event_type, event_version))
+    }
 
     /// The events that follow from `command` in this state, or why it is refused.
     fn decide(&self, command: Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
@@ -34,6 +43,9 @@ pub trait Decider:
     /// Approximate bytes that the state holds on the heap, for the bounded cache.
     fn weight(&self) -> usize;
 }
+
+/// The events of an aggregate.
+pub type EventOf<A> = <A as cqrs_es::Aggregate>::Event;
 
 /// Implements [`cqrs_es::Aggregate`] from [`Decider`].
 macro_rules! impl_aggregate {

@@ -7,6 +7,7 @@ use cqrs_es::{Aggregate, DomainEvent};
 
 use crate::{
     aggregate::Decider,
+    category::{Category, CategoryEvent},
     ids::PaymentId,
     inventory::{Inventory, InventoryEvent as I},
     order::{LineQuantity, Order, OrderEvent as O, OrderLine},
@@ -14,9 +15,10 @@ use crate::{
     product::{Product, ProductEvent},
     region::{Region, RegionEvent},
     sealed::Sealed,
+    shop::{Shop, ShopEvent},
     testing::{
-        CUSTOMER, ORDER, PRODUCT, REFUND, REGION, SHIPMENT, currency, operation, pieces, rate,
-        reason, sku, title, usd,
+        CATEGORY, CUSTOMER, ORDER, PRODUCT, REFUND, REGION, SHIPMENT, SHOP, clothing, currency,
+        operation, pieces, rate, reason, sku, title, usd,
     },
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Reference},
 };
@@ -63,6 +65,8 @@ fn lines() -> Vec<LineQuantity> {
 fn aggregate_types_are_frozen() {
     let types = [
         Region::TYPE,
+        Category::TYPE,
+        Shop::TYPE,
         Product::TYPE,
         Inventory::TYPE,
         Order::TYPE,
@@ -70,7 +74,15 @@ fn aggregate_types_are_frozen() {
     ];
     assert_eq!(
         types,
-        ["region", "product", "inventory", "order", "payment"]
+        [
+            "region",
+            "category",
+            "shop",
+            "product",
+            "inventory",
+            "order",
+            "payment"
+        ]
     );
 }
 
@@ -102,6 +114,49 @@ fn region_events_are_frozen() {
 }
 
 #[test]
+fn category_events_are_frozen() {
+    let samples = [
+        CategoryEvent::CategoryCreated {
+            category_id: CATEGORY,
+            title: title("Áo"),
+        },
+        CategoryEvent::CategoryRenamed {
+            title: title("Shirts"),
+            previous: title("Áo"),
+        },
+        CategoryEvent::CategoryDeleted {},
+    ];
+    check::<Category>(&samples);
+    insta::assert_json_snapshot!(samples);
+}
+
+#[test]
+fn shop_events_are_frozen() {
+    let description = Description::parse("Hats.\nAnd coats.").unwrap();
+    let samples = [
+        ShopEvent::ShopRequested {
+            shop_id: SHOP,
+            owner_id: CUSTOMER,
+            title: title("Nón"),
+            description: description.clone(),
+        },
+        ShopEvent::ShopOpened {
+            shop_id: SHOP,
+            owner_id: CUSTOMER,
+            title: title("Nón"),
+            description: description.clone(),
+        },
+        ShopEvent::ShopDetailsChanged {
+            title: title("Hats"),
+            description,
+        },
+        ShopEvent::ShopClosed {},
+    ];
+    check::<Shop>(&samples);
+    insta::assert_json_snapshot!(samples);
+}
+
+#[test]
 fn product_events_are_frozen() {
     let description = Description::parse("Cotton.\nWash at 30 °C.").unwrap();
     let image_url = Some(ImageUrl::parse("https://cdn.example.com/tee.png").unwrap());
@@ -114,6 +169,13 @@ fn product_events_are_frozen() {
             description: description.clone(),
             image_url,
             price: usd(2599),
+        },
+        ProductEvent::ProductOfferedByShop { shop_id: SHOP },
+        ProductEvent::ProductCategorised {
+            category_id: Some(CATEGORY),
+        },
+        ProductEvent::ProductSpecified {
+            specification: Some(clothing("M")),
         },
         ProductEvent::ProductDetailsChanged {
             title: title("Tee"),
@@ -177,6 +239,20 @@ fn inventory_events_are_frozen() {
             quantity,
             available: 10,
         },
+        I::LowStockThresholdSet {
+            product_id,
+            threshold: 3,
+            previous: 5,
+        },
+        I::StockRanLow {
+            product_id,
+            available: 3,
+            threshold: 3,
+        },
+        I::StockRecovered {
+            product_id,
+            available: 4,
+        },
     ];
     check::<Inventory>(&samples);
     insta::assert_json_snapshot!(samples);
@@ -188,6 +264,7 @@ fn order_events_are_frozen() {
     let line = OrderLine {
         line: 1,
         product_id: PRODUCT,
+        shop_id: Some(SHOP),
         sku: sku("TEE-1"),
         title: title("Tee"),
         quantity: pieces(3),
@@ -208,7 +285,7 @@ fn order_events_are_frozen() {
             tax_rate: rate(1000),
             prices_include_tax: false,
             payment_method: card(),
-            lines: vec![line],
+            lines: vec![line.clone()],
             subtotal: 3000,
             discount: 0,
             tax: 300,
@@ -247,6 +324,18 @@ fn order_events_are_frozen() {
             lines: lines(),
             refund: 1100,
         },
+        O::OrderContactChanged {
+            customer_name: None,
+            shipping_address: Some(Sealed::new("v1.sealed")),
+        },
+        O::OrderItemsChanged {
+            lines: vec![line],
+            subtotal: 3000,
+            discount: 0,
+            tax: 300,
+            total: 3300,
+        },
+        O::OrderHidden {},
         O::OrderItemsShipped {
             shipment_id: SHIPMENT,
             lines: lines(),
@@ -323,4 +412,22 @@ fn payment_events_are_frozen() {
     ];
     check::<Payment>(&samples);
     insta::assert_json_snapshot!(samples);
+}
+
+/// As version 1.0 wrote it, before lines named a shop.
+#[test]
+fn an_order_of_version_1_0_is_read() {
+    let stored = r#"{"type":"OrderPlaced","order_id":"00000000-0000-0000-0000-000000003001",
+        "customer_id":"00000000-0000-0000-0000-000000005001","customer_name":"v1.key.name",
+        "shipping_address":"v1.key.address","region_id":"00000000-0000-0000-0000-000000001001","currency":"USD",
+        "tax_rate":1000,"prices_include_tax":false,"payment_method":"pm_card_visa","lines":[{"line":1,
+        "product_id":"00000000-0000-0000-0000-000000002001","sku":"TEE-1","title":"Tee","quantity":3,
+        "unit_price":1000,"discount":0,"net":3000,"tax":300,"gross":3300}],"subtotal":3000,"discount":0,"tax":300,
+        "total":3300,"payment_delay_ms":60000,"payment_window_ms":0}"#;
+    assert!(Order::reads("OrderPlaced", "1.0") && Order::reads("OrderPlaced", "1.1"));
+    assert!(!Order::reads("OrderPlaced", "1.2") && !Order::reads("OrderPaid", "1.1"));
+    let O::OrderPlaced { lines, .. } = serde_json::from_str(stored).unwrap() else {
+        panic!("another event");
+    };
+    assert_eq!((lines[0].shop_id, lines[0].gross), (None, 3300));
 }

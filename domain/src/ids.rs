@@ -57,6 +57,10 @@ ids! {
     RegionId,
     /// A product. Its inventory's stream has the same id.
     ProductId,
+    /// A category of products.
+    CategoryId,
+    /// A seller's shop.
+    ShopId,
     /// An order.
     OrderId,
     /// The payment of an order, see [`PaymentId::of`].

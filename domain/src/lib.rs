@@ -5,8 +5,10 @@
 //! decide, evolve, tests. The event store appends what `decide` returns and rebuilds state with `evolve`.
 
 pub mod aggregate;
+pub mod category;
 pub mod ids;
 pub mod inventory;
+pub mod kinds;
 pub mod money;
 pub mod order;
 pub mod payment;
@@ -14,6 +16,7 @@ pub mod pricing;
 pub mod product;
 pub mod region;
 pub mod sealed;
+pub mod shop;
 pub mod text;
 
 #[cfg(test)]

@@ -19,6 +19,10 @@
 //! | `CancelOrder` | pending, asked | · (cancellation requested) | · | · |
 //! | `CancelOrder` | processing | cancelled | · (refund follows) | returned |
 //! | `CancelOrder` | partly_shipped | shipped | · (refund of the rest follows) | the rest returned |
+//! | `ChangeContact` | pending, processing; no cancellation requested | · | · | · |
+//! | `ChangeItems` | pending, its payment never started | · | · | reserved anew |
+//! | `HideOrder` | pending, processing | as `CancelOrder` (deleted) | as `CancelOrder` | as `CancelOrder` |
+//! | `HideOrder` | delivered, cancelled | · (deleted) | · | · |
 //! | `ShipItems` | processing, partly_shipped; money not refunded | partly_shipped or shipped | · | · |
 //! | `DeliverOrder` | shipped | delivered | · | · |
 //! | `RecordRefund` | money came | · | partially_refunded or refunded | · |
@@ -35,7 +39,7 @@ mod status;
 mod stock;
 
 pub use self::{
-    command::{OrderCommand, OrderError, PlaceOrder, ShipLine},
+    command::{ContactChange, OrderCommand, OrderError, PlaceOrder, ShipLine},
     event::{LineQuantity, OrderEvent},
     state::{Order, PlacedOrder},
     status::{OrderStatus, PaymentStatus},
@@ -50,8 +54,9 @@ pub const TYPE: &str = "order";
 impl_aggregate!(Order, TYPE, OrderCommand, OrderEvent, OrderError);
 
 impl Decider for Order {
-    const STATE_VERSION: i32 = 1;
+    const STATE_VERSION: i32 = 3;
     const EVENTS: &'static [(&'static str, &'static str)] = OrderEvent::CATALOGUE;
+    const EARLIER_EVENTS: &'static [(&'static str, &'static str)] = event::EARLIER;
 
     fn decide(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
         match (command, &self.placed) {

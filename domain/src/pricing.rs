@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{ProductId, RegionId},
+    ids::{CategoryId, ProductId, RegionId, ShopId},
     money::{Currency, Money, allocate},
     region::RegionTerms,
     text::{Quantity, Sku, Title},
@@ -25,6 +25,10 @@ pub struct PricedItem {
     pub product_id: ProductId,
     /// Where it is sold.
     pub region_id: RegionId,
+    /// Whose it is; nobody's but the market's where there is none.
+    pub shop_id: Option<ShopId>,
+    /// What it is grouped by.
+    pub category_id: Option<CategoryId>,
     /// The seller's number.
     pub sku: Sku,
     /// Its name.
@@ -42,6 +46,9 @@ pub struct OrderLine {
     pub line: u32,
     /// Which product.
     pub product_id: ProductId,
+    /// Whose the product is; absent where it is nobody's but the market's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop_id: Option<ShopId>,
     /// The seller's number, as it was.
     pub sku: Sku,
     /// Its name, as it was.
@@ -247,6 +254,7 @@ fn line(
     Ok(OrderLine {
         line: number,
         product_id: item.product_id,
+        shop_id: item.shop_id,
         sku: item.sku,
         title: item.title,
         quantity: item.quantity,

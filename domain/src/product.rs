@@ -1,14 +1,22 @@
-//! Product: what a region sells, at which price.
+//! Product: what a region sells, at which price; by a shop of its own or by the market itself.
 //!
 //! A price is never negative and always in the region's currency. A deleted product is hidden for good; its history
 //! and the orders that hold it stay. Its stream id is the [`ProductId`]; its stock is the inventory of the same id.
 //! That a sku is unique in its region is kept by a unique key in the append, since it spans streams.
 
+mod command;
+mod event;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    command::{Change, ProductChanges, ProductCommand, ProductError},
+    event::ProductEvent,
+};
 use crate::{
-    aggregate::{Decider, impl_aggregate, impl_domain_event},
-    ids::{ProductId, RegionId},
+    aggregate::{Decider, impl_aggregate},
+    ids::{CategoryId, ProductId, RegionId, ShopId},
+    kinds::Specification,
     money::{Currency, Money},
     pricing::PricedItem,
     text::{Description, ImageUrl, Quantity, Sku, Title},
@@ -16,54 +24,6 @@ use crate::{
 
 /// Aggregate type of products in the log.
 pub const TYPE: &str = "product";
-
-/// What happened to a product.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type")]
-pub enum ProductEvent {
-    /// A product was put on sale.
-    ProductCreated {
-        /// Which.
-        product_id: ProductId,
-        /// Where it is sold.
-        region_id: RegionId,
-        /// The seller's number.
-        sku: Sku,
-        /// Its name.
-        title: Title,
-        /// What it is.
-        description: Description,
-        /// Its picture.
-        image_url: Option<ImageUrl>,
-        /// Price of one piece.
-        price: Money,
-    },
-    /// How it is described changed; all such fields as they are now.
-    ProductDetailsChanged {
-        /// Its name.
-        title: Title,
-        /// What it is.
-        description: Description,
-        /// Its picture.
-        image_url: Option<ImageUrl>,
-    },
-    /// Its price changed.
-    ProductPriceChanged {
-        /// Price of one piece from now on.
-        price: Money,
-        /// Price until now.
-        previous: Money,
-    },
-    /// It is no longer sold or shown.
-    ProductDeleted {},
-}
-
-impl_domain_event!(ProductEvent {
-    ProductCreated,
-    ProductDetailsChanged,
-    ProductPriceChanged,
-    ProductDeleted
-});
 
 /// A product as its events tell; empty until it is created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +48,12 @@ pub struct ProductDetails {
     pub image_url: Option<ImageUrl>,
     /// Price of one piece.
     pub price: Money,
+    /// Whose it is; nobody's but the market's where there is none.
+    pub shop_id: Option<ShopId>,
+    /// What it is grouped by.
+    pub category_id: Option<CategoryId>,
+    /// Its kind, with what is told of that.
+    pub specification: Option<Specification>,
     /// Whether it was deleted.
     pub deleted: bool,
 }
@@ -113,6 +79,8 @@ impl Product {
         Ok(PricedItem {
             product_id: product.product_id,
             region_id: product.region_id,
+            shop_id: product.shop_id,
+            category_id: product.category_id,
             sku: product.sku.clone(),
             title: product.title.clone(),
             quantity,
@@ -121,84 +89,10 @@ impl Product {
     }
 }
 
-/// What to do with a value that may be absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Change<T> {
-    /// Leave it.
-    #[default]
-    Keep,
-    /// Take it away.
-    Clear,
-    /// Make it this.
-    Set(T),
-}
-
-/// What can be asked of a product.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProductCommand {
-    /// Put a new one on sale.
-    CreateProduct {
-        /// Which.
-        product_id: ProductId,
-        /// Where it is sold.
-        region_id: RegionId,
-        /// The currency of that region, which the price must be in.
-        region_currency: Currency,
-        /// The seller's number.
-        sku: Sku,
-        /// Its name.
-        title: Title,
-        /// What it is.
-        description: Description,
-        /// Its picture.
-        image_url: Option<ImageUrl>,
-        /// Price of one piece.
-        price: Money,
-    },
-    /// Change what is given and keep the rest.
-    UpdateProduct {
-        /// Its name.
-        title: Option<Title>,
-        /// What it is.
-        description: Option<Description>,
-        /// Its picture.
-        image_url: Change<ImageUrl>,
-        /// Price of one piece.
-        price: Option<Money>,
-    },
-    /// Sell and show it no more.
-    DeleteProduct,
-}
-
-/// Why a product refuses.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProductError {
-    /// There is no such product.
-    #[error("the product does not exist")]
-    NotFound,
-    /// It was deleted.
-    #[error("the product was deleted")]
-    Deleted,
-    /// The id is taken by another product.
-    #[error("the product exists already")]
-    AlreadyExists,
-    /// A price below zero.
-    #[error("the price must not be negative")]
-    NegativePrice,
-    /// The price is not in the currency of the region.
-    #[error("the price is in {given}, the region sells in {region}")]
-    WrongCurrency {
-        /// The region's currency.
-        region: Currency,
-        /// The price's currency.
-        given: Currency,
-    },
-}
-
 impl_aggregate!(Product, TYPE, ProductCommand, ProductEvent, ProductError);
 
 impl Decider for Product {
-    const STATE_VERSION: i32 = 1;
+    const STATE_VERSION: i32 = 2;
     const EVENTS: &'static [(&'static str, &'static str)] = ProductEvent::CATALOGUE;
 
     fn decide(&self, command: ProductCommand) -> Result<Vec<ProductEvent>, ProductError> {
@@ -212,6 +106,9 @@ impl Decider for Product {
                 description,
                 image_url,
                 price,
+                shop_id,
+                category_id,
+                specification,
             } => {
                 check_price(price, region_currency)?;
                 let deleted = false;
@@ -223,15 +120,13 @@ impl Decider for Product {
                     description,
                     image_url,
                     price,
+                    shop_id,
+                    category_id,
+                    specification,
                     deleted,
                 })
             }
-            ProductCommand::UpdateProduct {
-                title,
-                description,
-                image_url,
-                price,
-            } => self.update(title, description, image_url, price),
+            ProductCommand::UpdateProduct(changes) => self.on_sale()?.changed(changes),
             ProductCommand::DeleteProduct => match &self.created {
                 None => Err(ProductError::NotFound),
                 Some(product) if product.deleted => Ok(vec![]),
@@ -262,8 +157,20 @@ impl Decider for Product {
                     description: description.clone(),
                     image_url: image_url.clone(),
                     price: *price,
+                    shop_id: None,
+                    category_id: None,
+                    specification: None,
                     deleted: false,
                 });
+            }
+            (ProductEvent::ProductOfferedByShop { shop_id }, Some(product)) => {
+                product.shop_id = Some(*shop_id);
+            }
+            (ProductEvent::ProductCategorised { category_id }, Some(product)) => {
+                product.category_id = *category_id;
+            }
+            (ProductEvent::ProductSpecified { specification }, Some(product)) => {
+                product.specification.clone_from(specification);
             }
             (
                 ProductEvent::ProductDetailsChanged {
@@ -288,10 +195,12 @@ impl Decider for Product {
     fn weight(&self) -> usize {
         let texts = |product: &ProductDetails| {
             let image_url = product.image_url.as_ref();
+            let specification = product.specification.as_ref();
             product.sku.as_str().len()
                 + product.title.as_str().len()
                 + product.description.as_str().len()
                 + image_url.map_or(0, |url| url.as_str().len())
+                + specification.map_or(0, Specification::heap)
         };
         self.created.as_ref().map_or(0, texts)
     }
@@ -303,51 +212,62 @@ impl Product {
             Some(product) if *product == wished => Ok(vec![]),
             Some(product) if product.deleted => Err(ProductError::Deleted),
             Some(_) => Err(ProductError::AlreadyExists),
-            None => Ok(vec![ProductEvent::ProductCreated {
-                product_id: wished.product_id,
-                region_id: wished.region_id,
-                sku: wished.sku,
-                title: wished.title,
-                description: wished.description,
-                image_url: wished.image_url,
-                price: wished.price,
-            }]),
+            None => Ok(wished.created()),
         }
     }
+}
 
-    fn update(
-        &self,
-        title: Option<Title>,
-        description: Option<Description>,
-        image_url: Change<ImageUrl>,
-        price: Option<Money>,
-    ) -> Result<Vec<ProductEvent>, ProductError> {
-        let product = self.on_sale()?;
-        let title = title.unwrap_or_else(|| product.title.clone());
-        let description = description.unwrap_or_else(|| product.description.clone());
-        let image_url = match image_url {
-            Change::Keep => product.image_url.clone(),
-            Change::Clear => None,
-            Change::Set(url) => Some(url),
-        };
+impl ProductDetails {
+    /// The events that tell all of a new product.
+    fn created(self) -> Vec<ProductEvent> {
+        let mut events = vec![ProductEvent::ProductCreated {
+            product_id: self.product_id,
+            region_id: self.region_id,
+            sku: self.sku,
+            title: self.title,
+            description: self.description,
+            image_url: self.image_url,
+            price: self.price,
+        }];
+        events.extend(
+            self.shop_id
+                .map(|shop_id| ProductEvent::ProductOfferedByShop { shop_id }),
+        );
+        let category_id = self.category_id;
+        events.extend(category_id.map(|_| ProductEvent::ProductCategorised { category_id }));
+        if self.specification.is_some() {
+            let specification = self.specification;
+            events.push(ProductEvent::ProductSpecified { specification });
+        }
+        events
+    }
+
+    fn changed(&self, changes: ProductChanges) -> Result<Vec<ProductEvent>, ProductError> {
         let mut events = vec![];
-        if (&title, &description, &image_url)
-            != (&product.title, &product.description, &product.image_url)
-        {
+        let title = changes.title.unwrap_or_else(|| self.title.clone());
+        let description = changes
+            .description
+            .unwrap_or_else(|| self.description.clone());
+        let image_url = changes.image_url.apply(self.image_url.clone());
+        if (&title, &description, &image_url) != (&self.title, &self.description, &self.image_url) {
             events.push(ProductEvent::ProductDetailsChanged {
                 title,
                 description,
                 image_url,
             });
         }
-        if let Some(price) = price {
-            check_price(price, product.price.currency)?;
-            if price != product.price {
-                events.push(ProductEvent::ProductPriceChanged {
-                    price,
-                    previous: product.price,
-                });
-            }
+        let (price, previous) = (changes.price.unwrap_or(self.price), self.price);
+        check_price(price, previous.currency)?;
+        if price != previous {
+            events.push(ProductEvent::ProductPriceChanged { price, previous });
+        }
+        let category_id = changes.category_id.apply(self.category_id);
+        if category_id != self.category_id {
+            events.push(ProductEvent::ProductCategorised { category_id });
+        }
+        let specification = changes.specification.apply(self.specification.clone());
+        if specification != self.specification {
+            events.push(ProductEvent::ProductSpecified { specification });
         }
         Ok(events)
     }

@@ -15,18 +15,21 @@ use proptest::prelude::*;
 
 use self::{
     commands::{
-        inventory_command, many, order_commands, payment_commands, product_command, region_command,
+        category_command, inventory_command, many, order_commands, payment_commands,
+        product_command, region_command, shop_command,
     },
     shelves::Shelves,
 };
 use crate::{
     aggregate::Decider,
-    inventory::Inventory,
+    category::Category,
+    inventory::{Inventory, InventoryEvent, StockMove, is_low},
     order::{Order, OrderCommand, OrderLine, OrderStatus, PaymentStatus, PlacedOrder},
     payment::{Payment, PaymentState},
     product::Product,
     region::Region,
-    testing::currency,
+    shop::{Shop, ShopError},
+    testing::{CUSTOMER, currency, given},
 };
 
 /// Modest, so that the whole file runs in seconds without optimisation.
@@ -107,6 +110,54 @@ fn only_corrections_oversell(before: &Inventory, after: &Inventory) {
     assert!(corrected || after.available() >= 0 || after.available() >= before.available());
 }
 
+/// Once pieces have gone it is known whether the stock is low, and while it is not low nobody is left to believe it.
+fn low_stock_is_told(before: &Inventory, after: &Inventory) {
+    let low = is_low(after.available(), after.low_stock_threshold());
+    if after.available() < before.available() {
+        assert_eq!(after.is_told_low(), low);
+    }
+    assert!(low || !after.is_told_low());
+}
+
+/// The numbers are the sum of what the events say that they change.
+fn moves_lead_to(told: &[InventoryEvent], numbers: &Inventory) {
+    let mut sum = StockMove::default();
+    for event in told {
+        let moved = event.moves();
+        sum.available += moved.available;
+        sum.reserved += moved.reserved;
+        sum.sold += moved.sold;
+        assert!(event.available().is_none_or(|told| told == sum.available));
+    }
+    let expected = StockMove {
+        available: numbers.available(),
+        reserved: numbers.reserved(),
+        sold: numbers.sold(),
+    };
+    assert_eq!(sum, expected);
+}
+
+/// Each is told once, and not again before the other was.
+fn low_and_recovered_alternate(told: &[InventoryEvent]) {
+    let mut low = false;
+    for event in told {
+        let tells_low = match event {
+            InventoryEvent::StockRanLow {
+                available,
+                threshold,
+                ..
+            } => {
+                assert!(is_low(*available, *threshold));
+                true
+            }
+            InventoryEvent::StockRecovered { .. } => false,
+            _ => continue,
+        };
+        assert_ne!(low, tells_low, "{told:?}");
+        low = tells_low;
+    }
+}
+
 fn amounts_add_up(order: &PlacedOrder) {
     let sum = |amount: fn(&OrderLine) -> i64| order.lines.iter().map(amount).sum::<i64>();
     assert_eq!(sum(|line| line.gross), order.total);
@@ -123,6 +174,18 @@ fn amounts_add_up(order: &PlacedOrder) {
     assert!((0..=order.paid.unwrap_or(0)).contains(&order.refunded));
 }
 
+/// What is deleted stays deleted, and is not on its way to anybody.
+fn hidden_for_good(before: &Order, after: &Order) {
+    let hidden = |order: &Order| order.placed().is_some_and(|order| order.hidden);
+    assert!(!hidden(before) || hidden(after));
+    let status = after.placed().map(|order| order.status);
+    let on_its_way = matches!(
+        status,
+        Some(OrderStatus::Processing | OrderStatus::PartlyShipped | OrderStatus::Shipped)
+    );
+    assert!(!hidden(after) || !on_its_way, "{status:?}");
+}
+
 /// Each change of status is one that was announced as possible.
 fn moves_are_announced(before: &Order, after: &Order) {
     let (Some(from), Some(to)) = (before.placed(), after.placed()) else {
@@ -135,6 +198,13 @@ fn moves_are_announced(before: &Order, after: &Order) {
         "{} to {}",
         from.status,
         to.status
+    );
+    assert!(
+        from.payment_status == to.payment_status
+            || from.next_payment_statuses().contains(&to.payment_status),
+        "{} to {}",
+        from.payment_status,
+        to.payment_status
     );
     let is_final = matches!(from.status, OrderStatus::Cancelled | OrderStatus::Delivered);
     assert!(!is_final || from.status == to.status);
@@ -201,17 +271,38 @@ proptest! {
     }
 
     #[test]
+    fn any_history_of_a_category(commands in many(category_command())) {
+        run::<Category>(commands, |before, after| {
+            let gone = |category: &Category| category.details().is_some_and(|details| details.deleted);
+            assert!(!gone(before) || before == after, "what is deleted stays as it is");
+        });
+    }
+
+    #[test]
+    fn any_history_of_a_shop(commands in many(shop_command())) {
+        run::<Shop>(commands, |before, after| {
+            let closed = |shop: &Shop| shop.open() == Err(ShopError::Closed);
+            assert!(!closed(before) || before == after, "what is closed stays as it is");
+            assert!(after.details().is_none_or(|shop| shop.owner_id == CUSTOMER));
+        });
+    }
+
+    #[test]
     fn any_history_of_an_inventory(commands in many(inventory_command())) {
-        run::<Inventory>(commands, |before, after| {
+        let told = run::<Inventory>(commands, |before, after| {
             stock_adds_up(after);
             only_corrections_oversell(before, after);
+            low_stock_is_told(before, after);
         });
+        low_and_recovered_alternate(&told);
+        moves_lead_to(&told, &given(&told));
     }
 
     #[test]
     fn any_history_of_an_order(commands in order_commands()) {
         run::<Order>(commands, |before, after| {
             moves_are_announced(before, after);
+            hidden_for_good(before, after);
             if let Some(order) = after.placed() {
                 amounts_add_up(order);
                 goods_follow_money(order);
@@ -249,12 +340,16 @@ proptest! {
     #[test]
     fn no_order_of_events_makes_an_aggregate_panic(
         region in jumbled::<Region>(many(region_command())),
+        category in jumbled::<Category>(many(category_command())),
+        shop in jumbled::<Shop>(many(shop_command())),
         product in jumbled::<Product>(many(product_command())),
         inventory in jumbled::<Inventory>(many(inventory_command())),
         order in jumbled::<Order>(order_commands()),
         payment in jumbled::<Payment>(payment_commands()),
     ) {
         survives::<Region>(&region.0, &region.1);
+        survives::<Category>(&category.0, &category.1);
+        survives::<Shop>(&shop.0, &shop.1);
         survives::<Product>(&product.0, &product.1);
         survives::<Inventory>(&inventory.0, &inventory.1);
         survives::<Order>(&order.0, &order.1);

@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use crate::{
     aggregate::Decider,
-    ids::{OperationId, OrderId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    ids::{
+        CategoryId, OperationId, OrderId, ProductId, RefundId, RegionId, ShipmentId, ShopId, UserId,
+    },
+    kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
     text::{Quantity, Reason, Sku, Title},
 };
@@ -116,6 +119,8 @@ pub(crate) fn assert_text(actual: &str, expected: &str) {
 
 pub(crate) const REGION: RegionId = RegionId(Uuid::from_u128(0x1001));
 pub(crate) const PRODUCT: ProductId = ProductId(Uuid::from_u128(0x2001));
+pub(crate) const CATEGORY: CategoryId = CategoryId(Uuid::from_u128(0x8001));
+pub(crate) const SHOP: ShopId = ShopId(Uuid::from_u128(0x9001));
 pub(crate) const OTHER_PRODUCT: ProductId = ProductId(Uuid::from_u128(0x2002));
 pub(crate) const ORDER: OrderId = OrderId(Uuid::from_u128(0x3001));
 pub(crate) const OTHER_ORDER: OrderId = OrderId(Uuid::from_u128(0x3002));
@@ -155,4 +160,12 @@ pub(crate) fn title(text: &str) -> Title {
 
 pub(crate) fn reason(text: &str) -> Reason {
     Reason::parse(text).unwrap()
+}
+
+/// A red piece of clothing of that size.
+pub(crate) fn clothing(size: &str) -> Specification {
+    let text = |text| Some(AttributeValue::Text(title(text)));
+    let given = [("size", size), ("colour", "red")];
+    let given = given.map(|(name, value)| (name.to_owned(), text(value)));
+    Kind::find("clothing").unwrap().specify(given).unwrap()
 }

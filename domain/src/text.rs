@@ -67,6 +67,8 @@ macro_rules! texts {
 texts! {
     /// A seller's own number of a product.
     Sku = "sku", "1 to 64 letters, digits, dots, underscores or hyphens", |text| code(text, 64);
+    /// What products of a kind go by, such as `clothing`.
+    KindName = "kind", "1 to 64 letters, digits, dots, underscores or hyphens", |text| code(text, 64);
     /// A name shown in lists: trimmed, one line.
     Title = "title", "1 to 200 characters without control characters", |text| line(text, 200);
     /// A long text: line breaks and tabs are its only control characters. May be empty.

@@ -122,10 +122,7 @@ pub fn decode<A: Decider>(
     event_version: &str,
     payload: &str,
 ) -> Result<A::Event, Unreadable> {
-    if !A::EVENTS
-        .iter()
-        .any(|known| known.0 == event_type && known.1 == event_version)
-    {
+    if !A::reads(event_type, event_version) {
         return Err(Unreadable::Newer {
             event_type: event_type.into(),
             event_version: event_version.into(),

@@ -30,4 +30,4 @@ pub mod testing;
 pub mod unit;
 mod wake;
 
-pub use log::{EventLog, LoadError, LogSettings, StoredAnswer};
+pub use log::{EventLog, LoadError, Loaded, LogSettings, StoredAnswer};

@@ -296,6 +296,27 @@ impl EventLog {
         Ok((state, cached.sequence))
     }
 
+    /// The same for several aggregates at once, in no particular order. One with events that this binary cannot read is
+    /// left out.
+    pub async fn load_all<A: Decider>(
+        &self,
+        ids: impl IntoIterator<Item = impl std::fmt::Display>,
+    ) -> Result<Vec<Loaded<A>>, sqlx::Error> {
+        let streams: Vec<StreamRef> = ids.into_iter().map(StreamRef::of::<A>).collect();
+        let loaded = self.shared.store.load(&streams).await?;
+        let readable = loaded
+            .into_iter()
+            .filter(|(_, cached)| cached.unreadable.is_none());
+        let states = readable.map(|(stream, cached)| Loaded {
+            id: stream.aggregate_id,
+            state: typed::<A>(cached.state.as_ref())
+                .cloned()
+                .unwrap_or_default(),
+            sequence: cached.sequence,
+        });
+        Ok(states.collect())
+    }
+
     /// Writes a snapshot of a stream as it stands: the same that the log writes by itself once enough has happened to it.
     /// Returns whether there was anything to write.
     #[cfg(feature = "testing")]
@@ -404,6 +425,17 @@ impl EventLog {
         tasks.draining.shutdown().await;
         tasks.watching.shutdown().await;
     }
+}
+
+/// An aggregate as it is committed.
+#[derive(Clone, Debug)]
+pub struct Loaded<A> {
+    /// Which.
+    pub id: Arc<str>,
+    /// Its state.
+    pub state: A,
+    /// How many events it has.
+    pub sequence: i64,
 }
 
 /// Why an aggregate could not be loaded.

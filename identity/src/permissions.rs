@@ -35,17 +35,35 @@ permissions! {
     PlaceOrder = "place_order",
     /// Cancel an order that one placed.
     CancelOwnOrder = "cancel_own_order",
+    /// Change an order that one placed: name, address and items; and delete it, which cancels it where it still can be.
+    ChangeOwnOrder = "change_own_order",
     /// Read anybody's orders, with name and address.
     ReadAnyOrder = "read_any_order",
     /// Cancel anybody's orders.
     CancelAnyOrder = "cancel_any_order",
+    /// Change and delete anybody's orders.
+    ChangeAnyOrder = "change_any_order",
+    /// Read the orders that hold things of one's own shops: these lines, and where a paid order goes.
+    ReadOwnShopOrders = "read_own_shop_orders",
+    /// Ship the lines of one's own shops, and say that orders that hold nothing else arrived.
+    ShipOwnShopOrders = "ship_own_shop_orders",
+    /// Ship anybody's orders, and say that they arrived.
+    ShipAnyOrder = "ship_any_order",
     /// Open, change, disable and enable regions.
     ManageRegions = "manage_regions",
-    /// Create, change and delete products that belong to no shop.
+    /// Make, rename and delete categories.
+    ManageCategories = "manage_categories",
+    /// Open a shop in one's own name, or ask for it, and change or give up what one asked for.
+    OpenShop = "open_shop",
+    /// Change and close one's own shops, and manage their products and stock.
+    ManageOwnShop = "manage_own_shop",
+    /// Approve, change and close anybody's shop, and see those that are not open.
+    ManageShops = "manage_shops",
+    /// Create, change and delete any product, of whatever shop or of none.
     ManageProducts = "manage_products",
     /// Create a product by the simple client contract (`POST /api/products`), which serves sellers too.
     CreateContractProduct = "create_contract_product",
-    /// Receive, adjust and set stock.
+    /// Receive, adjust and set the stock of any product.
     AdjustStock = "adjust_stock",
     /// Read anybody's payments.
     ReadPayments = "read_payments",
@@ -139,18 +157,34 @@ impl Role {
     /// The table: what each role may do. A person may do what any of their roles may.
     ///
     /// - An admin runs the shop but buys nothing; who does both has both roles.
-    /// - A seller creates products by the simple client contract, which demands it. Products without a shop are
-    ///   otherwise the admins' alone.
+    /// - A seller manages their own shops, and creates products by the simple client contract, which demands it.
+    ///   Products without a shop are the admins' alone.
+    /// - Whoever opens a shop is a customer, who becomes a seller by it.
     /// - An analyst reads the whole history, but sees no personal data there or anywhere else.
     pub const fn permissions(self) -> &'static [Permission] {
         use Permission as P;
         match self {
-            Self::Customer => &[P::ReadOwnOrders, P::PlaceOrder, P::CancelOwnOrder],
-            Self::Seller => &[P::CreateContractProduct],
+            Self::Customer => &[
+                P::ReadOwnOrders,
+                P::PlaceOrder,
+                P::CancelOwnOrder,
+                P::ChangeOwnOrder,
+                P::OpenShop,
+            ],
+            Self::Seller => &[
+                P::ReadOwnShopOrders,
+                P::ShipOwnShopOrders,
+                P::ManageOwnShop,
+                P::CreateContractProduct,
+            ],
             Self::Admin => &[
                 P::ReadAnyOrder,
                 P::CancelAnyOrder,
+                P::ChangeAnyOrder,
+                P::ShipAnyOrder,
                 P::ManageRegions,
+                P::ManageCategories,
+                P::ManageShops,
                 P::ManageProducts,
                 P::CreateContractProduct,
                 P::AdjustStock,
@@ -211,16 +245,25 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-    const EXPECTED: [(P, [bool; 4]); 15] = {
+    const EXPECTED: [(P, [bool; 4]); 24] = {
         const Y: bool = true;
         const N: bool = false;
         [
             (P::ReadOwnOrders, [Y, N, N, N]),
             (P::PlaceOrder, [Y, N, N, N]),
             (P::CancelOwnOrder, [Y, N, N, N]),
+            (P::ChangeOwnOrder, [Y, N, N, N]),
             (P::ReadAnyOrder, [N, N, Y, N]),
             (P::CancelAnyOrder, [N, N, Y, N]),
+            (P::ChangeAnyOrder, [N, N, Y, N]),
+            (P::ReadOwnShopOrders, [N, Y, N, N]),
+            (P::ShipOwnShopOrders, [N, Y, N, N]),
+            (P::ShipAnyOrder, [N, N, Y, N]),
             (P::ManageRegions, [N, N, Y, N]),
+            (P::ManageCategories, [N, N, Y, N]),
+            (P::OpenShop, [Y, N, N, N]),
+            (P::ManageOwnShop, [N, Y, N, N]),
+            (P::ManageShops, [N, N, Y, N]),
             (P::ManageProducts, [N, N, Y, N]),
             (P::CreateContractProduct, [N, Y, Y, N]),
             (P::AdjustStock, [N, N, Y, N]),

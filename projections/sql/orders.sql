@@ -1,4 +1,4 @@
--- Orders: what never changes. Written once.
+-- Orders: what hardly ever changes. Written once, and again only where name, address or items are changed.
 create table {schema}.orders (
     order_id           uuid not null,
     customer_id        uuid not null,
@@ -30,15 +30,17 @@ create table {schema}.order_states (
     refunded               bigint not null,
     cancellation_requested boolean not null,
     cancellation_reason    text,
+    deleted                boolean not null, -- its customer does not see it any more
     sequence               bigint not null,
     updated_at             timestamptz not null
 ) with (fillfactor = 50);
 
--- What was bought, frozen when the order was placed.
+-- What was bought, at the prices of when it was placed or last changed.
 create table {schema}.order_lines (
     order_id   uuid not null,
     line       integer not null,
     product_id uuid not null,
+    shop_id    uuid, -- none: the market's own
     sku        text not null,
     title      text not null,
     quantity   bigint not null,
@@ -47,6 +49,13 @@ create table {schema}.order_lines (
     net        bigint not null,
     tax        bigint not null,
     gross      bigint not null
+);
+
+-- Whose goods are in an order: one row per shop and order, so that a shop's orders are read off an index.
+create table {schema}.order_shops (
+    order_id   uuid not null,
+    shop_id    uuid not null,
+    created_at timestamptz not null -- of the order, for the index below
 );
 
 -- What was handed to carriers: pieces per shipment, so that the pieces shipped of a line are a sum and never counted up.
@@ -77,4 +86,7 @@ create index on {schema}.order_states (payment_status, created_at, order_id);
 
 -- Always read by order.
 alter table {schema}.order_lines add primary key (order_id, line);
+alter table {schema}.order_shops add primary key (order_id, shop_id);
+-- The orders of one shop, newest first.
+create index on {schema}.order_shops (shop_id, created_at, order_id);
 alter table {schema}.shipped_lines add primary key (order_id, line, shipment_id);

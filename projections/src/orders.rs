@@ -4,6 +4,7 @@
 //! event that a row has taken (by its sequence) changes nothing, so handling events again is harmless. Keyed by order.
 
 mod fold;
+mod of_shops;
 mod queries;
 mod rows;
 mod state;
@@ -21,10 +22,13 @@ use uuid::Uuid;
 
 pub(crate) use self::fold::OrdersFold;
 #[cfg(test)]
-pub(crate) use self::queries::list;
-pub use self::queries::{OrderFilter, OrderLineView, OrderSort, OrderView};
+pub(crate) use self::{of_shops::list as list_of_shop, queries::list};
+pub use self::{
+    of_shops::{ShopOrderFilter, ShopOrderSort},
+    queries::{OrderFilter, OrderLineView, OrderSort, OrderView},
+};
 use self::{
-    rows::{OrderRow, ShippedLines},
+    rows::{Changes, OrderRow, ShippedLines},
     state::OrderState,
     write::Statements,
 };
@@ -93,6 +97,7 @@ impl Subscriber for OrdersProjector {
             .map(|new| (new.row, new.state))
             .collect();
         self.statements.insert(&placed, tx).await?;
+        self.statements.change(&batch.changes, tx).await?;
         self.statements.update(&batch.known, tx).await?;
         self.statements.ship(&batch.shipped, tx).await
     }
@@ -111,6 +116,8 @@ struct Batch<'e> {
     known: HashMap<Uuid, OrderState>,
     /// Those that the batch itself placed.
     placed: HashMap<Uuid, NewOrder<'e>>,
+    /// What is changed of either, once they have their rows.
+    changes: Changes,
     shipped: ShippedLines,
 }
 
@@ -127,6 +134,7 @@ impl<'e> Batch<'e> {
             return;
         };
         if state.take(decoded) {
+            self.changes.take(decoded, state.created_at);
             self.shipped.take(decoded);
         }
     }

@@ -3,12 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{OrderId, RegionId, UserId},
+    ids::{CategoryId, OrderId, RegionId, ShopId, UserId},
+    kinds::AttributeValue,
     money::Currency,
     order::{OrderStatus, PaymentStatus},
     payment::PaymentState,
+    shop::ShopStatus,
+    text::Title,
 };
 use eventstore::testing::{
     TestDatabase,
@@ -18,10 +23,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    orders::{self, OrderFilter, OrderSort},
+    orders::{self, OrderFilter, OrderSort, ShopOrderFilter, ShopOrderSort},
     page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
     products::{self, PriceSpan, ProductFilter, ProductSort},
+    shops::{self, ShopFilter, ShopSort},
     timeline::{self, TimelineSort},
     views::{View, migrate_views},
 };
@@ -29,31 +35,39 @@ use crate::{
 // Rows of the same shape as the projectors', with the spread of a shop: few regions, many customers, most orders
 // settled, a few in trouble.
 const PRODUCTS: &str = "
-    insert into products_v1.products
+    insert into products_v2.products
         select md5('p' || n)::uuid, md5('r' || n % 3)::uuid, 'sku-' || n, 'Title ' || md5(n::text), repeat('x', 200), null,
-               n * 7919 % 100000, case n % 3 when 0 then 'USD' when 1 then 'VND' else 'SGD' end, n % 50 = 0, 1,
+               n * 7919 % 100000, case n % 3 when 0 then 'USD' when 1 then 'VND' else 'SGD' end,
+               case when n % 3 > 0 then md5('s' || n % 400)::uuid end, md5('g' || n % 40)::uuid,
+               case n % 4 when 0 then 'clothing' when 1 then 'furniture' end,
+               case n % 4 when 0 then jsonb_build_object('size', 'M', 'colour', 'c' || n % 97)
+                    when 1 then jsonb_build_object('material', 'oak', 'width_mm', n % 1000) else '{}' end,
+               n % 50 = 0, 1,
                timestamptz '2026-01-01' + n * interval '1 minute', now()
         from generate_series(1, 20000) n;
-    insert into products_v1.stock (product_id, available, reserved, sold, sequence, updated_at)
-        select md5('p' || n)::uuid, case when n % 250 = 0 then 0 else n % 40 + 1 end, 0, 0, 1, now()
+    insert into products_v2.stock (product_id, available, reserved, sold, threshold, sequence, updated_at)
+        select md5('p' || n)::uuid, case when n % 400 = 0 then 0 when n % 999 = 0 then 3 else n % 40 + 6 end, 0, 0, 5, 1, now()
         from generate_series(1, 20000) n;
-    analyze products_v1.products, products_v1.stock;
+    analyze products_v2.products, products_v2.stock;
 ";
 const ORDERS: &str = "
-    insert into orders_v1.orders
+    insert into orders_v2.orders
         select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
                md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, now(),
                timestamptz '2026-01-01' + n * interval '1 minute'
         from generate_series(1, 20000) n;
-    insert into orders_v1.order_states
+    insert into orders_v2.order_states
         select md5('o' || n)::uuid, timestamptz '2026-01-01' + n * interval '1 minute',
                case when n % 500 = 0 then 'pending' else 'delivered' end,
-               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, 3, now()
+               case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, n % 50 = 0, 3, now()
         from generate_series(1, 20000) n;
-    insert into orders_v1.order_lines
-        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
+    insert into orders_v2.order_lines
+        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, md5('s' || n % 400)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
         from generate_series(1, 20000) n, generate_series(1, 2) line;
-    analyze orders_v1.orders, orders_v1.order_states, orders_v1.order_lines;
+    insert into orders_v2.order_shops
+        select md5('o' || n)::uuid, md5('s' || n % 400)::uuid, timestamptz '2026-01-01' + n * interval '1 minute'
+        from generate_series(1, 20000) n;
+    analyze orders_v2.orders, orders_v2.order_states, orders_v2.order_lines, orders_v2.order_shops;
 ";
 const PAYMENTS: &str = "
     insert into payments_v1.payments
@@ -64,6 +78,15 @@ const PAYMENTS: &str = "
     insert into payments_v1.payment_ledger
         select md5('y' || n)::uuid, 2, 'ch_1', 'captured', n, now() from generate_series(1, 20000) n;
     analyze payments_v1.payments, payments_v1.payment_ledger;
+";
+
+const SHOPS: &str = "
+    insert into shops_v1.shops
+        select md5('s' || n)::uuid, md5('c' || n % 9000)::uuid, 'Shop ' || md5(n::text), '',
+               case when n % 200 = 0 then 'requested' when n % 100 = 0 then 'closed' else 'open' end, 1,
+               timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    analyze shops_v1.shops;
 ";
 
 const TIMELINE: &str = "
@@ -78,6 +101,14 @@ const TIMELINE: &str = "
 const REGION: Uuid = Uuid::from_u128(0x7c92_cf1e_ee8d_99cc_85f8_355a_3d6e_4b86); // r1
 const CUSTOMER: Uuid = Uuid::from_u128(0x4d3a_21d8_c684_c09c_19b9_3be9_1182_7fd5); // c7
 const ORDER: Uuid = Uuid::from_u128(0x5e74_9466_2ea0_4ad8_e731_cc25_c614_0eb6); // o7
+
+const SHOP: Uuid = Uuid::from_u128(0x9d71_15b4_2254_d59b_8244_0ebe_8084_927f); // s7
+const CATEGORY: Uuid = Uuid::from_u128(0x727b_b92f_57c3_951d_1169_5a52_c92c_2b0c); // g7
+
+fn attribute(name: &str, text: &str) -> BTreeMap<String, AttributeValue> {
+    let value = AttributeValue::Text(Title::parse(text).unwrap());
+    BTreeMap::from([(name.to_owned(), value)])
+}
 
 fn middle_of_time() -> DateTime<Utc> {
     "2026-01-08T00:00:00Z".parse().unwrap()
@@ -117,6 +148,15 @@ fn order_filters() -> Vec<OrderFilter> {
             ..all()
         },
         OrderFilter {
+            include_deleted: true,
+            ..all()
+        },
+        OrderFilter {
+            status: Some(OrderStatus::Pending),
+            include_deleted: true,
+            ..all()
+        },
+        OrderFilter {
             created_at: day,
             customer_id,
             ..all()
@@ -150,6 +190,46 @@ async fn every_filter_and_sort_of_orders_is_served_by_an_index() {
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
             }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_a_shop_s_orders_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(ORDERS).await;
+    let all = || ShopOrderFilter::of(ShopId(SHOP));
+    let day = Span {
+        gte: Some(middle_of_time()),
+        lte: Some(middle_of_time() + chrono::TimeDelta::days(1)),
+    };
+    let filters = [
+        all(),
+        ShopOrderFilter {
+            status: Some(OrderStatus::Delivered),
+            ..all()
+        },
+        ShopOrderFilter {
+            status: Some(OrderStatus::Pending),
+            ..all()
+        },
+        ShopOrderFilter {
+            payment_status: Some(PaymentStatus::Paid),
+            ..all()
+        },
+        ShopOrderFilter {
+            payment_status: Some(PaymentStatus::Failed),
+            ..all()
+        },
+        ShopOrderFilter {
+            created_at: day,
+            ..all()
+        },
+    ];
+    for filter in filters {
+        for page in pages(ShopOrderSort::CreatedAt, &SortValue::Time(middle_of_time())) {
+            let query = orders::list_of_shop(&View::Orders.schema(), &filter, &page);
+            assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection).await;
         }
     }
     database.drop_database().await;
@@ -196,6 +276,24 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
             ..all()
         },
         ProductFilter {
+            low_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(false),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            in_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
             price: price(None, None),
             ..all()
         },
@@ -205,6 +303,34 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
         },
         ProductFilter {
             price: price(Some(5_000), Some(5_100)),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            shop_id: Some(ShopId(SHOP)),
+            ..all()
+        },
+        ProductFilter {
+            category_id: Some(CategoryId(CATEGORY)),
+            ..all()
+        },
+        ProductFilter {
+            category_id: Some(CategoryId(CATEGORY)),
+            in_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("clothing".into()),
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("clothing".into()),
+            attributes: attribute("colour", "c12"),
+            ..all()
+        },
+        ProductFilter {
+            attributes: attribute("material", "oak"),
             region_id,
             ..all()
         },
@@ -218,6 +344,33 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
         for filter in &filters {
             for page in pages(*key, &middle) {
                 let query = products::list(&View::Products.schema(), filter, &page);
+                assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
+                    .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_shops_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(SHOPS).await;
+    let all = ShopFilter::default;
+    let owner_id = Some(UserId(CUSTOMER));
+    let mut filters = vec![all(), ShopFilter { owner_id, ..all() }];
+    for status in ShopStatus::ALL {
+        let status = Some(status);
+        filters.push(ShopFilter { status, ..all() });
+        filters.push(ShopFilter { owner_id, status });
+    }
+    for key in ShopSort::ALL {
+        let middle = match key {
+            ShopSort::CreatedAt => SortValue::Time(middle_of_time()),
+            ShopSort::Title => SortValue::Text("Shop 8".into()),
+        };
+        for filter in &filters {
+            for page in pages(*key, &middle) {
+                let query = shops::list(&View::Shops.schema(), filter, &page);
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
             }

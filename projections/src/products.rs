@@ -1,10 +1,12 @@
 //! The catalogue with its stock as a read model.
 //!
-//! Two tables, because two aggregates feed them: products change rarely, their stock with every order. A batch is folded
+//! Two tables, because two aggregates feed them: products change rarely, their stock with every order; and a third of the
+//! shops that were closed, whose products are hidden. A batch is folded
 //! over the rows it touches and written back whole, one statement per table, so a thousand reservations of one hot
 //! product are one update. An event that a row has taken (by its sequence) changes nothing. Keyed by product.
 
 mod catalogue;
+mod closed_shops;
 mod fold;
 mod queries;
 mod stock;
@@ -12,8 +14,9 @@ mod stock;
 use std::{collections::HashMap, sync::Arc};
 
 use domain::{
-    inventory::Inventory,
+    inventory::{self, Inventory},
     product::{self, Product},
+    shop::{self, Shop},
 };
 use eventstore::{
     event::RecordedEvent,
@@ -25,7 +28,7 @@ use uuid::Uuid;
 pub(crate) use self::fold::ProductsFold;
 #[cfg(test)]
 pub(crate) use self::queries::list;
-pub use self::queries::{LOW_STOCK, PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
+pub use self::queries::{PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
 use self::{catalogue::ProductRow, stock::StockRow};
 use crate::{
     decode::decode_all,
@@ -68,7 +71,22 @@ impl ProductsProjector {
             }
         }
         catalogue::store(&self.schema, &rows, tx).await?;
-        stock::make_missing(&self.schema, &rows.into_keys().collect::<Vec<_>>(), tx).await
+        let ids: Vec<Uuid> = rows.into_keys().collect();
+        closed_shops::hide(&self.schema, &ids, tx).await?;
+        stock::make_missing(&self.schema, &ids, tx).await
+    }
+
+    async fn handle_shops(
+        &self,
+        events: &[&RecordedEvent],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        let decoded = decode_all::<Shop>(events.iter().copied())?;
+        let closed: Vec<Uuid> = decoded.iter().filter_map(closed_shops::closed).collect();
+        if !closed.is_empty() {
+            closed_shops::close(&self.schema, &closed, tx).await?;
+        }
+        Ok(())
     }
 
     async fn handle_stock(
@@ -104,26 +122,33 @@ impl Subscriber for ProductsProjector {
         View::Products.reads()
     }
 
-    /// A product and its inventory have the same id, and one waits for the other.
+    /// A product and its inventory have the same id, and one waits for the other. A shop is a key of its own.
     fn key(&self, event: &RecordedEvent) -> Option<String> {
         Some(event.aggregate_id.to_string())
     }
 
-    /// The two tables do not depend on each other's order.
+    /// The tables do not depend on each other's order.
     async fn handle(
         &mut self,
         events: &[Arc<RecordedEvent>],
         tx: &mut PgConnection,
     ) -> Result<(), HandleError> {
-        let (products, stock): (Vec<&RecordedEvent>, Vec<_>) = events
-            .iter()
-            .map(|event| &**event)
-            .partition(|event| &*event.aggregate_type == product::TYPE);
+        let of = |aggregate_type: &str| -> Vec<&RecordedEvent> {
+            let events = events.iter().map(|event| &**event);
+            events
+                .filter(|event| &*event.aggregate_type == aggregate_type)
+                .collect()
+        };
+        let (products, stock) = (of(product::TYPE), of(inventory::TYPE));
+        let shops = of(shop::TYPE);
         if !products.is_empty() {
             self.handle_products(&products, tx).await?;
         }
         if !stock.is_empty() {
             self.handle_stock(&stock, tx).await?;
+        }
+        if !shops.is_empty() {
+            self.handle_shops(&shops, tx).await?;
         }
         Ok(())
     }

@@ -43,10 +43,13 @@ use self::{
     writer::Target,
 };
 use crate::{
+    categories::CategoryView,
+    one_row_each::{RowFold, RowProjector},
     orders::{OrdersFold, OrdersProjector},
     payments::{PaymentsFold, PaymentsProjector},
     products::{ProductsFold, ProductsProjector},
-    regions::{RegionsFold, RegionsProjector},
+    regions::RegionView,
+    shops::ShopView,
     timeline::{TimelineFold, TimelineProjector},
     views::{Schema, View},
 };
@@ -231,7 +234,11 @@ async fn build(
     settings: Settings,
 ) -> Result<Rebuilt, RebuildError> {
     match view {
-        View::Regions => pipeline::<RegionsFold>(options, view, schema, settings).await,
+        View::Regions => pipeline::<RowFold<RegionView>>(options, view, schema, settings).await,
+        View::Categories => {
+            pipeline::<RowFold<CategoryView>>(options, view, schema, settings).await
+        }
+        View::Shops => pipeline::<RowFold<ShopView>>(options, view, schema, settings).await,
         View::Products => pipeline::<ProductsFold>(options, view, schema, settings).await,
         View::Orders => pipeline::<OrdersFold>(options, view, schema, settings).await,
         View::Payments => pipeline::<PaymentsFold>(options, view, schema, settings).await,
@@ -299,57 +306,35 @@ async fn build_carefully(
     let mut connection = layout::connect(options).await?;
     let layout = Layout::create(view, schema, &mut connection).await?;
     layout.finish(schema, options).await?;
-    let own = || schema.clone();
+    let own = schema.clone();
     match view {
         View::Regions => {
-            careful::run(
-                log,
-                connection,
-                RegionsProjector::within(own()),
-                schema,
-                settings,
-            )
-            .await
+            let projector = RowProjector::<RegionView>::within(own);
+            careful::run(log, connection, projector, schema, settings).await
+        }
+        View::Categories => {
+            let projector = RowProjector::<CategoryView>::within(own);
+            careful::run(log, connection, projector, schema, settings).await
+        }
+        View::Shops => {
+            let projector = RowProjector::<ShopView>::within(own);
+            careful::run(log, connection, projector, schema, settings).await
         }
         View::Products => {
-            careful::run(
-                log,
-                connection,
-                ProductsProjector::within(own()),
-                schema,
-                settings,
-            )
-            .await
+            let projector = ProductsProjector::within(own);
+            careful::run(log, connection, projector, schema, settings).await
         }
         View::Orders => {
-            careful::run(
-                log,
-                connection,
-                OrdersProjector::within(own()),
-                schema,
-                settings,
-            )
-            .await
+            let projector = OrdersProjector::within(own);
+            careful::run(log, connection, projector, schema, settings).await
         }
         View::Payments => {
-            careful::run(
-                log,
-                connection,
-                PaymentsProjector::within(own()),
-                schema,
-                settings,
-            )
-            .await
+            let projector = PaymentsProjector::within(own);
+            careful::run(log, connection, projector, schema, settings).await
         }
         View::Timeline => {
-            careful::run(
-                log,
-                connection,
-                TimelineProjector::within(own()),
-                schema,
-                settings,
-            )
-            .await
+            let projector = TimelineProjector::within(own);
+            careful::run(log, connection, projector, schema, settings).await
         }
     }
 }

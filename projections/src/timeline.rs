@@ -217,15 +217,13 @@ impl Subscriber for TimelineProjector {
 
 /// Events of a newer binary may name their order in another way: they are left to one.
 fn check_known(event: &EventRef<'_>) -> Result<(), Unreadable> {
-    let catalogue = match event.aggregate_type {
-        order::TYPE => Order::EVENTS,
-        payment::TYPE => Payment::EVENTS,
-        _ => Inventory::EVENTS,
+    let (name, version) = (event.event_type, event.event_version);
+    let known = match event.aggregate_type {
+        order::TYPE => Order::reads(name, version),
+        payment::TYPE => Payment::reads(name, version),
+        _ => Inventory::reads(name, version),
     };
-    if catalogue
-        .iter()
-        .any(|(name, version)| *name == event.event_type && *version == event.event_version)
-    {
+    if known {
         return Ok(());
     }
     Err(Unreadable::Newer {

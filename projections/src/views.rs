@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use domain::{inventory, order, payment, product, region};
+use domain::{category, inventory, order, payment, product, region, shop};
 use eventstore::{
     EventLog,
     subscription::{self, HandleError, Subscriptions},
@@ -15,8 +15,9 @@ use eventstore::{
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::{
-    orders::OrdersProjector, payments::PaymentsProjector, products::ProductsProjector,
-    regions::RegionsProjector, timeline::TimelineProjector,
+    categories::CategoryView, one_row_each::RowProjector, orders::OrdersProjector,
+    payments::PaymentsProjector, products::ProductsProjector, regions::RegionView, shops::ShopView,
+    timeline::TimelineProjector,
 };
 
 /// A read model.
@@ -24,6 +25,10 @@ use crate::{
 pub enum View {
     /// Markets.
     Regions,
+    /// What products are grouped by.
+    Categories,
+    /// Sellers' shops.
+    Shops,
     /// The catalogue with stock.
     Products,
     /// Orders with their lines.
@@ -39,8 +44,10 @@ const MIGRATION_LOCK: i64 = 0x7669_6577;
 
 impl View {
     /// Every read model.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Regions,
+        Self::Categories,
+        Self::Shops,
         Self::Products,
         Self::Orders,
         Self::Payments,
@@ -51,6 +58,8 @@ impl View {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Regions => "regions",
+            Self::Categories => "categories",
+            Self::Shops => "shops",
             Self::Products => "products",
             Self::Orders => "orders",
             Self::Payments => "payments",
@@ -61,7 +70,8 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Regions | Self::Products | Self::Orders | Self::Payments | Self::Timeline => 1,
+            Self::Products | Self::Orders => 2,
+            Self::Regions | Self::Categories | Self::Shops | Self::Payments | Self::Timeline => 1,
         }
     }
 
@@ -69,6 +79,8 @@ impl View {
     pub(crate) const fn definition(self) -> &'static str {
         match self {
             Self::Regions => include_str!("../sql/regions.sql"),
+            Self::Categories => include_str!("../sql/categories.sql"),
+            Self::Shops => include_str!("../sql/shops.sql"),
             Self::Products => include_str!("../sql/products.sql"),
             Self::Orders => include_str!("../sql/orders.sql"),
             Self::Payments => include_str!("../sql/payments.sql"),
@@ -86,14 +98,16 @@ impl View {
     pub(crate) const fn reads(self) -> &'static [&'static str] {
         match self {
             Self::Regions => &[region::TYPE],
-            Self::Products => &[product::TYPE, inventory::TYPE],
+            Self::Categories => &[category::TYPE],
+            Self::Shops => &[shop::TYPE],
+            Self::Products => &[product::TYPE, inventory::TYPE, shop::TYPE],
             Self::Orders => &[order::TYPE],
             Self::Payments => &[payment::TYPE],
             Self::Timeline => &[order::TYPE, payment::TYPE, inventory::TYPE],
         }
     }
 
-    /// A schema of this version beside the live one, to be rebuilt into: `orders_v1_r7`.
+    /// A schema of this version beside the live one, to be rebuilt into: `orders_v2_r7`.
     pub fn beside(self, number: u32) -> Schema {
         Schema(format!("{}_r{number}", self.schema()).into())
     }
@@ -200,7 +214,11 @@ async fn create_if_missing(view: View, tx: &mut PgConnection) -> Result<(), sqlx
 
 /// Runs the projectors of all read models until the subscriptions are closed.
 pub async fn spawn_all(subscriptions: &Subscriptions) {
-    subscriptions.spawn(RegionsProjector::new()).await;
+    subscriptions.spawn(RowProjector::<RegionView>::new()).await;
+    subscriptions
+        .spawn(RowProjector::<CategoryView>::new())
+        .await;
+    subscriptions.spawn(RowProjector::<ShopView>::new()).await;
     subscriptions.spawn(ProductsProjector::new()).await;
     subscriptions.spawn(OrdersProjector::new()).await;
     subscriptions.spawn(PaymentsProjector::new()).await;
@@ -211,7 +229,13 @@ pub async fn spawn_all(subscriptions: &Subscriptions) {
 /// instead: [`subscription::discard`] with the name of [`View::schema`].
 pub async fn retry(log: &EventLog, view: View, key: &str) -> Result<usize, HandleError> {
     match view {
-        View::Regions => subscription::retry(log, &mut RegionsProjector::new(), key).await,
+        View::Regions => {
+            subscription::retry(log, &mut RowProjector::<RegionView>::new(), key).await
+        }
+        View::Categories => {
+            subscription::retry(log, &mut RowProjector::<CategoryView>::new(), key).await
+        }
+        View::Shops => subscription::retry(log, &mut RowProjector::<ShopView>::new(), key).await,
         View::Products => subscription::retry(log, &mut ProductsProjector::new(), key).await,
         View::Orders => subscription::retry(log, &mut OrdersProjector::new(), key).await,
         View::Payments => subscription::retry(log, &mut PaymentsProjector::new(), key).await,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use commands::{inventory::StockChange, orders::CancelOrder};
+use commands::{Manager, inventory::StockChange, orders::CancelOrder};
 use domain::{
     ids::{OperationId, ProductId},
     inventory::{self, Inventory},
@@ -143,6 +143,7 @@ async fn buy_and_cancel(shop: &Shop, turn: usize, product_id: ProductId) -> Outc
 async fn receive(shop: &Shop, product_id: ProductId, operation_id: OperationId) -> Outcome<()> {
     let change = StockChange {
         product_id,
+        by: Manager::Market,
         operation_id,
         reason: None,
     };

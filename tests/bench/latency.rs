@@ -1,5 +1,5 @@
 //! How soon what was committed is known elsewhere, at 300 orders/s with everything running: by a read-committed
-//! consumer, in a read model, and at the payment gateway once the payment is due.
+//! consumer, in a read model, by a client of the stock feed, and at the payment gateway once the payment is due.
 //!
 //! All times are of one machine's clock. An event's commit is its `recorded_at`, which the database sets under the lock
 //! of the log before it writes and commits: the commit itself is a little later, so the figures are not flattering.
@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::{
     consumer::{Consumed, Consumer},
     env::{Env, Outcome, median},
+    listener::Listener,
     load::{Load, Pace, Plan, Report, Until, percentile},
     market::{self, Market, PATIENCE},
     report::{Bound, Figure, Row},
@@ -28,6 +29,7 @@ use crate::{
 
 const KAFKA: &str = "latency-kafka";
 const VIEW: &str = "latency-view";
+const FEED: &str = "latency-stock-feed";
 const GATEWAY: &str = "latency-gateway";
 
 /// Orders per second.
@@ -38,7 +40,7 @@ const WARM_UP: f64 = 5.0;
 /// Enough that an order which falls due finds one free: at this rate all are busy only if answers take most of a second.
 const CONNECTIONS: usize = 256;
 /// The read model that is looked at.
-const ORDERS_VIEW: &str = "orders_v1";
+const ORDERS_VIEW: &str = "orders_v2";
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -66,9 +68,10 @@ impl Delays {
     }
 }
 
-/// The rows of this file, all three of one run.
+/// The rows of this file, all four of one run.
 pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
-    if ![KAFKA, VIEW, GATEWAY].into_iter().any(|row| env.wants(row)) {
+    let rows_of_this = [KAFKA, VIEW, FEED, GATEWAY];
+    if !rows_of_this.into_iter().any(|row| env.wants(row)) {
         return Ok(Vec::new());
     }
     let market = Market::open(env.quick).await?;
@@ -86,6 +89,7 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
 struct Seen {
     kafka: Delays,
     view: Delays,
+    feed: Delays,
     gateway: Delays,
     load: Report,
 }
@@ -94,6 +98,7 @@ async fn observe(env: &Env, market: &Market, server: &Server) -> Outcome<Seen> {
     let before = market.head().await;
     let consumer = Consumer::start(&env.brokers, &market.shop.prefix, before).await?;
     let watch = Watch::start(market, before).await?;
+    let listener = Listener::start(server).await;
     let plan = Plan {
         warm_up: WARM_UP,
         lines: 3,
@@ -124,6 +129,7 @@ async fn observe(env: &Env, market: &Market, server: &Server) -> Outcome<Seen> {
                 .collect(),
         ),
         view: view_delays(market.pool(), since, &looks).await?,
+        feed: Delays::new(listener.end(market.pool(), since).await?),
         gateway: gateway_delays(market.pool(), since).await?,
         load,
     })
@@ -283,6 +289,20 @@ fn rows(passes: &[Seen]) -> Vec<Row> {
                 with its rows; counted is every event of an order, from its `recorded_at` until a look finds it handled.",
             held_by: "batches begin 10 ms apart; the rest is the wait for a core and for the batch's commit.",
             notes: described(|seen| &seen.view).collect(),
+        },
+        Row {
+            name: FEED,
+            what: "commit → client of the stock feed, same load, p99",
+            measured: p99(|seen| &seen.feed),
+            baseline: None,
+            bound: Bound::Within {
+                floor: 250.0,
+                aim: 50.0,
+            },
+            explanation: "A client in the process of the benchmark follows all stock by server-sent events; counted is every \
+                event of an inventory, from its `recorded_at` until the client has it, and that all came once and in order.",
+            held_by: "batches begin 10 ms apart; the rest is the wait for a core.",
+            notes: described(|seen| &seen.feed).collect(),
         },
         Row {
             name: GATEWAY,

@@ -10,7 +10,8 @@
 //! - `store`, `bare`, `held`, `deep`, `cold`, `rebuild`: the rows measured there.
 //! - `auth`: what every request pays to be let in.
 //! - `market`: a shop as processes see it. `load`: orders over HTTP, from a process of its own. `process`: what one takes.
-//! - `http`, `saga`, `publish`, `latency`, `sign_in`, `memory`: the rows measured at server processes and Kafka.
+//! - `http`, `saga`, `publish`, `latency`, `sign_in`, `memory`: the rows measured at server processes and Kafka;
+//!   `consumer` and `listener`: who hears of what was committed.
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ mod history;
 mod http;
 mod lag;
 mod latency;
+mod listener;
 mod load;
 mod machine;
 mod market;

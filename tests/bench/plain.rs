@@ -211,6 +211,8 @@ impl Shop {
             items: vec![PricedItem {
                 product_id,
                 region_id: self.region_id,
+                shop_id: None,
+                category_id: None,
                 sku: Sku::parse(&product_id.to_string())?,
                 title: Title::parse(TITLE)?,
                 quantity: Quantity::parse(1)?,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use commands::{
-    CommandSettings, Commands, Failure, Request,
+    CommandSettings, Commands, Failure, Manager, Request,
     orders::{NewOrder, OrderItem},
     payment_methods::PaymentMethods,
     products::NewProduct,
@@ -137,10 +137,13 @@ impl Shop {
                 description: Description::parse("")?,
                 image_url: None,
                 price: Money::new(1_000, Currency::parse("USD")?),
+                shop_id: None,
+                category_id: None,
+                specification: None,
                 stock: Some(Quantity::parse(stock)?),
             };
             self.commands
-                .create_product(request("CreateProduct"), product)
+                .create_product(request("CreateProduct"), Manager::Market, product)
                 .await?;
             Outcome::Ok(product_id)
         };

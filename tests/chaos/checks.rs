@@ -206,6 +206,8 @@ fn levels(events: &[Event]) -> BTreeMap<&str, Level> {
                 level.sold += number("quantity");
             }
             "StockReturned" => level.sold -= number("quantity"),
+            // tell what the event before has led to
+            "StockRanLow" | "StockRecovered" => {}
             _ => continue,
         }
         if event.event_type != "StockSold" {

@@ -130,10 +130,12 @@ pub fn assert_log_is_sound(events: &[Event]) {
 }
 
 /// Fails unless the stock of every product adds up: each event's `available` follows from the one before, never below
-/// zero without a correction, and what an order reserved ends at most once, as sold or as released.
+/// zero without a correction, what an order reserved ends at most once, as sold or as released, and low stock is told
+/// once until it has recovered.
 pub fn assert_stock_adds_up(events: &[Event]) {
     let mut available: BTreeMap<&str, i64> = BTreeMap::new();
     let mut reserved: BTreeMap<(&str, String), i64> = BTreeMap::new();
+    let mut low: HashSet<&str> = HashSet::new();
     for event in events
         .iter()
         .filter(|event| event.aggregate_type == "inventory")
@@ -174,6 +176,13 @@ pub fn assert_stock_adds_up(events: &[Event]) {
                 continue;
             }
             "StockOversold" => {}
+            "LowStockThresholdSet" => continue,
+            "StockRanLow" => {
+                assert!(low.insert(product), "low twice at {}", event.position);
+            }
+            "StockRecovered" => {
+                assert!(low.remove(product), "was not low at {}", event.position);
+            }
             other => panic!("what is {other}?"),
         }
         assert_eq!(

@@ -39,6 +39,7 @@ fn the_defaults_are_those_of_the_table() {
     );
     assert!(!config.demo() && !config.test_payment_methods());
     assert_eq!(config.kafka.brokers(), None);
+    assert!(config.selling.sellers && !config.selling.shop_approval);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use axum::{body::to_bytes, http::StatusCode};
 use domain::{
+    category::CategoryError,
     ids::ProductId,
     money::Currency,
-    order::{OrderStatus, PaymentStatus},
+    shop::ShopError,
     text::{PaymentMethod, Quantity},
 };
 use eventstore::event::Unreadable;
@@ -94,6 +95,13 @@ fn what_passes_is_503_and_nothing_else_is() {
         Failure::NotOnSale {
             product_id,
             reason: ProductError::Deleted,
+        },
+        Failure::NotYours,
+        Failure::Category(CategoryError::AlreadyExists),
+        Failure::Shop(ShopError::AlreadyExists),
+        Failure::ShopNotOpen {
+            product_id,
+            reason: ShopError::AlreadyExists,
         },
         Failure::UnknownPaymentMethod {
             method: PaymentMethod::parse("x").unwrap(),

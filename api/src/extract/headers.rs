@@ -1,4 +1,4 @@
-//! Headers with a meaning of ours: `Idempotency-Key`, `If-Match`, `Souk-Min-Position`.
+//! Headers with a meaning of ours: `Idempotency-Key`, `If-Match`, `Souk-Min-Position`, `Last-Event-ID`.
 
 use axum::{
     extract::FromRequestParts,
@@ -16,6 +16,9 @@ pub const MIN_POSITION: HeaderName = HeaderName::from_static("souk-min-position"
 pub const POSITION: HeaderName = HeaderName::from_static("souk-position");
 /// Says that an answer is that of an earlier request with the same key.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The event of a feed that a client got last.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Most characters of an Idempotency-Key.
 const MAX_KEY_CHARS: usize = 255;
@@ -124,6 +127,24 @@ impl<S: Send + Sync> FromRequestParts<S> for MinPosition {
                 "must be a Souk-Position that a command was answered with",
             )
         })?;
+        Ok(Self(Some(head)))
+    }
+}
+
+/// The event of a feed behind which a client goes on, where it names one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastEventId(pub Option<Head>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(token) = single(parts, &LAST_EVENT_ID)? else {
+            return Ok(Self(None));
+        };
+        let head = token
+            .parse()
+            .map_err(|_| bad_header(&LAST_EVENT_ID, "must be the id of an event of this feed"))?;
         Ok(Self(Some(head)))
     }
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use domain::{
-    ids::{ProductId, RegionId, UserId},
+    ids::{CategoryId, OrderId, ProductId, RegionId, ShopId, UserId},
     money::{Currency, TaxRate},
+    pricing::MAX_LINES,
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
 };
 use identity::{
@@ -89,8 +90,11 @@ texts! {
         string("As one writes it on a parcel; may have line breaks.").min_length(Some(1)).max_length(Some(MAX_ADDRESS_CHARS));
     String: |text| Ok(text.to_owned()), ObjectBuilder::new().schema_type(Type::String);
     RegionId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    CategoryId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    ShopId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     ProductId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
     UserId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
+    OrderId: |text| text.parse().map_err(|_| NOT_A_UUID.into()), uuid();
 }
 
 /// What is said where an id is not one.
@@ -128,6 +132,34 @@ impl Field for Quantity {
     }
 }
 
+/// The most lines that an order has.
+const MOST_LINES: u32 = MAX_LINES as u32;
+
+/// Number of a line of an order, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineNumber(pub u32);
+
+impl Field for LineNumber {
+    type Wire = Value;
+
+    const NAME: &'static str = "LineNumber";
+
+    fn read(wire: Value) -> Read<Self> {
+        wire.as_u64()
+            .and_then(|line| u32::try_from(line).ok())
+            .filter(|line| (1..=MOST_LINES).contains(line))
+            .map(Self)
+            .ok_or_else(|| format!("must be a whole number from 1 to {MOST_LINES}").into())
+    }
+
+    fn schema() -> Schema {
+        integer(Some(1.0), Some(f64::from(MOST_LINES)))
+            .examples([1])
+            .build()
+            .into()
+    }
+}
+
 /// Pieces of a new product: none, or a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstStock(Option<Quantity>);
@@ -157,6 +189,31 @@ impl Field for FirstStock {
     fn schema() -> Schema {
         integer(Some(0.0), Some(f64::from(Quantity::MAX)))
             .examples([10])
+            .build()
+            .into()
+    }
+}
+
+/// From so many pieces down the stock is low; zero: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threshold(pub u32);
+
+impl Field for Threshold {
+    type Wire = Value;
+
+    const NAME: &'static str = "Threshold";
+
+    fn read(wire: Value) -> Read<Self> {
+        let pieces = wire.as_u64().and_then(|pieces| u32::try_from(pieces).ok());
+        match pieces {
+            Some(pieces) if pieces <= Quantity::MAX => Ok(Self(pieces)),
+            _ => Err(format!("must be a whole number from 0 to {}", Quantity::MAX).into()),
+        }
+    }
+
+    fn schema() -> Schema {
+        integer(Some(0.0), Some(f64::from(Quantity::MAX)))
+            .examples([3])
             .build()
             .into()
     }

@@ -6,7 +6,8 @@ use utoipa::{
     IntoParams, IntoResponses,
     openapi::{
         KnownFormat, ObjectBuilder, RefOr, Required, Response, SchemaFormat, Type,
-        path::{Parameter, ParameterBuilder, ParameterIn},
+        path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle},
+        schema::{AdditionalProperties, Schema},
     },
 };
 
@@ -44,22 +45,64 @@ headers! {
     /// `If-Match`.
     OnlyIf = "If-Match",
         "The `ETag` of what the change was decided on; 412 when it has changed since.";
+    /// `Last-Event-ID`.
+    FollowOn = "Last-Event-ID",
+        "The `id` of the event that was received last: what has happened behind it comes first.";
 }
 
-/// The id in the path.
-pub struct ById;
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $parameter:literal;)+) => {$(
+        $(#[$doc])*
+        pub struct $name;
 
-impl IntoParams for ById {
+        impl IntoParams for $name {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                let uuid = ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+                vec![
+                    ParameterBuilder::new()
+                        .name($parameter)
+                        .parameter_in(ParameterIn::Path)
+                        .required(Required::True)
+                        .schema(Some(uuid))
+                        .build(),
+                ]
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// The id in the path.
+    ById = "id";
+    /// The id of an order in a path that names something else first.
+    OrderById = "order_id";
+}
+
+/// `attributes[name]=value` in a query.
+pub struct ByAttributes;
+
+impl IntoParams for ByAttributes {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let uuid = ObjectBuilder::new()
+        let value: Schema = ObjectBuilder::new()
             .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+            .build()
+            .into();
+        let values = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .additional_properties(Some(AdditionalProperties::RefOr(RefOr::T(value))));
         vec![
             ParameterBuilder::new()
-                .name("id")
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .schema(Some(uuid))
+                .name("attributes")
+                .parameter_in(ParameterIn::Query)
+                .required(Required::False)
+                .style(Some(ParameterStyle::DeepObject))
+                .explode(Some(true))
+                .description(Some(
+                    "With these attributes of their `kind`, which must be given: `attributes[size]=M`.",
+                ))
+                .schema(Some(values))
                 .build(),
         ]
     }
@@ -95,12 +138,28 @@ refusals! {
     TriedTooOften = [TooManyTries];
     /// 409 of a query.
     Unplaced = [PositionUnknown];
+    /// 410 of a feed.
+    TooOld = [PositionTooOld];
+    /// 503 of a feed.
+    NotFollowed = [Overloaded, Unavailable];
     /// 503 of a query.
     Behind = [ReadModelBehind, ReadModelDegraded, Unavailable];
     /// 409 of a command that may carry a key.
     InUse = [IdempotencyKeyInUse];
+    /// 401 of a token that is not valid, where none is needed.
+    BadToken = [Unauthenticated];
+    /// 403 of a list that shows more to some.
+    NotShown = [Forbidden];
+    /// 409 of what belongs to a shop.
+    ShopNotOpen = [ShopNotOpen];
+    /// 409 of what belongs to a shop, by a command that may carry a key.
+    NotForSale = [ShopNotOpen, IdempotencyKeyInUse];
     /// 409 of something that must be unique.
     Taken = [Taken, IdempotencyKeyInUse, RegionDisabled];
+    /// 409 of a category.
+    TitleTaken = [Taken, IdempotencyKeyInUse];
+    /// 409 of a new product.
+    NotOffered = [Taken, IdempotencyKeyInUse, RegionDisabled, ShopNotOpen];
     /// 409 of an API key.
     TooManyKeys = [Conflict];
     /// 409 of a registration.
@@ -112,9 +171,15 @@ refusals! {
     /// 503 of new users.
     NotHashed = [DeadlinePassed, Unavailable];
     /// 409 of an order.
-    NotOrdered = [InsufficientStock, NotOnSale, RegionDisabled, IdempotencyKeyInUse];
+    NotOrdered = [InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, IdempotencyKeyInUse];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
+    /// 409 of a change of an order.
+    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, RegionDisabled];
+    /// 409 of a change of many orders.
+    NotChangedOrders = [IllegalMove, Conflict];
+    /// 409 of a shipment.
+    NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.
     Stale = [PreconditionFailed];
     /// 428.

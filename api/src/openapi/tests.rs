@@ -26,8 +26,11 @@ const OPEN: &[(&str, &str)] = &[
     ("/api/login", "POST"),
     ("/api/products", "GET"),
     ("/api/registration", "POST"),
+    ("/api/v1/categories", "GET"),
+    ("/api/v1/categories/{id}", "GET"),
     ("/api/v1/email-verifications", "POST"),
     ("/api/v1/email-verifications/confirm", "POST"),
+    ("/api/v1/kinds", "GET"),
     ("/api/v1/login", "POST"),
     ("/api/v1/logout", "POST"),
     ("/api/v1/password-resets", "POST"),
@@ -39,6 +42,9 @@ const OPEN: &[(&str, &str)] = &[
     ("/api/v1/regions", "GET"),
     ("/api/v1/regions/{id}", "GET"),
     ("/api/v1/registrations", "POST"),
+    ("/api/v1/shops", "GET"),
+    ("/api/v1/shops/{id}", "GET"),
+    ("/api/v1/stock/feed", "GET"),
     ("/health/live", "GET"),
     ("/health/ready", "GET"),
 ];
@@ -52,14 +58,24 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/api-keys", "GET"),
     ("/api/v1/api-keys", "POST"),
     ("/api/v1/api-keys/{id}", "DELETE"),
+    ("/api/v1/categories", "POST"),
+    ("/api/v1/categories/{id}", "DELETE"),
+    ("/api/v1/categories/{id}", "PATCH"),
     ("/api/v1/events", "GET"),
     ("/api/v1/events/{position}", "GET"),
     ("/api/v1/logout/everywhere", "POST"),
     ("/api/v1/mails", "GET"),
     ("/api/v1/orders", "GET"),
     ("/api/v1/orders", "POST"),
+    ("/api/v1/orders/bulk-create", "POST"),
+    ("/api/v1/orders/bulk-read", "POST"),
+    ("/api/v1/orders/bulk-update", "POST"),
+    ("/api/v1/orders/{id}", "DELETE"),
     ("/api/v1/orders/{id}", "GET"),
+    ("/api/v1/orders/{id}", "PATCH"),
     ("/api/v1/orders/{id}/cancel", "POST"),
+    ("/api/v1/orders/{id}/deliver", "POST"),
+    ("/api/v1/orders/{id}/shipments", "POST"),
     ("/api/v1/orders/{id}/timeline", "GET"),
     ("/api/v1/payments", "GET"),
     ("/api/v1/payments/{id}", "GET"),
@@ -69,6 +85,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/products/{id}/stock", "PUT"),
     ("/api/v1/products/{id}/stock/adjustments", "POST"),
     ("/api/v1/products/{id}/stock/receipts", "POST"),
+    ("/api/v1/products/{id}/stock/threshold", "PUT"),
     ("/api/v1/profile", "DELETE"),
     ("/api/v1/profile", "GET"),
     ("/api/v1/profile", "PATCH"),
@@ -77,6 +94,12 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/regions/{id}", "PATCH"),
     ("/api/v1/regions/{id}/disable", "POST"),
     ("/api/v1/regions/{id}/enable", "POST"),
+    ("/api/v1/shops", "POST"),
+    ("/api/v1/shops/{id}", "DELETE"),
+    ("/api/v1/shops/{id}", "PATCH"),
+    ("/api/v1/shops/{id}/approve", "POST"),
+    ("/api/v1/shops/{id}/orders", "GET"),
+    ("/api/v1/shops/{id}/orders/{order_id}", "GET"),
     ("/api/v1/subscriptions", "GET"),
     ("/api/v1/users", "GET"),
     ("/api/v1/users", "POST"),
@@ -167,6 +190,24 @@ fn a_command_that_creates_can_be_repeated() {
                 .iter()
                 .any(|parameter| parameter["name"] == "Idempotency-Key"),
             "{path}"
+        );
+    }
+}
+
+#[test]
+fn bodies_of_products_show_the_attributes_of_each_kind() {
+    let document = document();
+    let schemas = &document["components"]["schemas"];
+    for name in OF_A_KIND {
+        let reference = &schemas[name]["allOf"][1]["$ref"];
+        assert_eq!(reference, "#/components/schemas/AttributesByKind", "{name}");
+    }
+    let choices = schemas["AttributesByKind"]["oneOf"].as_array().unwrap();
+    for kind in domain::kinds::ALL {
+        assert!(
+            choices.iter().any(|choice| choice["title"] == kind.name),
+            "{}",
+            kind.name
         );
     }
 }

@@ -1,7 +1,10 @@
 //! What several resources show alike.
 
 use commands::Failure;
-use domain::money::{Currency, Money};
+use domain::{
+    category::CategoryError,
+    money::{Currency, Money},
+};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -76,9 +79,26 @@ pub fn stored_id<T: std::str::FromStr>(resource: &str) -> Result<T, ApiError> {
 pub fn unknown_region(error: ApiError) -> ApiError {
     match error {
         ApiError::Command(Failure::NotFound { what: "region" }) => {
-            let errors = vec![FieldError::at("/region_id", "the region does not exist")];
-            Problem::new(Kind::Validation).errors(errors).into()
+            unknown("/region_id", "the region does not exist")
         }
         other => other,
     }
+}
+
+/// The same of a body that names a region, a shop or a category.
+pub fn unknown_reference(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Command(Failure::NotFound { what: "shop" }) => {
+            unknown("/shop_id", "the shop does not exist")
+        }
+        ApiError::Command(
+            Failure::NotFound { what: "category" } | Failure::Category(CategoryError::Deleted),
+        ) => unknown("/category_id", "the category does not exist"),
+        other => unknown_region(other),
+    }
+}
+
+fn unknown(pointer: &str, detail: &str) -> ApiError {
+    let errors = vec![FieldError::at(pointer, detail)];
+    Problem::new(Kind::Validation).errors(errors).into()
 }

@@ -1,4 +1,5 @@
-//! Orders: customers place, read and cancel their own; admins read and cancel all. Another's order is not found.
+//! Orders: customers place, read, change, cancel and delete their own; admins do so with all and ship them, and sellers
+//! ship what is theirs. Another's order is not found, and for its customer neither is a deleted one.
 //!
 //! Placing is answered from what was committed, not from a read model: the answer is the order as it is.
 
@@ -45,14 +46,19 @@ use crate::{
     state::App,
 };
 
-mod body;
+pub(super) mod body;
+mod bulk;
+mod changes;
+mod shipping;
 
 /// The routes.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(list_orders, place))
-        .routes(routes!(read))
+        .routes(routes!(read, changes::update, changes::delete))
         .routes(routes!(cancel))
+        .merge(shipping::router())
+        .merge(bulk::router())
 }
 
 /// Most items in one request: more than the lines an order may have, since products may be named twice.
@@ -138,6 +144,8 @@ pub struct OrderQuery {
     /// With at most this total, in minor units.
     #[serde(rename = "total[lte]")]
     total_lte: Option<i64>,
+    /// With those that were deleted; needs the permission to read any order.
+    include_deleted: Option<bool>,
     /// `created_at` or `total`, with a `-` in front for the other direction; `-created_at` when absent.
     sort: Option<String>,
     /// How many: 1 to 200, 50 when absent.
@@ -245,11 +253,19 @@ async fn new_order(
     })
 }
 
+/// Whether an order is there for whoever asks: a deleted one is not for its customer.
+fn shown<P>(who: &Allowed<P>, customer_id: UserId, deleted: bool) -> bool {
+    !deleted || who.user_id != customer_id || who.can(Permission::ReadAnyOrder)
+}
+
 /// The order as the log has it, and its version; without name and address where they may not read it who changed it.
 async fn stored<P>(app: &App, who: &Allowed<P>, id: OrderId) -> Result<(OrderBody, i64), ApiError> {
     let order = Snapshot::from_log(&app.log, id)
         .await?
         .ok_or(Kind::NotFound)?;
+    if !shown(who, order.customer_id(), order.is_deleted()) {
+        return Err(Kind::NotFound.into());
+    }
     let sequence = order.sequence();
     let body = if who.may_read_order_of(order.customer_id()) {
         opened(&app.vault, order).await?
@@ -261,7 +277,7 @@ async fn stored<P>(app: &App, who: &Allowed<P>, id: OrderId) -> Result<(OrderBod
 
 /// List orders
 ///
-/// Customers see their own. Demands the permission to read one's own orders, or any.
+/// Customers see their own, but for those that they deleted. Demands the permission to read one's own orders, or any.
 #[utoipa::path(get, path = "/api/v1/orders", operation_id = "listOrders", tag = "orders", security(("bearer" = [])),
     params(OrderQuery, NotBefore),
     responses((status = 200, body = PageBody<OrderBody>, headers(("Link"))), Unplaced, Behind))]
@@ -274,7 +290,12 @@ async fn list_orders(
 ) -> Result<Answer<PageBody<OrderBody>>, ApiError> {
     let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
     let page = list::newest_first(OrderSort::CreatedAt, sort, query.limit, cursor)?;
+    let include_deleted = query.include_deleted.unwrap_or_default();
+    if include_deleted && !who.can(Permission::ReadAnyOrder) {
+        return Err(Kind::Forbidden.into());
+    }
     let filter = OrderFilter {
+        include_deleted,
         customer_id: who.whose(Permission::ReadAnyOrder, query.customer_id)?,
         region_id: query.region_id,
         status: query.status,
@@ -327,6 +348,7 @@ async fn read(
     let order = app.read_models.order(id).await?;
     let order = order
         .filter(|order| who.may_see(Permission::ReadAnyOrder, order.customer_id))
+        .filter(|order| shown(&who, order.customer_id, order.deleted))
         .ok_or(Kind::NotFound)?;
     let sequence = order.sequence;
     Ok(Answer::ok(opened(&app.vault, order.into()).await?).version(sequence))

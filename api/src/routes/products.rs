@@ -1,22 +1,25 @@
-//! Products: everybody reads them, with their stock; admins manage those that belong to no shop.
+//! Products: everybody reads them, with their stock. Sellers manage those of their own shops, admins all.
+//!
+//! What is of a closed shop is shown to nobody any more, as what was deleted; shops stay closed for good.
+
+use std::collections::BTreeMap;
 
 use axum::{
     extract::State,
     http::{StatusCode, Uri},
 };
 use chrono::{DateTime, Utc};
-use commands::{
-    Versioned,
-    products::{NewProduct, ProductChanges},
-};
+use commands::{Versioned, products::NewProduct};
 use domain::{
-    ids::{ProductId, RegionId},
+    ids::{CategoryId, ProductId, RegionId, ShopId},
+    kinds::{self, AttributeValue, Specification},
     money::Currency,
-    product::{Product, ProductDetails},
+    product::{Product, ProductChanges, ProductDetails},
     text::{Description, Sku},
 };
 use eventstore::unit::Committed;
 use garde::Validate;
+use identity::Permission;
 use projections::{
     View,
     page::{Page, Span},
@@ -28,7 +31,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    body::{MoneyBody, PriceInput, stored_id, unknown_region},
+    body::{MoneyBody, PriceInput, stored_id, unknown_reference},
     list::{self, PageBody, bad_parameter},
     stock::StockBody,
 };
@@ -37,10 +40,11 @@ use crate::{
     auth::{Allowed, ManageProducts},
     call::{Call, Outcome, run, run_once},
     error::ApiError,
-    extract::{Body, Id, IfMatch, MinPosition, Query},
-    fields::{self, Checked, Object, input},
+    extract::{Body, Id, IfMatch, MinPosition, QueryAndAttributes},
+    fields::{self, Attributes, Checked, KindField, Object, Specified, Specifies, input},
     openapi::parts::{
-        Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Taken, Unplaced,
+        Behind, ByAttributes, ById, Missing, NotBefore, NotDone, NotOffered, OnlyIf, Repeatable,
+        ShopNotOpen, Stale, Unplaced,
     },
     problem::Kind,
     state::App,
@@ -74,6 +78,17 @@ pub struct ProductBody {
     image_url: Option<String>,
     /// Price of one piece; whether it contains the tax is the region's rule.
     price: MoneyBody,
+    /// Whose it is; null where it is the market's own.
+    #[schema(value_type = Option<Uuid>)]
+    shop_id: Option<ShopId>,
+    /// What it is grouped by.
+    #[schema(value_type = Option<Uuid>)]
+    category_id: Option<CategoryId>,
+    /// Its kind: see `GET /api/v1/kinds`.
+    kind: Option<String>,
+    /// What is told of it as one of its kind, by name; empty without a kind.
+    #[schema(value_type = Object)]
+    attributes: BTreeMap<String, AttributeValue>,
 }
 
 /// A product in the catalogue, with its stock.
@@ -92,6 +107,7 @@ pub struct CatalogueProduct {
 
 impl From<ProductDetails> for ProductBody {
     fn from(product: ProductDetails) -> Self {
+        let specification = product.specification.as_ref();
         Self {
             product_id: product.product_id,
             region_id: product.region_id,
@@ -100,6 +116,13 @@ impl From<ProductDetails> for ProductBody {
             description: product.description.to_string(),
             image_url: product.image_url.map(|url| url.to_string()),
             price: product.price.into(),
+            shop_id: product.shop_id,
+            category_id: product.category_id,
+            kind: specification.map(|of| of.kind().to_string()),
+            attributes: specification
+                .map(Specification::attributes)
+                .cloned()
+                .unwrap_or_default(),
         }
     }
 }
@@ -116,6 +139,10 @@ impl From<ProductView> for CatalogueProduct {
                 description: view.description,
                 image_url: view.image_url,
                 price: view.price.into(),
+                shop_id: view.shop_id,
+                category_id: view.category_id,
+                kind: view.kind,
+                attributes: view.attributes,
             },
             created_at: view.created_at,
             updated_at: view.updated_at,
@@ -134,8 +161,18 @@ pub struct ProductQuery {
     /// With this number.
     #[param(value_type = Option<String>)]
     sku: Option<Sku>,
+    /// Of this shop.
+    #[param(value_type = Option<Uuid>)]
+    shop_id: Option<ShopId>,
+    /// In this category.
+    #[param(value_type = Option<Uuid>)]
+    category_id: Option<CategoryId>,
+    /// Of this kind: see `GET /api/v1/kinds`.
+    kind: Option<String>,
     /// Whether some can be ordered.
     in_stock: Option<bool>,
+    /// Whether no more than the product's threshold can be ordered.
+    low_stock: Option<bool>,
     /// With prices in this currency.
     #[param(value_type = Option<String>, example = "USD")]
     currency: Option<Currency>,
@@ -155,7 +192,7 @@ pub struct ProductQuery {
 }
 
 impl ProductQuery {
-    fn filter(&self) -> Result<ProductFilter, ApiError> {
+    fn filter(&self, attributes: BTreeMap<String, String>) -> Result<ProductFilter, ApiError> {
         let amount = Span {
             gte: self.price_gte,
             lte: self.price_lte,
@@ -169,10 +206,42 @@ impl ProductQuery {
             region_id: self.region_id,
             sku: self.sku.as_ref().map(ToString::to_string),
             in_stock: self.in_stock,
+            low_stock: self.low_stock,
             price,
+            shop_id: self.shop_id,
+            category_id: self.category_id,
+            kind: self.kind.clone(),
+            attributes: of_kind(self.kind.as_deref(), attributes)?,
             include_deleted: false,
         })
     }
+}
+
+/// The attributes that products are to have, each with a value that its kind allows.
+fn of_kind(
+    kind: Option<&str>,
+    attributes: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, AttributeValue>, ApiError> {
+    let Some(name) = kind else {
+        if attributes.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        return Err(bad_parameter("kind", "is needed to compare attributes"));
+    };
+    let kind = kinds::Kind::find(name).ok_or_else(|| {
+        let names: Vec<&str> = kinds::ALL.iter().map(|kind| kind.name).collect();
+        bad_parameter("kind", format!("must be one of {}", names.join(", ")))
+    })?;
+    let read = |(attribute, text): (String, String)| {
+        let parameter = format!("attributes[{attribute}]");
+        let known = kind.attribute(&attribute).ok_or_else(|| {
+            bad_parameter(&parameter, format!("is not an attribute of {}", kind.name))
+        })?;
+        let value = known.rule.parse(&text);
+        let value = value.ok_or_else(|| bad_parameter(&parameter, known.rule.to_string()))?;
+        Ok((attribute, value))
+    };
+    attributes.into_iter().map(read).collect()
 }
 
 /// A product to be put on sale.
@@ -205,9 +274,30 @@ pub struct ProductInput {
     #[garde(dive)]
     #[serde(default)]
     stock: Option<input::Quantity>,
+    /// Whose it is to be, for good: a shop that is open, and one's own unless one manages all. Without one it is the
+    /// market's own.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    shop_id: Option<input::ShopId>,
+    /// What it is to be grouped by.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    category_id: Option<input::CategoryId>,
+    /// Its kind: see `GET /api/v1/kinds`.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    kind: fields::Change<input::Kind>,
+    /// What is told of it as one of its kind, by name.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    attributes: fields::Change<input::Attributes>,
 }
 
-/// What is to change of a product; what is absent stays. Region and sku never change.
+/// What is to change of a product; what is absent stays. Region, sku and shop never change.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductPatch {
@@ -229,6 +319,41 @@ pub struct ProductPatch {
     #[serde(default)]
     #[schema(value_type = Option<PriceInput>)]
     price: Option<Object<PriceInput>>,
+    /// What it is grouped by; null takes it out.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
+    category_id: fields::Change<input::CategoryId>,
+    /// Its kind, with all its attributes; null takes both away.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    kind: fields::Change<input::Kind>,
+    /// All that is told of it as one of its kind, by name; given together with `kind`.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    attributes: fields::Change<input::Attributes>,
+}
+
+impl Specifies for ProductInput {
+    fn kind(&self) -> &fields::Change<Checked<KindField>> {
+        &self.kind
+    }
+
+    fn attributes(&self) -> &fields::Change<Checked<Attributes>> {
+        &self.attributes
+    }
+}
+
+impl Specifies for ProductPatch {
+    fn kind(&self) -> &fields::Change<Checked<KindField>> {
+        &self.kind
+    }
+
+    fn attributes(&self) -> &fields::Change<Checked<Attributes>> {
+        &self.attributes
+    }
 }
 
 fn answered(done: Committed<Versioned<ProductDetails>>) -> Answer<ProductBody> {
@@ -243,18 +368,19 @@ fn location(id: ProductId) -> String {
 
 /// List products
 ///
-/// With their stock; deleted ones are not shown.
-#[utoipa::path(get, path = "/api/v1/products", operation_id = "listProducts", tag = "products", params(ProductQuery, NotBefore),
+/// With their stock; deleted ones and those of closed shops are not shown. `attributes[<name>]=<value>` picks those of a
+/// `kind` with such an attribute.
+#[utoipa::path(get, path = "/api/v1/products", operation_id = "listProducts", tag = "products", params(ProductQuery, ByAttributes, NotBefore),
     responses((status = 200, body = PageBody<CatalogueProduct>, headers(("Link"))), Unplaced, Behind))]
 async fn list_products(
     State(app): State<App>,
-    Query(query): Query<ProductQuery>,
+    QueryAndAttributes { query, attributes }: QueryAndAttributes<ProductQuery>,
     position: MinPosition,
     uri: Uri,
 ) -> Result<Answer<PageBody<CatalogueProduct>>, ApiError> {
     let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
     let page = list::newest_first(ProductSort::CreatedAt, sort, query.limit, cursor)?;
-    let filter = query.filter()?;
+    let filter = query.filter(attributes)?;
     app.caught_up(View::Products, position).await?;
     let Page { items, next } = app.read_models.products(&filter, &page).await?;
     Ok(list::page(
@@ -268,43 +394,32 @@ async fn list_products(
 
 /// Create a product
 ///
-/// Demands the permission to manage products.
+/// Demands the permission to manage products, or that it is for a shop of one's own.
 #[utoipa::path(post, path = "/api/v1/products", operation_id = "createProduct", tag = "products", security(("bearer" = [])),
     request_body = ProductInput, params(Repeatable),
     responses(
         (status = 201, body = ProductBody, headers(("Location"), ("ETag"), ("Souk-Position"))),
-        Taken, NotDone,
+        NotOffered, NotDone,
     ))]
 async fn create(
     State(app): State<App>,
     who: Allowed<ManageProducts>,
     call: Call,
-    body: Body<ProductInput>,
+    body: Body<Specified<ProductInput>>,
 ) -> Result<Answer<ProductBody>, ApiError> {
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
+    let by = app.manager(&who, Permission::ManageProducts)?;
     let product_id = ProductId(Uuid::now_v7());
-    let product = NewProduct {
-        product_id,
-        region_id: body.value.region_id.take(),
-        sku: body.value.sku.take(),
-        title: body.value.title.take(),
-        description: body
-            .value
-            .description
-            .map_or_else(no_description, |given| Ok(given.take()))?,
-        image_url: body.value.image_url.map(Checked::take),
-        price: body.value.price.0.take(),
-        stock: body.value.stock.map(Checked::take),
-    };
+    let product = new_product(product_id, body.value.0)?;
     let key = attempt
         .as_ref()
         .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), product_id));
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
-    let command = async move { commands.create_product(request, product).await };
+    let command = async move { commands.create_product(request, by, product).await };
     let created = run_once(&app.log, attempt, command)
         .await
-        .map_err(unknown_region)?;
+        .map_err(unknown_reference)?;
     match created {
         Outcome::Done(done) => Ok(answered(done).created(&location(product_id))),
         Outcome::Before(earlier) => {
@@ -317,6 +432,24 @@ async fn create(
             Ok(answer.replayed(&earlier))
         }
     }
+}
+
+fn new_product(product_id: ProductId, input: ProductInput) -> Result<NewProduct, ApiError> {
+    Ok(NewProduct {
+        product_id,
+        specification: input.specification().apply(None),
+        region_id: input.region_id.take(),
+        sku: input.sku.take(),
+        title: input.title.take(),
+        description: input
+            .description
+            .map_or_else(no_description, |given| Ok(given.take()))?,
+        image_url: input.image_url.map(Checked::take),
+        price: input.price.0.take(),
+        shop_id: input.shop_id.map(Checked::take),
+        category_id: input.category_id.map(Checked::take),
+        stock: input.stock.map(Checked::take),
+    })
 }
 
 /// The description of a product that has none.
@@ -340,7 +473,7 @@ async fn read(
     Ok(Answer::ok(product.into()).version(sequence))
 }
 
-/// The product, unless it was deleted.
+/// The product, unless it was deleted or its shop was closed.
 pub(super) async fn on_sale(
     app: &App,
     id: ProductId,
@@ -351,18 +484,18 @@ pub(super) async fn on_sale(
         .read_models
         .product(id)
         .await?
-        .filter(|product| !product.deleted);
+        .filter(ProductView::is_shown);
     product.ok_or_else(|| Kind::NotFound.into())
 }
 
 /// Change a product
 ///
-/// Demands the permission to manage products.
+/// Demands the permission to manage products, or that it is of a shop of one's own.
 #[utoipa::path(patch, path = "/api/v1/products/{id}", operation_id = "updateProduct", tag = "products", security(("bearer" = [])),
     request_body = ProductPatch, params(ById, OnlyIf),
     responses(
         (status = 200, body = ProductBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, Stale, NotDone,
+        Missing, ShopNotOpen, Stale, NotDone,
     ))]
 async fn update(
     State(app): State<App>,
@@ -370,32 +503,37 @@ async fn update(
     Id(id): Id<ProductId>,
     expected: IfMatch,
     call: Call,
-    body: Body<ProductPatch>,
+    body: Body<Specified<ProductPatch>>,
 ) -> Result<Answer<ProductBody>, ApiError> {
+    let by = app.manager(&who, Permission::ManageProducts)?;
+    let Specified(patch) = body.value;
     let changes = ProductChanges {
-        title: body.value.title.map(Checked::take),
-        description: body.value.description.map(Checked::take),
-        image_url: body.value.image_url.take(),
-        price: body.value.price.map(|Object(price)| price.take()),
+        specification: patch.specification(),
+        title: patch.title.map(Checked::take),
+        description: patch.description.map(Checked::take),
+        image_url: patch.image_url.take(),
+        price: patch.price.map(|Object(price)| price.take()),
+        category_id: patch.category_id.take(),
     };
     let request = call.request(&who, "UpdateProduct", None);
     let commands = app.commands.clone();
     let updated = run(async move {
         commands
-            .update_product(request, id, changes, expected.version())
+            .update_product(request, by, id, changes, expected.version())
             .await
     })
-    .await?;
+    .await
+    .map_err(unknown_reference)?;
     Ok(answered(updated))
 }
 
 /// Delete a product
 ///
 /// It is sold and shown no more, its sku is free again; orders and history keep it. Demands the permission to manage
-/// products.
+/// products, or that it is of a shop of one's own.
 #[utoipa::path(delete, path = "/api/v1/products/{id}", operation_id = "deleteProduct", tag = "products", security(("bearer" = [])),
     params(ById, OnlyIf),
-    responses((status = 204, description = "Deleted, now or before", headers(("Souk-Position"))), Missing, Stale, NotDone))]
+    responses((status = 204, description = "Deleted, now or before", headers(("Souk-Position"))), Missing, ShopNotOpen, Stale, NotDone))]
 async fn delete(
     State(app): State<App>,
     who: Allowed<ManageProducts>,
@@ -403,11 +541,12 @@ async fn delete(
     expected: IfMatch,
     call: Call,
 ) -> Result<Answer<()>, ApiError> {
+    let by = app.manager(&who, Permission::ManageProducts)?;
     let request = call.request(&who, "DeleteProduct", None);
     let commands = app.commands.clone();
     let deleted = run(async move {
         commands
-            .delete_product(request, id, expected.version())
+            .delete_product(request, by, id, expected.version())
             .await
     })
     .await?;

@@ -3,7 +3,7 @@
 
 use axum::{extract::State, http::StatusCode};
 use commands::{
-    Failure, Request, Versioned,
+    Failure, Manager, Request, Versioned,
     inventory::{StockChange, StockLevel},
 };
 use domain::{
@@ -13,6 +13,7 @@ use domain::{
 };
 use eventstore::unit::Committed;
 use garde::Validate;
+use identity::Permission;
 use projections::products::StockView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -29,8 +30,8 @@ use crate::{
     fields::{Checked, input},
     idempotency::Attempt,
     openapi::parts::{
-        Behind, ById, InUse, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Unconditional,
-        Unplaced,
+        Behind, ById, Missing, NotBefore, NotDone, NotForSale, OnlyIf, Repeatable, ShopNotOpen,
+        Stale, Unconditional, Unplaced,
     },
     problem::Kind,
     state::App,
@@ -42,6 +43,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(read, set))
         .routes(routes!(receive))
         .routes(routes!(adjust))
+        .routes(routes!(set_threshold))
 }
 
 /// How many pieces of a product there are.
@@ -59,21 +61,25 @@ pub struct StockBody {
     /// Pieces sold and not returned.
     #[schema(example = 40)]
     sold: i64,
+    /// From how many pieces that can be ordered down the stock is low; 5 where nobody has set it, 0: never.
+    #[schema(example = 5)]
+    threshold: u32,
     /// Whether none can be ordered.
     sold_out: bool,
-    /// Whether few are left.
+    /// Whether no more than `threshold` can be ordered; then few are left, or none.
     low_stock: bool,
     /// Whether more is promised than is there.
     oversold: bool,
 }
 
 impl StockBody {
-    pub(super) fn from_view(product_id: ProductId, stock: &StockView) -> Self {
+    pub(crate) fn from_view(product_id: ProductId, stock: &StockView) -> Self {
         Self {
             product_id,
             available: stock.available,
             reserved: stock.reserved,
             sold: stock.sold,
+            threshold: stock.threshold,
             sold_out: stock.is_sold_out(),
             low_stock: stock.is_low(),
             oversold: stock.is_oversold(),
@@ -86,12 +92,14 @@ impl StockBody {
             available,
             reserved,
             sold,
-            ..
+            low_stock_threshold: threshold,
+            received: _,
         } = level;
         let view = StockView {
             available,
             reserved,
             sold,
+            threshold,
             sequence: 0,
             updated_at: None,
         };
@@ -126,6 +134,15 @@ pub struct AdjustmentInput {
     reason: Option<input::Reason>,
 }
 
+/// When the stock of a product is low.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdInput {
+    /// From how many pieces down; 0: never.
+    #[garde(dive)]
+    threshold: input::Threshold,
+}
+
 /// The number of pieces as it was counted.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -154,12 +171,12 @@ async fn read(
 
 /// Take pieces in
 ///
-/// Demands the permission to adjust stock.
+/// Demands the permission to adjust stock, or that the product is of a shop of one's own.
 #[utoipa::path(post, path = "/api/v1/products/{id}/stock/receipts", operation_id = "receiveStock", tag = "stock", security(("bearer" = [])),
     request_body = ReceiptInput, params(ById, OnlyIf, Repeatable),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, InUse, Stale, NotDone,
+        Missing, NotForSale, Stale, NotDone,
     ))]
 async fn receive(
     State(app): State<App>,
@@ -171,13 +188,14 @@ async fn receive(
 ) -> Result<Answer<StockBody>, ApiError> {
     let ReceiptInput { quantity, reason } = body.value;
     let (quantity, reason) = (quantity.take(), reason.map(Checked::take));
+    let by = app.manager(&who, Permission::AdjustStock)?;
     let commands = app.commands.clone();
     change(
         &app,
         &who,
         &call,
         &body.raw,
-        ("ReceiveStock", id, reason),
+        ("ReceiveStock", by, id, reason),
         move |request, change| async move {
             commands
                 .receive_stock(request, change, quantity, expected.version())
@@ -189,12 +207,12 @@ async fn receive(
 
 /// Correct the stock by a difference
 ///
-/// Two corrections at once add up. Demands the permission to adjust stock.
+/// Two corrections at once add up. Demands the permission to adjust stock, or that the product is of a shop of one's own.
 #[utoipa::path(post, path = "/api/v1/products/{id}/stock/adjustments", operation_id = "adjustStock", tag = "stock", security(("bearer" = [])),
     request_body = AdjustmentInput, params(ById, OnlyIf, Repeatable),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, InUse, Stale, NotDone,
+        Missing, NotForSale, Stale, NotDone,
     ))]
 async fn adjust(
     State(app): State<App>,
@@ -206,13 +224,14 @@ async fn adjust(
 ) -> Result<Answer<StockBody>, ApiError> {
     let AdjustmentInput { delta, reason } = body.value;
     let (delta, reason) = (delta.take().0, reason.map(Checked::take));
+    let by = app.manager(&who, Permission::AdjustStock)?;
     let commands = app.commands.clone();
     change(
         &app,
         &who,
         &call,
         &body.raw,
-        ("AdjustStock", id, reason),
+        ("AdjustStock", by, id, reason),
         move |request, change| async move {
             commands
                 .adjust_stock(request, change, delta, expected.version())
@@ -228,7 +247,7 @@ async fn change<F, Done>(
     who: &Allowed<AdjustStock>,
     call: &Call,
     raw: &[u8],
-    (command, product_id, reason): (&str, ProductId, Option<Reason>),
+    (command, by, product_id, reason): (&str, Manager, ProductId, Option<Reason>),
     execute: F,
 ) -> Result<Answer<StockBody>, ApiError>
 where
@@ -249,6 +268,7 @@ where
         request,
         StockChange {
             product_id,
+            by,
             operation_id,
             reason,
         },
@@ -266,12 +286,12 @@ where
 /// Set the stock
 ///
 /// Two such corrections at once would undo one another, so `If-Match` is required. Demands the permission to adjust
-/// stock.
+/// stock, or that the product is of a shop of one's own.
 #[utoipa::path(put, path = "/api/v1/products/{id}/stock", operation_id = "setStock", tag = "stock", security(("bearer" = [])),
     request_body = StockInput, params(ById, OnlyIf),
     responses(
         (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
-        Missing, Stale, Unconditional, NotDone,
+        Missing, ShopNotOpen, Stale, Unconditional, NotDone,
     ))]
 async fn set(
     State(app): State<App>,
@@ -287,6 +307,7 @@ async fn set(
     let operation_id = OperationId(Uuid::now_v7());
     let change = StockChange {
         product_id: id,
+        by: app.manager(&who, Permission::AdjustStock)?,
         operation_id,
         reason: reason.map(Checked::take),
     };
@@ -295,6 +316,37 @@ async fn set(
     let set = run(async move {
         commands
             .set_stock(request, change, available, expected)
+            .await
+    })
+    .await?;
+    Ok(answered(id, &set))
+}
+
+/// Say when stock is low
+///
+/// From so many pieces down that can be ordered the stock of the product is low, and whoever follows the events is told
+/// once. Demands the permission to adjust stock, or that the product is of a shop of one's own.
+#[utoipa::path(put, path = "/api/v1/products/{id}/stock/threshold", operation_id = "setStockThreshold", tag = "stock", security(("bearer" = [])),
+    request_body = ThresholdInput, params(ById, OnlyIf),
+    responses(
+        (status = 200, body = StockBody, headers(("ETag"), ("Souk-Position"))),
+        Missing, ShopNotOpen, Stale, NotDone,
+    ))]
+async fn set_threshold(
+    State(app): State<App>,
+    who: Allowed<AdjustStock>,
+    Id(id): Id<ProductId>,
+    expected: IfMatch,
+    call: Call,
+    body: Body<ThresholdInput>,
+) -> Result<Answer<StockBody>, ApiError> {
+    let threshold = body.value.threshold.take().0;
+    let by = app.manager(&who, Permission::AdjustStock)?;
+    let request = call.request(&who, "SetLowStockThreshold", None);
+    let commands = app.commands.clone();
+    let set = run(async move {
+        commands
+            .set_low_stock_threshold(request, id, by, threshold, expected.version())
             .await
     })
     .await?;

@@ -46,7 +46,7 @@ pub struct TimelineQuery {
 /// Read the timeline of an order
 ///
 /// In the order of the log. Personal fields are sealed, unless the permission to read personal data in history is
-/// there. For the customer of the order, and for whoever may read any order or the history.
+/// there. For the customer of the order until it is deleted, and for whoever may read any order or the history.
 #[utoipa::path(get, path = "/api/v1/orders/{id}/timeline", operation_id = "readTimeline", tag = "orders", security(("bearer" = [])),
     params(ById, TimelineQuery, NotBefore),
     responses((status = 200, body = PageBody<EventBody>, headers(("Link"))), Missing, Unplaced, Behind))]
@@ -72,7 +72,8 @@ async fn read(
     // whose order it is never changes: the log knows at once
     let (order, _) = app.log.load::<Order>(id).await?;
     let order = order.placed().ok_or(Kind::NotFound)?;
-    let own = who.can(Permission::ReadOwnOrders) && order.customer_id == who.user_id;
+    let own =
+        who.can(Permission::ReadOwnOrders) && order.customer_id == who.user_id && !order.hidden;
     if !own && !who.can(Permission::ReadAnyOrder) && !who.can(Permission::ReadHistory) {
         return Err(Kind::NotFound.into());
     }

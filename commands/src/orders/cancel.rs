@@ -6,7 +6,7 @@
 
 use domain::{
     ids::{OrderId, PaymentId, RefundId, UserId},
-    order::{Order, OrderCommand, OrderError, OrderEvent, PlacedOrder},
+    order::{Order, OrderCommand, OrderEvent, PlacedOrder},
     payment::{Payment, PaymentCommand, RefundOutcome},
     text::Reason,
 };
@@ -15,9 +15,9 @@ use eventstore::{
     unit::{Committed, Halt, Work},
 };
 
-use super::{move_order, order_now, placed};
+use super::{move_order, order_now, placed, seen_by};
 use crate::{
-    failure::{Failure, refuse},
+    failure::Failure,
     request::{Commands, Request, Versioned, check_version},
 };
 
@@ -30,7 +30,7 @@ pub struct CancelOrder {
     pub reason: Reason,
     /// Who asks.
     pub requested_by: Option<UserId>,
-    /// When given, orders of other customers are treated as if they did not exist.
+    /// When given, orders of other customers and deleted ones are treated as if they did not exist.
     pub only_of: Option<UserId>,
 }
 
@@ -66,13 +66,7 @@ impl Commands {
             StreamRef::of::<Payment>(PaymentId::of(order_id)),
         ];
         self.commit(request, streams, move |work| {
-            let order = placed(work, order_id)?;
-            if cancel
-                .only_of
-                .is_some_and(|customer| customer != order.customer_id)
-            {
-                return Err(refuse(OrderError::NotFound));
-            }
+            seen_by(work.state::<Order>(order_id)?, cancel.only_of).map_err(Halt::Refused)?;
             check_version::<Order>(work, order_id, expected)?;
             let CancelOrder {
                 reason,
@@ -158,7 +152,11 @@ pub(crate) fn give_back(
     Ok(())
 }
 
-fn progress(work: &mut Work<'_, Failure>, order: &PlacedOrder) -> Result<Progress, Halt<Failure>> {
+/// Whether money is still to be voided or given back.
+pub(super) fn progress(
+    work: &mut Work<'_, Failure>,
+    order: &PlacedOrder,
+) -> Result<Progress, Halt<Failure>> {
     let payment = work
         .state::<Payment>(PaymentId::of(order.order_id))?
         .started();

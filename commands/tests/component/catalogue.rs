@@ -1,15 +1,16 @@
 //! Regions, products and stock: what must be unique, and who may change what on which version.
 
 use commands::{
-    Failure,
+    Failure, Manager,
     inventory::StockChange,
-    products::{NewProduct, ProductChanges},
+    products::NewProduct,
     regions::{NewRegion, RegionChanges},
 };
 use domain::{
-    ids::{OperationId, ProductId, RegionId},
+    ids::{OperationId, ProductId, RegionId, UserId},
+    inventory::LOW_STOCK,
     money::{Currency, Money},
-    product::ProductError,
+    product::{ProductChanges, ProductError},
     region::RegionError,
     text::{Quantity, Sku, Title},
 };
@@ -117,7 +118,7 @@ async fn a_sku_is_unique_in_its_region_and_free_again_after_the_product() {
         let ids: Vec<ProductId> = (0..4).map(|_| ProductId(Uuid::now_v7())).collect();
         let create = |id, region| {
             shop.commands
-                .create_product(request(), with_sku(id, region, "TEA-1"))
+                .create_product(request(), Manager::Market, with_sku(id, region, "TEA-1"))
         };
         create(ids[0], shop.region_id).await.unwrap();
         let refused = create(ids[1], shop.region_id).await.unwrap_err();
@@ -130,13 +131,13 @@ async fn a_sku_is_unique_in_its_region_and_free_again_after_the_product() {
         create(ids[2], elsewhere).await.unwrap();
 
         shop.commands
-            .delete_product(request(), ids[0], None)
+            .delete_product(request(), Manager::Market, ids[0], None)
             .await
             .unwrap();
         create(ids[3], shop.region_id).await.unwrap();
         // deleted again, it does not take the sku from its new owner
         shop.commands
-            .delete_product(request(), ids[0], None)
+            .delete_product(request(), Manager::Market, ids[0], None)
             .await
             .unwrap();
         let refused = create(ids[1], shop.region_id).await.unwrap_err();
@@ -156,7 +157,7 @@ async fn a_product_fits_its_region() {
         };
         let refused = shop
             .commands
-            .create_product(request(), priced)
+            .create_product(request(), Manager::Market, priced)
             .await
             .unwrap_err();
         let wrong = ProductError::WrongCurrency {
@@ -167,7 +168,7 @@ async fn a_product_fits_its_region() {
         let nowhere = new_product(id, RegionId(Uuid::now_v7()), 0);
         let refused = shop
             .commands
-            .create_product(request(), nowhere)
+            .create_product(request(), Manager::Market, nowhere)
             .await
             .unwrap_err();
         assert_eq!(refused, Failure::NotFound { what: "region" });
@@ -178,7 +179,7 @@ async fn a_product_fits_its_region() {
         let disabled = new_product(id, shop.region_id, 0);
         let refused = shop
             .commands
-            .create_product(request(), disabled)
+            .create_product(request(), Manager::Market, disabled)
             .await
             .unwrap_err();
         assert_eq!(refused, Failure::Region(RegionError::Disabled));
@@ -196,7 +197,7 @@ async fn an_update_on_an_old_version_is_refused_with_the_current_one() {
         };
         let update = |title, expected| {
             shop.commands
-                .update_product(request(), id, rename(title), expected)
+                .update_product(request(), Manager::Market, id, rename(title), expected)
         };
         let renamed = update("Kettle", Some(1)).await.unwrap();
         assert_eq!(
@@ -206,7 +207,10 @@ async fn an_update_on_an_old_version_is_refused_with_the_current_one() {
         let refused = update("Pan", Some(1)).await.unwrap_err();
         assert_eq!(refused, Failure::PreconditionFailed { current: 2 });
         assert_eq!(update("Pan", None).await.unwrap().output.sequence, 3);
-        let delete = |expected| shop.commands.delete_product(request(), id, expected);
+        let delete = |expected| {
+            shop.commands
+                .delete_product(request(), Manager::Market, id, expected)
+        };
         assert_eq!(
             delete(Some(2)).await.unwrap_err(),
             Failure::PreconditionFailed { current: 3 }
@@ -269,12 +273,51 @@ async fn stock_set_below_what_is_reserved_is_allowed_and_told() {
             [
                 "StockReceived",
                 "StockReserved",
+                "StockRanLow",
                 "StockAdjusted",
                 "StockOversold"
             ]
         );
         let refused = shop.place(&[(id, 1)], "default").await.unwrap_err();
         assert!(refused.to_string().ends_with("0 are left"), "{refused}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_threshold_for_low_stock_is_the_products_own_and_what_follows_from_it_is_told() {
+    in_shop(settings(), |shop| async move {
+        let id = shop.product(10).await;
+        let set = |id, by, threshold| {
+            shop.commands
+                .set_low_stock_threshold(request(), id, by, threshold, None)
+        };
+        assert_eq!(shop.stock(id).await.low_stock_threshold, LOW_STOCK);
+        let after = set(id, Manager::Market, 9).await.unwrap().output;
+        assert_eq!((after.state.low_stock_threshold, after.sequence), (9, 2));
+        // the reservation, and that the stock has run low
+        shop.placed(&[(id, 1)], "default").await;
+        let again = set(id, Manager::Market, 9).await.unwrap().output;
+        assert_eq!(again.sequence, 4);
+        let stranger = Manager::Seller(UserId(Uuid::now_v7()));
+        assert_eq!(set(id, stranger, 3).await.unwrap_err(), Failure::NotYours);
+        let unknown = set(ProductId(Uuid::now_v7()), Manager::Market, 3).await;
+        assert_eq!(unknown.unwrap_err(), Failure::NotFound { what: "product" });
+        let told: Vec<String> = sqlx::query_scalar(
+            "select event_type from events where aggregate_type = 'inventory' order by position",
+        )
+        .fetch_all(shop.log.pool())
+        .await
+        .unwrap();
+        assert_eq!(
+            told,
+            [
+                "StockReceived",
+                "LowStockThresholdSet",
+                "StockReserved",
+                "StockRanLow"
+            ]
+        );
     })
     .await;
 }
@@ -302,7 +345,7 @@ async fn a_change_of_stock_sent_twice_is_taken_once_and_needs_its_product() {
         let unknown = receive(ProductId(Uuid::now_v7())).await.unwrap_err();
         assert_eq!(unknown, Failure::NotFound { what: "product" });
         shop.commands
-            .delete_product(request(), id, None)
+            .delete_product(request(), Manager::Market, id, None)
             .await
             .unwrap();
         assert_eq!(

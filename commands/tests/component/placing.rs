@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use commands::{Failure, Shortage, payment_methods::DEFAULT};
+use commands::{Failure, Manager, Shortage, payment_methods::DEFAULT};
 use domain::{
     ids::{OrderId, ProductId, RegionId},
     money::Money,
@@ -140,12 +140,12 @@ async fn every_other_refusal_stores_nothing() {
         let elsewhere = ProductId(Uuid::now_v7());
         let product = new_product(elsewhere, elsewhere_id, 5);
         shop.commands
-            .create_product(request(), product)
+            .create_product(request(), Manager::Market, product)
             .await
             .unwrap();
         let deleted = shop.product(5).await;
         shop.commands
-            .delete_product(request(), deleted, None)
+            .delete_product(request(), Manager::Market, deleted, None)
             .await
             .unwrap();
         let unknown = ProductId(Uuid::now_v7());
@@ -367,7 +367,10 @@ async fn an_order_that_costs_nothing_is_paid_at_once() {
         let product = ProductId(Uuid::now_v7());
         let mut free = new_product(product, shop.region_id, 3);
         free.price = Money::zero(usd());
-        shop.commands.create_product(request(), free).await.unwrap();
+        shop.commands
+            .create_product(request(), Manager::Market, free)
+            .await
+            .unwrap();
         let placed = shop
             .place(&[(product, 1)], DEFAULT)
             .await

@@ -10,7 +10,7 @@ use std::{
 };
 
 use commands::{
-    CommandSettings, Commands, Failure, Request, Versioned,
+    CommandSettings, Commands, Failure, Manager, Request, Versioned,
     gateway::{
         Answer, Charge, ChargeKey, ChargeStatus, FakeGateway, PaymentGateway, Refund, RefundStatus,
     },
@@ -148,7 +148,7 @@ impl Shop {
         let product_id = ProductId(Uuid::now_v7());
         let product = new_product(product_id, self.region_id, stock);
         self.commands
-            .create_product(request(), product)
+            .create_product(request(), Manager::Market, product)
             .await
             .unwrap();
         product_id
@@ -323,6 +323,9 @@ pub(crate) fn new_product(product_id: ProductId, region_id: RegionId, stock: u64
         description: Description::parse("").unwrap(),
         image_url: None,
         price: Money::new(PRICE, usd()),
+        shop_id: None,
+        category_id: None,
+        specification: None,
         stock: Quantity::parse(stock).ok(),
     }
 }
@@ -346,6 +349,7 @@ pub(crate) fn new_order(items: &[(ProductId, u64)], method: &str) -> NewOrder {
 pub(crate) fn change_of(product_id: ProductId) -> StockChange {
     StockChange {
         product_id,
+        by: Manager::Market,
         operation_id: OperationId(Uuid::now_v7()),
         reason: None,
     }

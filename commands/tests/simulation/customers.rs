@@ -1,10 +1,10 @@
-//! Customers that order and cancel, and remember what they were told.
+//! Customers that order, change, cancel and delete, and remember what they were told.
 
 use std::time::Duration;
 
 use commands::{
     Failure,
-    orders::{CancelOrder, NewOrder, OrderItem},
+    orders::{CancelOrder, ChangeOrder, DeleteOrder, NewOrder, OrderItem},
 };
 use domain::{
     ids::OrderId,
@@ -39,16 +39,28 @@ async fn one_customer(shop: &Shop, mut random: Random) -> Vec<Told> {
             let which = random.below(told.len() as u64) as usize;
             cancel(shop, &mut random, &mut told[which]).await;
         }
+        if random.in_thousand(300) {
+            let which = random.below(told.len() as u64) as usize;
+            change(shop, &mut random, &told[which]).await;
+        }
+        if random.in_thousand(100) {
+            let which = random.below(told.len() as u64) as usize;
+            delete(shop, &mut random, &mut told[which]).await;
+        }
     }
     told
 }
 
-/// An order of a few pieces of one or two products.
-pub(crate) fn new_order(order_id: OrderId, random: &mut Random) -> NewOrder {
+/// A few pieces of one or two products.
+fn some_items(random: &mut Random) -> Vec<OrderItem> {
     let items = (0..=random.below(2)).map(|_| OrderItem {
         product_id: product(random.below(PRODUCTS)),
         quantity: Quantity::parse(1 + random.below(2)).unwrap(),
     });
+    items.collect()
+}
+
+pub(crate) fn new_order(order_id: OrderId, random: &mut Random) -> NewOrder {
     NewOrder {
         order_id,
         customer_id: CUSTOMER,
@@ -56,7 +68,7 @@ pub(crate) fn new_order(order_id: OrderId, random: &mut Random) -> NewOrder {
         shipping_address: "B".into(),
         region_id: None,
         payment_method: None,
-        items: items.collect(),
+        items: some_items(random),
     }
 }
 
@@ -100,6 +112,49 @@ async fn cancel(shop: &Shop, random: &mut Random, told: &mut Told) {
                 "an order that was acknowledged is not found"
             );
         }
+        Err(failure) => panic!("{failure:?}"),
+    }
+}
+
+/// Other things are to be bought: all of them or none, and none once the payment was started.
+async fn change(shop: &Shop, random: &mut Random, told: &Told) {
+    let change = ChangeOrder {
+        order_id: told.order_id,
+        customer_name: None,
+        shipping_address: None,
+        items: Some(some_items(random)),
+        only_of: None,
+    };
+    let running = shop.any(random).await;
+    let answer = running.commands.change_order(request(), change, None).await;
+    match answer {
+        _ if !running.process.is_alive() => {}
+        Ok(_)
+        | Err(
+            Failure::OutcomeUnknown
+            | Failure::Unavailable(_)
+            | Failure::Order(_)
+            | Failure::InsufficientStock { .. },
+        ) => {}
+        Err(Failure::NotFound { .. }) => assert_ne!(told.placed, Some(true), "not found"),
+        Err(failure) => panic!("{failure:?}"),
+    }
+}
+
+/// Nothing is shipped here: whatever is deleted is cancelled.
+async fn delete(shop: &Shop, random: &mut Random, told: &mut Told) {
+    let delete = DeleteOrder {
+        order_id: told.order_id,
+        requested_by: None,
+        only_of: None,
+    };
+    let running = shop.any(random).await;
+    let answer = running.commands.delete_order(request(), delete, None).await;
+    match answer {
+        _ if !running.process.is_alive() => {}
+        Ok(_) => told.cancelled = true,
+        Err(Failure::OutcomeUnknown | Failure::Unavailable(_)) => {}
+        Err(Failure::NotFound { .. }) => assert_ne!(told.placed, Some(true), "not found"),
         Err(failure) => panic!("{failure:?}"),
     }
 }

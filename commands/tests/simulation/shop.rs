@@ -6,7 +6,7 @@ use std::{
 };
 
 use commands::{
-    CommandSettings, Commands, Request,
+    CommandSettings, Commands, Manager, Request,
     payment_methods::PaymentMethods,
     products::NewProduct,
     regions::NewRegion,
@@ -216,9 +216,15 @@ async fn furnish(commands: &Commands) {
             description: Description::parse("").unwrap(),
             image_url: None,
             price: Money::new(1_000, currency),
+            shop_id: None,
+            category_id: None,
+            specification: None,
             stock: Quantity::parse(STOCK).ok(),
         };
-        commands.create_product(request(), new).await.unwrap();
+        commands
+            .create_product(request(), Manager::Market, new)
+            .await
+            .unwrap();
     }
 }
 

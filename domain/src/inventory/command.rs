@@ -75,6 +75,29 @@ pub enum InventoryCommand {
         /// How many.
         quantity: Quantity,
     },
+    /// Say from how many pieces down the stock is low.
+    SetLowStockThreshold {
+        /// Of which product.
+        product_id: ProductId,
+        /// So many; zero: it is never low.
+        threshold: u32,
+    },
+}
+
+impl InventoryCommand {
+    /// Of which product.
+    pub(super) const fn product_id(&self) -> ProductId {
+        match self {
+            Self::ReceiveStock { product_id, .. }
+            | Self::AdjustStock { product_id, .. }
+            | Self::SetStock { product_id, .. }
+            | Self::ReserveStock { product_id, .. }
+            | Self::ReleaseStock { product_id, .. }
+            | Self::SellStock { product_id, .. }
+            | Self::ReturnStock { product_id, .. }
+            | Self::SetLowStockThreshold { product_id, .. } => *product_id,
+        }
+    }
 }
 
 /// Why an inventory refuses.

@@ -67,6 +67,13 @@ fn take_back(number: u128, quantity: u64) -> InventoryCommand {
     }
 }
 
+fn watch(threshold: u32) -> InventoryCommand {
+    InventoryCommand::SetLowStockThreshold {
+        product_id: PRODUCT,
+        threshold,
+    }
+}
+
 fn after(commands: impl IntoIterator<Item = InventoryCommand>) -> Vec<InventoryEvent> {
     history::<Inventory>(&[], commands)
 }
@@ -126,6 +133,8 @@ fn every_command_in_every_state() {
         ("ReturnStock 2", take_back(9, 2)),
         ("ReturnStock 5", take_back(9, 5)),
         ("ReturnStock, operation 1 again", take_back(1, 1)),
+        ("SetLowStockThreshold 6", watch(6)),
+        ("SetLowStockThreshold 0", watch(0)),
     ];
     let expected = "
 ReceiveStock 5
@@ -136,30 +145,35 @@ ReceiveStock, operation 1 again
 AdjustStock +1
   StockAdjusted: unknown, 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released, oversold
 AdjustStock -1
-  StockAdjusted StockOversold: unknown, all reserved by another
-  StockAdjusted: 10 there, 4 of 10 reserved, 4 of 10 sold, released, oversold
+  StockAdjusted StockOversold StockRanLow: unknown
+  StockAdjusted: 10 there, released, oversold
+  StockAdjusted StockRanLow: 4 of 10 reserved, 4 of 10 sold
+  StockAdjusted StockOversold: all reserved by another
 AdjustStock 0
   -: unknown, 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released, oversold
 AdjustStock, operation 1 again
-  StockAdjusted StockOversold: unknown
+  StockAdjusted StockOversold StockRanLow: unknown
   -: 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released, oversold
 AdjustStock, out of range
   StockAdjusted: unknown
   !Overflow: 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released, oversold
 SetStock 6
-  StockAdjusted: unknown, 10 there, all reserved by another, released, oversold
+  StockAdjusted: unknown, 10 there, released
   -: 4 of 10 reserved, 4 of 10 sold
+  StockAdjusted StockRecovered: all reserved by another, oversold
 SetStock -1
-  StockAdjusted StockOversold: unknown, 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released
+  StockAdjusted StockOversold StockRanLow: unknown, 10 there, 4 of 10 reserved, 4 of 10 sold, released
+  StockAdjusted StockOversold: all reserved by another
   StockAdjusted: oversold
 ReserveStock 4
   !InsufficientStock: unknown, all reserved by another
-  StockReserved: 10 there, 4 of 10 sold, released
+  StockReserved: 10 there, released
   -: 4 of 10 reserved, oversold
+  StockReserved StockRanLow: 4 of 10 sold
 ReserveStock 10
   !InsufficientStock: unknown, all reserved by another, 4 of 10 sold, oversold
-  StockReserved: 10 there, released
-  StockReleased StockReserved: 4 of 10 reserved
+  StockReserved StockRanLow: 10 there, released
+  StockReleased StockReserved StockRanLow: 4 of 10 reserved
 ReserveStock 11
   !InsufficientStock: unknown, 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released, oversold
 ReleaseStock
@@ -176,6 +190,12 @@ ReturnStock 5
 ReturnStock, operation 1 again
   !NotSold: unknown
   -: 10 there, 4 of 10 reserved, all reserved by another, 4 of 10 sold, released, oversold
+SetLowStockThreshold 6
+  LowStockThresholdSet StockRanLow: unknown, 4 of 10 reserved, 4 of 10 sold
+  LowStockThresholdSet: 10 there, all reserved by another, released, oversold
+SetLowStockThreshold 0
+  LowStockThresholdSet: unknown, 10 there, 4 of 10 reserved, 4 of 10 sold, released
+  LowStockThresholdSet StockRecovered: all reserved by another, oversold
 ";
     assert_text(&outcomes::<Inventory>(&states, &commands), expected);
 }
@@ -297,6 +317,86 @@ fn a_correction_below_zero_is_told_once() {
     assert_eq!(
         numbers(&history::<Inventory>(&below, [sell(ORDER)])),
         (5, -3, 0, 8)
+    );
+}
+
+fn ran_low(available: i64, threshold: u32) -> InventoryEvent {
+    InventoryEvent::StockRanLow {
+        product_id: PRODUCT,
+        available,
+        threshold,
+    }
+}
+
+const fn recovered(available: i64) -> InventoryEvent {
+    InventoryEvent::StockRecovered {
+        product_id: PRODUCT,
+        available,
+    }
+}
+
+fn low_or_not(told: &[InventoryEvent]) -> Vec<InventoryEvent> {
+    let mut told = told.to_vec();
+    told.retain(|event| {
+        matches!(
+            event,
+            InventoryEvent::StockRanLow { .. } | InventoryEvent::StockRecovered { .. }
+        )
+    });
+    told
+}
+
+#[test]
+fn low_stock_is_told_once_when_it_gets_there_and_once_when_it_is_over() {
+    let told = after([
+        receive(1, 10),
+        reserve(ORDER, 4),
+        reserve(OTHER_ORDER, 1),
+        adjust(2, -1),
+        sell(ORDER),
+        release(OTHER_ORDER),
+        receive(3, 1),
+        take_back(4, 2),
+        adjust(5, -8),
+    ]);
+    // 10, 6, 5, 4, 4, 5, 6, 8, 0
+    let expected = [ran_low(5, LOW_STOCK), recovered(6), ran_low(0, LOW_STOCK)];
+    assert_eq!(low_or_not(&told), expected);
+}
+
+#[test]
+fn a_small_delivery_is_not_a_shortage_until_the_first_piece_goes() {
+    let told = after([receive(1, 3), receive(2, 1)]);
+    assert_eq!(low_or_not(&told), []);
+    let told = history::<Inventory>(&told, [reserve(ORDER, 1)]);
+    assert_eq!(low_or_not(&told), [ran_low(3, LOW_STOCK)]);
+}
+
+#[test]
+fn another_threshold_is_told_with_what_follows_from_it() {
+    let told = after([receive(1, 10)]);
+    let set = |threshold, previous| InventoryEvent::LowStockThresholdSet {
+        product_id: PRODUCT,
+        threshold,
+        previous,
+    };
+    let when = when::<Inventory>;
+    assert_eq!(
+        when(&told, watch(10)),
+        Ok(vec![set(10, LOW_STOCK), ran_low(10, 10)])
+    );
+    assert_eq!(when(&told, watch(9)), Ok(vec![set(9, LOW_STOCK)]));
+    let low = history::<Inventory>(&told, [watch(10)]);
+    assert_eq!(when(&low, watch(10)), Ok(vec![]));
+    assert_eq!(when(&low, watch(9)), Ok(vec![set(9, 10), recovered(10)]));
+    assert_eq!(when(&low, watch(12)), Ok(vec![set(12, 10)]));
+    // nobody is to be told any more, so that it is over
+    assert_eq!(when(&low, watch(0)), Ok(vec![set(0, 10), recovered(10)]));
+    let unwatched = history::<Inventory>(&low, [watch(0), reserve(ORDER, 10)]);
+    assert_eq!(
+        low_or_not(&unwatched),
+        [ran_low(10, 10), recovered(10)],
+        "without a threshold nothing is low"
     );
 }
 

@@ -42,6 +42,15 @@ pub struct PlaceOrder {
     pub payment_window_ms: u64,
 }
 
+/// What is to change of whom an order is for and where it goes; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContactChange {
+    /// Who it is for.
+    pub customer_name: Option<Sealed>,
+    /// Where it goes.
+    pub shipping_address: Option<Sealed>,
+}
+
 /// What can be asked of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderCommand {
@@ -84,6 +93,20 @@ pub enum OrderCommand {
         /// Who asks.
         requested_by: Option<UserId>,
     },
+    /// Send it to somebody or somewhere else.
+    ChangeContact(ContactChange),
+    /// Buy other things instead, at their prices of today and under the terms that the order froze.
+    ChangeItems {
+        /// What is bought from now on; a product named twice becomes one line.
+        items: Vec<PricedItem>,
+    },
+    /// Show it to its customer no more. What can still be called off is.
+    HideOrder {
+        /// Why.
+        reason: Reason,
+        /// Who asks.
+        requested_by: Option<UserId>,
+    },
     /// Hand pieces to a carrier.
     ShipItems {
         /// Names the shipment: repeated, it is taken once.
@@ -112,6 +135,9 @@ impl OrderCommand {
             Self::DeclinePayment { .. } => "DeclinePayment",
             Self::GiveUpPayment { .. } => "GiveUpPayment",
             Self::CancelOrder { .. } => "CancelOrder",
+            Self::ChangeContact(_) => "ChangeContact",
+            Self::ChangeItems { .. } => "ChangeItems",
+            Self::HideOrder { .. } => "HideOrder",
             Self::ShipItems { .. } => "ShipItems",
             Self::DeliverOrder => "DeliverOrder",
             Self::RecordRefund { .. } => "RecordRefund",
@@ -146,6 +172,14 @@ pub enum OrderError {
     /// All of it is on its way: it can be returned, not cancelled.
     #[error("the order was shipped already")]
     AlreadyShipped,
+    /// What is in it is being paid for, or was: it can be cancelled, not changed.
+    #[error("the payment of the order was started: its items stay as they are")]
+    PaymentStarted {
+        /// How far the money is.
+        payment: PaymentStatus,
+        /// The statuses that the order can get to.
+        allowed: Vec<OrderStatus>,
+    },
     /// The order is paid by another payment.
     #[error("the order belongs to payment {expected}")]
     OtherPayment {

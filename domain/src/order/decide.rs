@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    LineQuantity, OrderCommand, OrderError, OrderEvent, OrderStatus, PaymentStatus, PlaceOrder,
-    PlacedOrder, ShipLine,
+    ContactChange, LineQuantity, OrderCommand, OrderError, OrderEvent, OrderStatus, PaymentStatus,
+    PlaceOrder, PlacedOrder, ShipLine,
 };
 use crate::{
     ids::{PaymentId, RefundId, ShipmentId, UserId},
     money::Money,
-    pricing::price_lines,
+    pricing::{PricedItem, price_lines},
+    sealed::Sealed,
     text::{Quantity, Reason},
 };
 
@@ -38,14 +39,14 @@ pub(super) fn place(wished: PlaceOrder) -> Decision {
 }
 
 impl PlacedOrder {
-    /// The same order placed again is satisfied. A value sealed again is another text, and delays are settings: they
+    /// The same order placed again is satisfied, whatever was changed in it since. A value sealed again is another text, and delays are settings: they
     /// make it no other order.
     pub(super) fn place_again(&self, wished: &PlaceOrder) -> Decision {
         let lines = price_lines(&wished.terms, &wished.items, 0)?.lines;
         let same = (self.order_id, self.customer_id, self.terms)
             == (wished.order_id, wished.customer_id, wished.terms)
             && self.payment_method == wished.payment_method
-            && self.lines == lines;
+            && self.lines_as_placed() == lines;
         if same {
             Ok(vec![])
         } else {
@@ -75,6 +76,12 @@ impl PlacedOrder {
                 reason,
                 requested_by,
             } => self.cancel(reason, requested_by),
+            OrderCommand::ChangeContact(change) => self.change_contact(change, illegal),
+            OrderCommand::ChangeItems { items } => self.change_items(&items, illegal),
+            OrderCommand::HideOrder {
+                reason,
+                requested_by,
+            } => self.hide(reason, requested_by, illegal),
             OrderCommand::ShipItems { shipment_id, lines } => {
                 self.ship(shipment_id, &lines, illegal)
             }
@@ -226,6 +233,61 @@ impl PlacedOrder {
             lines: self.unshipped(),
             refund: self.refundable(),
         }
+    }
+
+    fn change_contact(&self, change: ContactChange, illegal: OrderError) -> Decision {
+        let other = |wished: Option<Sealed>, now: &Sealed| wished.filter(|wished| wished != now);
+        let customer_name = other(change.customer_name, &self.customer_name);
+        let shipping_address = other(change.shipping_address, &self.shipping_address);
+        if customer_name.is_none() && shipping_address.is_none() {
+            return Ok(vec![]);
+        }
+        let waits = matches!(self.status, OrderStatus::Pending | OrderStatus::Processing);
+        if !waits || self.cancellation.is_some() {
+            return Err(illegal);
+        }
+        Ok(vec![OrderEvent::OrderContactChanged {
+            customer_name,
+            shipping_address,
+        }])
+    }
+
+    /// The terms stay those that the order froze; prices are those of today.
+    fn change_items(&self, items: &[PricedItem], illegal: OrderError) -> Decision {
+        let priced = price_lines(&self.terms, items, 0)?;
+        if self.lines == priced.lines {
+            return Ok(vec![]);
+        }
+        if self.status != OrderStatus::Pending {
+            return Err(illegal);
+        }
+        if self.attempt > 0 {
+            return Err(OrderError::PaymentStarted {
+                payment: self.payment_status,
+                allowed: self.next_statuses(),
+            });
+        }
+        Ok(vec![OrderEvent::OrderItemsChanged {
+            lines: priced.lines,
+            subtotal: priced.subtotal,
+            discount: priced.discount,
+            tax: priced.tax,
+            total: priced.total,
+        }])
+    }
+
+    /// Goods that are on their way are not hidden: somebody waits for them.
+    fn hide(&self, reason: Reason, requested_by: Option<UserId>, illegal: OrderError) -> Decision {
+        if self.hidden {
+            return Ok(vec![]);
+        }
+        let mut events = match self.status {
+            OrderStatus::Pending | OrderStatus::Processing => self.cancel(reason, requested_by)?,
+            OrderStatus::Delivered | OrderStatus::Cancelled => vec![],
+            OrderStatus::PartlyShipped | OrderStatus::Shipped => return Err(illegal),
+        };
+        events.push(OrderEvent::OrderHidden {});
+        Ok(events)
     }
 
     fn ship(&self, shipment_id: ShipmentId, lines: &[ShipLine], illegal: OrderError) -> Decision {

@@ -116,6 +116,30 @@ pub enum OrderEvent {
         /// What the customer is owed back for it.
         refund: i64,
     },
+    /// It goes to somebody or somewhere else; what is absent stays.
+    OrderContactChanged {
+        /// Who it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        customer_name: Option<Sealed>,
+        /// Where it goes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shipping_address: Option<Sealed>,
+    },
+    /// Other things are bought instead; their stock is reserved.
+    OrderItemsChanged {
+        /// What is bought from now on: one line per product.
+        lines: Vec<OrderLine>,
+        /// Sum of price times quantity, before the discount; with tax inside where prices include it.
+        subtotal: i64,
+        /// Taken off the whole.
+        discount: i64,
+        /// Sum of the lines' tax.
+        tax: i64,
+        /// What is to be paid.
+        total: i64,
+    },
+    /// Its customer does not see it any more; its history stays.
+    OrderHidden {},
     /// Pieces were handed to a carrier.
     OrderItemsShipped {
         /// The shipment, taken once.
@@ -141,7 +165,7 @@ pub enum OrderEvent {
 }
 
 impl_domain_event!(OrderEvent {
-    OrderPlaced,
+    OrderPlaced @ "1.1",
     OrderPaymentStarted,
     OrderPaid,
     OrderPaymentFailed,
@@ -149,7 +173,13 @@ impl_domain_event!(OrderEvent {
     OrderCancellationRequested,
     OrderCancelled,
     OrderRemainderCancelled,
+    OrderContactChanged,
+    OrderItemsChanged,
+    OrderHidden,
     OrderItemsShipped,
     OrderDelivered,
     OrderRefunded,
 });
+
+/// Versions of before. `OrderPlaced` 1.1: a line names the shop whose product it is.
+pub(super) const EARLIER: &[(&str, &str)] = &[("OrderPlaced", "1.0")];

@@ -42,6 +42,7 @@ impl PlacedOrder {
             },
             payment_method: payment_method.clone(),
             lines: lines.clone(),
+            placed_lines: None,
             shipped: BTreeMap::new(),
             shipments: BTreeSet::new(),
             subtotal: *subtotal,
@@ -56,6 +57,7 @@ impl PlacedOrder {
             attempt: 0,
             outcome_pending: false,
             cancellation: None,
+            hidden: false,
             paid: None,
             refunded: 0,
             refunds: BTreeMap::new(),
@@ -93,6 +95,30 @@ impl PlacedOrder {
             }
             OrderEvent::OrderUnpaid { .. } | OrderEvent::OrderCancelled { .. } => self.end(),
             OrderEvent::OrderRemainderCancelled { .. } => self.status = OrderStatus::Shipped,
+            OrderEvent::OrderContactChanged {
+                customer_name,
+                shipping_address,
+            } => {
+                if let Some(name) = customer_name {
+                    self.customer_name = name.clone();
+                }
+                if let Some(address) = shipping_address {
+                    self.shipping_address = address.clone();
+                }
+            }
+            OrderEvent::OrderItemsChanged {
+                lines,
+                subtotal,
+                discount,
+                tax,
+                total,
+            } => {
+                let before = std::mem::replace(&mut self.lines, lines.clone());
+                self.placed_lines.get_or_insert(before);
+                (self.subtotal, self.discount) = (*subtotal, *discount);
+                (self.tax, self.total) = (*tax, *total);
+            }
+            OrderEvent::OrderHidden {} => self.hidden = true,
             OrderEvent::OrderItemsShipped {
                 shipment_id,
                 lines,
@@ -149,6 +175,7 @@ impl PlacedOrder {
                 .as_ref()
                 .map_or(0, |reason| reason.as_str().len())
             + self.lines.iter().map(line).sum::<usize>()
+            + self.placed_lines.iter().flatten().map(line).sum::<usize>()
             + self.shipped.len() * 16
             + (self.shipments.len() + self.refunds.len()) * 2 * size_of::<RefundId>()
     }

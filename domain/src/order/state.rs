@@ -34,8 +34,10 @@ pub struct PlacedOrder {
     pub terms: RegionTerms,
     /// How it is to be paid.
     pub payment_method: PaymentMethod,
-    /// What was bought, by line number.
+    /// What is bought, by line number.
     pub lines: Vec<OrderLine>,
+    /// What was bought when it was placed, where that was changed since.
+    pub placed_lines: Option<Vec<OrderLine>>,
     /// Pieces shipped, by line number; lines of which nothing was shipped are absent.
     pub shipped: BTreeMap<u32, u32>,
     /// Shipments taken.
@@ -64,6 +66,8 @@ pub struct PlacedOrder {
     pub outcome_pending: bool,
     /// Why it is to be cancelled once the outcome is known.
     pub cancellation: Option<Reason>,
+    /// Whether its customer does not see it any more.
+    pub hidden: bool,
     /// What came in.
     pub paid: Option<i64>,
     /// Sum of `refunds`.
@@ -89,17 +93,17 @@ impl Order {
 impl PlacedOrder {
     /// The statuses that the order can get to next.
     pub fn next_statuses(&self) -> Vec<OrderStatus> {
-        use OrderStatus as S;
-        match self.status {
-            S::Pending => vec![S::Processing, S::Cancelled],
-            // what was paid back is not shipped
-            S::Processing if self.payment_status == PaymentStatus::Refunded => vec![S::Cancelled],
-            S::Processing if self.pieces() == 1 => vec![S::Shipped, S::Cancelled],
-            S::Processing => vec![S::PartlyShipped, S::Shipped, S::Cancelled],
-            S::PartlyShipped => vec![S::Shipped],
-            S::Shipped => vec![S::Delivered],
-            S::Delivered | S::Cancelled => vec![],
-        }
+        self.status.next(self.payment_status, self.pieces())
+    }
+
+    /// The payment statuses that the order can get to next.
+    pub fn next_payment_statuses(&self) -> Vec<PaymentStatus> {
+        self.payment_status.next(self.total)
+    }
+
+    /// What was bought when it was placed.
+    pub fn lines_as_placed(&self) -> &[OrderLine] {
+        self.placed_lines.as_deref().unwrap_or(&self.lines)
     }
 
     /// The pieces not yet shipped, line by line.

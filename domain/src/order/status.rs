@@ -33,6 +33,20 @@ impl OrderStatus {
         Self::Cancelled,
     ];
 
+    /// The statuses that an order of so many pieces, whose money is that far, can get to next.
+    pub fn next(self, payment: PaymentStatus, pieces: u64) -> Vec<Self> {
+        match self {
+            Self::Pending => vec![Self::Processing, Self::Cancelled],
+            // what was paid back is not shipped
+            Self::Processing if payment == PaymentStatus::Refunded => vec![Self::Cancelled],
+            Self::Processing if pieces == 1 => vec![Self::Shipped, Self::Cancelled],
+            Self::Processing => vec![Self::PartlyShipped, Self::Shipped, Self::Cancelled],
+            Self::PartlyShipped => vec![Self::Shipped],
+            Self::Shipped => vec![Self::Delivered],
+            Self::Delivered | Self::Cancelled => vec![],
+        }
+    }
+
     /// The name in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -80,6 +94,22 @@ impl PaymentStatus {
         Self::PartiallyRefunded,
         Self::Refunded,
     ];
+
+    /// The statuses that the payment of an order of this total, in minor units, can get to next.
+    pub fn next(self, total: i64) -> Vec<Self> {
+        match self {
+            Self::Awaiting => vec![Self::Paid, Self::Failed, Self::Unpaid],
+            Self::Failed => vec![Self::Awaiting, Self::Paid, Self::Unpaid],
+            // money that comes too late is recorded, and given back
+            Self::Unpaid => vec![Self::Paid],
+            // of nothing nothing can be given back, and of the smallest amount no part
+            Self::Paid if total == 0 => vec![],
+            Self::Paid if total == 1 => vec![Self::Refunded],
+            Self::Paid => vec![Self::PartiallyRefunded, Self::Refunded],
+            Self::PartiallyRefunded => vec![Self::Refunded],
+            Self::Refunded => vec![],
+        }
+    }
 
     /// The name in JSON.
     pub const fn as_str(self) -> &'static str {

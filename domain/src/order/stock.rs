@@ -1,7 +1,7 @@
 //! What an order's events mean for stock, so that whoever builds the unit of work writes the inventories' events
 //! beside the order's.
 
-use super::{Order, OrderEvent, OrderStatus, PlacedOrder};
+use super::{Order, OrderEvent, OrderLine, OrderStatus, PlacedOrder};
 use crate::{ids::ProductId, text::Quantity};
 
 /// So many pieces of a product; an order has one line per product.
@@ -20,6 +20,13 @@ pub enum StockEffect {
     None,
     /// Reserve these for the order.
     Reserve(Vec<StockLine>),
+    /// Instead of what is reserved, reserve other pieces for the order.
+    Change {
+        /// What is reserved.
+        from: Vec<StockLine>,
+        /// What is to be.
+        to: Vec<StockLine>,
+    },
     /// What is reserved is sold.
     Sell(Vec<StockLine>),
     /// What is reserved becomes available again.
@@ -33,17 +40,11 @@ impl Order {
     /// taken into the state.
     pub fn stock_effect(&self, event: &OrderEvent) -> StockEffect {
         match (event, self.placed()) {
-            (OrderEvent::OrderPlaced { lines, .. }, None) => {
-                let lines = lines.iter();
-                StockEffect::Reserve(
-                    lines
-                        .map(|line| StockLine {
-                            product_id: line.product_id,
-                            quantity: line.quantity,
-                        })
-                        .collect(),
-                )
-            }
+            (OrderEvent::OrderPlaced { lines, .. }, None) => StockEffect::Reserve(bought(lines)),
+            (OrderEvent::OrderItemsChanged { lines, .. }, Some(order)) => StockEffect::Change {
+                from: order.unshipped_stock(),
+                to: bought(lines),
+            },
             (OrderEvent::OrderPaid { .. }, Some(order)) if order.status == OrderStatus::Pending => {
                 StockEffect::Sell(order.unshipped_stock())
             }
@@ -65,6 +66,14 @@ impl Order {
             _ => StockEffect::None,
         }
     }
+}
+
+fn bought(lines: &[OrderLine]) -> Vec<StockLine> {
+    let line = |line: &OrderLine| StockLine {
+        product_id: line.product_id,
+        quantity: line.quantity,
+    };
+    lines.iter().map(line).collect()
 }
 
 impl PlacedOrder {

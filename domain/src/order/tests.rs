@@ -34,6 +34,8 @@ fn items() -> Vec<PricedItem> {
     let item = |product_id, name: &str, quantity, cents| PricedItem {
         product_id,
         region_id: REGION,
+        shop_id: None,
+        category_id: None,
         sku: sku(name),
         title: title(name),
         quantity: pieces(quantity),
@@ -99,6 +101,32 @@ fn cancel() -> OrderCommand {
     }
 }
 
+fn contact(name: &str) -> OrderCommand {
+    OrderCommand::ChangeContact(ContactChange {
+        customer_name: Some(Sealed::new(name)),
+        shipping_address: None,
+    })
+}
+
+/// Two caps in place of shirts and cap: 12.10.
+fn caps() -> Vec<PricedItem> {
+    vec![PricedItem {
+        quantity: pieces(2),
+        ..items().remove(1)
+    }]
+}
+
+fn buy(items: Vec<PricedItem>) -> OrderCommand {
+    OrderCommand::ChangeItems { items }
+}
+
+fn hide() -> OrderCommand {
+    OrderCommand::HideOrder {
+        reason: reason("deleted"),
+        requested_by: Some(CUSTOMER),
+    }
+}
+
 fn ship(shipment_id: ShipmentId, lines: &[(u32, u64)]) -> OrderCommand {
     let lines = lines
         .iter()
@@ -156,6 +184,7 @@ fn states() -> Vec<(&'static str, Vec<OrderEvent>)> {
     vec![
         ("unknown", vec![]),
         ("new", after([])),
+        ("changed", after([buy(caps()), contact("another name")])),
         ("asked", after([start(1)])),
         ("cancelling", after([start(1), cancel()])),
         ("declined", after([start(1), decline(1, false)])),
@@ -190,6 +219,8 @@ fn states() -> Vec<(&'static str, Vec<OrderEvent>)> {
             history::<Order>(&paid(), [cancel(), refund(REFUND, usd(TOTAL))]),
         ),
         ("paid-late", after([cancel(), confirm(usd(TOTAL))])),
+        ("hidden", after([hide()])),
+        ("hidden-cancelling", after([start(1), hide()])),
     ]
 }
 
@@ -228,6 +259,12 @@ fn every_command_in_every_state() {
         ("DeclinePayment 2, last", decline(2, true)),
         ("GiveUpPayment", give_up()),
         ("CancelOrder", cancel()),
+        ("ChangeContact", contact("another name")),
+        ("ChangeContact, nothing", contact("name")),
+        ("ChangeItems", buy(caps())),
+        ("ChangeItems, the same", buy(items())),
+        ("ChangeItems, nothing", buy(vec![])),
+        ("HideOrder", hide()),
         ("ShipItems, one piece", ship(OTHER_SHIPMENT, &[(1, 1)])),
         (
             "ShipItems, everything",
@@ -269,30 +306,39 @@ fn every_state_shows_where_it_is_and_where_it_can_go() {
             .join(", ");
         let stock = format!("{:?}", order.stock_if_cancelled());
         let stock = stock.split('(').next().unwrap().to_lowercase();
+        let next_payments = order.placed().unwrap().next_payment_statuses();
+        let next_payments = next_payments
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
         writeln!(
             text,
-            "{name}: {status}, {payment}; next: {next}; cancelling: {stock}"
+            "{name}: {status}, {payment}; next: {next}; of the money: {next_payments}; cancelling: {stock}"
         )
         .unwrap();
     }
     let expected = "
-new: pending, awaiting; next: processing, cancelled; cancelling: release
-asked: pending, awaiting; next: processing, cancelled; cancelling: none
-cancelling: pending, awaiting; next: processing, cancelled; cancelling: none
-declined: pending, failed; next: processing, cancelled; cancelling: release
-asked-again: pending, awaiting; next: processing, cancelled; cancelling: none
-paid: processing, paid; next: partly_shipped, shipped, cancelled; cancelling: return
-part-refunded: processing, partially_refunded; next: partly_shipped, shipped, cancelled; cancelling: return
-refunded: processing, refunded; next: cancelled; cancelling: return
-partly-shipped: partly_shipped, paid; next: shipped; cancelling: return
-rest-cancelled: shipped, paid; next: delivered; cancelling: none
-shipped: shipped, paid; next: delivered; cancelling: none
-delivered: delivered, paid; next: ; cancelling: none
-unpaid: cancelled, unpaid; next: ; cancelling: none
-cancelled: cancelled, unpaid; next: ; cancelling: none
-cancelled-paid: cancelled, paid; next: ; cancelling: none
-cancelled-refunded: cancelled, refunded; next: ; cancelling: none
-paid-late: cancelled, paid; next: ; cancelling: none
+new: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: release
+changed: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: release
+asked: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
+cancelling: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
+declined: pending, failed; next: processing, cancelled; of the money: awaiting, paid, unpaid; cancelling: release
+asked-again: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
+paid: processing, paid; next: partly_shipped, shipped, cancelled; of the money: partially_refunded, refunded; cancelling: return
+part-refunded: processing, partially_refunded; next: partly_shipped, shipped, cancelled; of the money: refunded; cancelling: return
+refunded: processing, refunded; next: cancelled; of the money: ; cancelling: return
+partly-shipped: partly_shipped, paid; next: shipped; of the money: partially_refunded, refunded; cancelling: return
+rest-cancelled: shipped, paid; next: delivered; of the money: partially_refunded, refunded; cancelling: none
+shipped: shipped, paid; next: delivered; of the money: partially_refunded, refunded; cancelling: none
+delivered: delivered, paid; next: ; of the money: partially_refunded, refunded; cancelling: none
+unpaid: cancelled, unpaid; next: ; of the money: paid; cancelling: none
+cancelled: cancelled, unpaid; next: ; of the money: paid; cancelling: none
+cancelled-paid: cancelled, paid; next: ; of the money: partially_refunded, refunded; cancelling: none
+cancelled-refunded: cancelled, refunded; next: ; of the money: ; cancelling: none
+paid-late: cancelled, paid; next: ; of the money: partially_refunded, refunded; cancelling: none
+hidden: cancelled, unpaid; next: ; of the money: paid; cancelling: none
+hidden-cancelling: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
 ";
     assert_text(&text, expected);
     assert_eq!(Order::default().next_statuses(), [OrderStatus::Pending]);
@@ -303,6 +349,7 @@ fn an_order_freezes_prices_tax_and_totals() {
     let line = |line, product_id, name: &str, quantity, unit_price, net, tax| OrderLine {
         line,
         product_id,
+        shop_id: None,
         sku: sku(name),
         title: title(name),
         quantity: pieces(quantity),
@@ -551,6 +598,119 @@ fn a_late_success_is_recorded_and_leaves_a_cancelled_order_cancelled() {
         (OrderStatus::Cancelled, PaymentStatus::Refunded)
     );
     assert_eq!(when::<Order>(&told, confirm(usd(TOTAL))), Ok(vec![]));
+}
+
+#[test]
+fn what_is_bought_is_changed_at_todays_prices_under_the_terms_of_when_it_was_placed() {
+    let told = after([]);
+    let dearer = vec![
+        PricedItem {
+            unit_price: usd(700),
+            ..caps().remove(0)
+        },
+        PricedItem {
+            quantity: pieces(1),
+            ..items().remove(0)
+        },
+    ];
+    let changed = when::<Order>(&told, buy(dearer)).unwrap();
+    let [
+        OrderEvent::OrderItemsChanged {
+            lines,
+            subtotal,
+            tax,
+            total,
+            discount: 0,
+        },
+    ] = &changed[..]
+    else {
+        panic!("{changed:?}")
+    };
+    assert_eq!((*subtotal, *tax, *total), (2400, 240, 2640));
+    let bought: Vec<_> = lines
+        .iter()
+        .map(|line| (line.line, line.product_id, line.gross))
+        .collect();
+    assert_eq!(bought, [(1, OTHER_PRODUCT, 1540), (2, PRODUCT, 1100)]);
+    let effect = StockEffect::Change {
+        from: vec![stock(PRODUCT, 3), stock(OTHER_PRODUCT, 1)],
+        to: vec![stock(OTHER_PRODUCT, 2), stock(PRODUCT, 1)],
+    };
+    assert_eq!(given::<Order>(&told).stock_effect(&changed[0]), effect);
+    let elsewhere = PricedItem {
+        region_id: RegionId(OTHER_ORDER.0),
+        ..items().remove(1)
+    };
+    let mixed = PricingError::MixedRegions {
+        product_id: OTHER_PRODUCT,
+    };
+    assert_eq!(
+        when::<Order>(&told, buy(vec![elsewhere])),
+        Err(mixed.into())
+    );
+}
+
+#[test]
+fn a_changed_order_is_paid_with_its_new_total_and_cancelled_with_its_new_lines() {
+    let told = after([buy(caps()), start(1)]);
+    let expected = usd(1210);
+    assert_eq!(
+        when::<Order>(&told, confirm(usd(TOTAL))),
+        Err(OrderError::AmountDiffers {
+            expected,
+            given: usd(TOTAL)
+        })
+    );
+    let told = history::<Order>(&told, [confirm(expected)]);
+    let caps = stock(OTHER_PRODUCT, 2);
+    let cancelled = when::<Order>(&told, cancel()).unwrap();
+    assert_eq!(
+        given::<Order>(&told).stock_effect(&cancelled[0]),
+        StockEffect::Return(vec![caps])
+    );
+}
+
+#[test]
+fn a_changed_order_placed_again_is_still_the_same_order() {
+    let told = after([buy(caps()), buy(items()[..1].to_vec())]);
+    assert_eq!(when::<Order>(&told, place(items())), Ok(vec![]));
+    assert_eq!(
+        when::<Order>(&told, place(caps())),
+        Err(OrderError::AlreadyExists)
+    );
+}
+
+#[test]
+fn only_what_differs_of_name_and_address_is_told() {
+    let both = OrderCommand::ChangeContact(ContactChange {
+        customer_name: Some(Sealed::new("name")),
+        shipping_address: Some(Sealed::new("another address")),
+    });
+    let told = when::<Order>(&after([]), both).unwrap();
+    let expected = OrderEvent::OrderContactChanged {
+        customer_name: None,
+        shipping_address: Some(Sealed::new("another address")),
+    };
+    assert_eq!(told, [expected]);
+}
+
+#[test]
+fn hiding_a_paid_order_cancels_it_first_and_owes_the_money() {
+    let told = when::<Order>(&paid(), hide()).unwrap();
+    assert!(matches!(
+        told[..],
+        [
+            OrderEvent::OrderCancelled { refund: TOTAL, .. },
+            OrderEvent::OrderHidden {}
+        ]
+    ));
+    let told = history::<Order>(&after([start(1), hide()]), [confirm(usd(TOTAL))]);
+    assert_eq!(
+        statuses(&told),
+        (OrderStatus::Cancelled, PaymentStatus::Paid),
+        "what was awaited is still taken in"
+    );
+    assert!(given::<Order>(&told).placed().unwrap().hidden);
 }
 
 #[test]

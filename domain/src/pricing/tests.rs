@@ -20,6 +20,8 @@ fn item(product: u128, quantity: u64, cents: i64) -> PricedItem {
     PricedItem {
         product_id: ProductId(Uuid::from_u128(product)),
         region_id: REGION,
+        shop_id: Some(ShopId(Uuid::from_u128(product))),
+        category_id: None,
         sku: sku(&format!("SKU-{product}")),
         title: title(&format!("Product {product}")),
         quantity: pieces(quantity),

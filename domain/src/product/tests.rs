@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::testing::{
-    PRODUCT, REGION, assert_text, currency, given, outcomes, pieces, sku, title, usd, when,
+    CATEGORY, PRODUCT, REGION, SHOP, assert_text, clothing, currency, given, outcomes, pieces, sku,
+    title, usd, when,
 };
 
 fn description(text: &str) -> Description {
@@ -24,7 +25,27 @@ fn create(price: Money) -> ProductCommand {
         description: description("A shirt"),
         image_url: Some(image("https://cdn.example.com/tee.png")),
         price,
+        shop_id: None,
+        category_id: None,
+        specification: None,
     }
+}
+
+/// The same, of a shop, in a category and of a kind.
+fn create_in_full() -> ProductCommand {
+    let mut command = create(usd(2599));
+    if let ProductCommand::CreateProduct {
+        shop_id,
+        category_id,
+        specification,
+        ..
+    } = &mut command
+    {
+        *shop_id = Some(SHOP);
+        *category_id = Some(CATEGORY);
+        *specification = Some(clothing("M"));
+    }
+    command
 }
 
 fn update(
@@ -33,12 +54,27 @@ fn update(
     image_url: Change<ImageUrl>,
     price: Option<Money>,
 ) -> ProductCommand {
-    ProductCommand::UpdateProduct {
+    ProductCommand::UpdateProduct(ProductChanges {
         title,
         description,
         image_url,
         price,
-    }
+        ..ProductChanges::default()
+    })
+}
+
+fn categorise(category_id: Change<CategoryId>) -> ProductCommand {
+    ProductCommand::UpdateProduct(ProductChanges {
+        category_id,
+        ..ProductChanges::default()
+    })
+}
+
+fn specify(specification: Change<Specification>) -> ProductCommand {
+    ProductCommand::UpdateProduct(ProductChanges {
+        specification,
+        ..ProductChanges::default()
+    })
 }
 
 fn created() -> Vec<ProductEvent> {
@@ -59,6 +95,7 @@ fn every_command_in_every_state() {
     let keep = || Change::Keep;
     let commands = [
         ("CreateProduct, the same", create(usd(2599))),
+        ("CreateProduct, in full", create_in_full()),
         ("CreateProduct, another", create(usd(1))),
         ("CreateProduct, negative price", create(usd(-1))),
         (
@@ -106,12 +143,20 @@ fn every_command_in_every_state() {
             "UpdateProduct, title and price",
             update(Some(title("Shirt")), None, keep(), Some(usd(1))),
         ),
+        ("UpdateProduct, category", categorise(Change::Set(CATEGORY))),
+        ("UpdateProduct, no category", categorise(Change::Clear)),
+        ("UpdateProduct, kind", specify(Change::Set(clothing("L")))),
+        ("UpdateProduct, no kind", specify(Change::Clear)),
         ("DeleteProduct", ProductCommand::DeleteProduct),
     ];
     let expected = "
 CreateProduct, the same
   ProductCreated: unknown
   -: on sale
+  !Deleted: deleted
+CreateProduct, in full
+  ProductCreated ProductOfferedByShop ProductCategorised ProductSpecified: unknown
+  !AlreadyExists: on sale
   !Deleted: deleted
 CreateProduct, another
   ProductCreated: unknown
@@ -164,6 +209,22 @@ UpdateProduct, another currency
 UpdateProduct, title and price
   !NotFound: unknown
   ProductDetailsChanged ProductPriceChanged: on sale
+  !Deleted: deleted
+UpdateProduct, category
+  !NotFound: unknown
+  ProductCategorised: on sale
+  !Deleted: deleted
+UpdateProduct, no category
+  !NotFound: unknown
+  -: on sale
+  !Deleted: deleted
+UpdateProduct, kind
+  !NotFound: unknown
+  ProductSpecified: on sale
+  !Deleted: deleted
+UpdateProduct, no kind
+  !NotFound: unknown
+  -: on sale
   !Deleted: deleted
 DeleteProduct
   !NotFound: unknown
@@ -221,4 +282,29 @@ fn a_deleted_product_keeps_its_details() {
             .details()
             .is_some_and(|details| details.deleted && details.price == usd(2599))
     );
+}
+
+#[test]
+fn a_product_made_in_full_is_what_it_was_made_as() {
+    let history = when::<Product>(&[], create_in_full()).unwrap();
+    let state = given::<Product>(&history);
+    let product = state.on_sale().unwrap();
+    assert_eq!(
+        (product.shop_id, product.category_id),
+        (Some(SHOP), Some(CATEGORY))
+    );
+    assert_eq!(product.specification, Some(clothing("M")));
+    assert_eq!(when::<Product>(&history, create_in_full()), Ok(vec![]));
+    assert_eq!(
+        when::<Product>(&history, specify(Change::Set(clothing("M")))),
+        Ok(vec![])
+    );
+    let bare = [
+        when::<Product>(&history, categorise(Change::Clear)).unwrap(),
+        when::<Product>(&history, specify(Change::Clear)).unwrap(),
+    ];
+    let state = given::<Product>(&[history, bare.concat()].concat());
+    let product = state.on_sale().unwrap();
+    assert_eq!((product.category_id, &product.specification), (None, &None));
+    assert_eq!(product.shop_id, Some(SHOP), "a product stays its shop's");
 }

@@ -8,18 +8,20 @@ use uuid::Uuid;
 use super::LONGEST_HISTORY;
 use crate::{
     aggregate::Decider,
+    category::CategoryCommand,
     ids::{OrderId, PaymentId, ProductId, RefundId, ShipmentId},
     inventory::InventoryCommand,
     money::Money,
-    order::{Order, OrderCommand, OrderEvent, PlaceOrder, ShipLine},
+    order::{ContactChange, Order, OrderCommand, OrderEvent, PlaceOrder, ShipLine},
     payment::{PaymentCommand, StartPayment},
     pricing::PricedItem,
-    product::{Change, ProductCommand},
+    product::{Change, ProductChanges, ProductCommand},
     region::{RegionCommand, RegionTerms},
     sealed::Sealed,
+    shop::ShopCommand,
     testing::{
-        CUSTOMER, ORDER, OTHER_ORDER, PRODUCT, REGION, currency, operation, pieces, rate, reason,
-        sku, title, usd,
+        CATEGORY, CUSTOMER, ORDER, OTHER_ORDER, PRODUCT, REGION, SHOP, clothing, currency,
+        operation, pieces, rate, reason, sku, title, usd,
     },
     text::{CountryCode, Description, ImageUrl, PaymentMethod, Reference},
 };
@@ -74,6 +76,42 @@ pub(super) fn region_command() -> impl Strategy<Value = RegionCommand> {
     ]
 }
 
+fn change_to<T: Clone + Debug + 'static>(value: T) -> impl Strategy<Value = Change<T>> {
+    select(vec![Change::Keep, Change::Clear, Change::Set(value)])
+}
+
+pub(super) fn category_command() -> impl Strategy<Value = CategoryCommand> {
+    let name = || select(vec![title("Shirts"), title("Hats")]);
+    prop_oneof![
+        1 => name().prop_map(|title| CategoryCommand::CreateCategory { category_id: CATEGORY, title }),
+        4 => name().prop_map(|title| CategoryCommand::RenameCategory { title }),
+        1 => Just(CategoryCommand::DeleteCategory),
+    ]
+}
+
+pub(super) fn shop_command() -> impl Strategy<Value = ShopCommand> {
+    let name = || select(vec![title("Hats"), title("Coats")]);
+    let text = || {
+        select(vec![
+            Description::parse("").unwrap(),
+            Description::parse("A\nB").unwrap(),
+        ])
+    };
+    prop_oneof![
+        2 => (name(), text(), any::<bool>()).prop_map(|(title, description, needs_approval)| ShopCommand::OpenShop {
+            shop_id: SHOP,
+            owner_id: CUSTOMER,
+            title,
+            description,
+            needs_approval,
+        }),
+        1 => Just(ShopCommand::ApproveShop),
+        4 => (option::of(name()), option::of(text()))
+            .prop_map(|(title, description)| ShopCommand::ChangeShop { title, description }),
+        1 => Just(ShopCommand::CloseShop),
+    ]
+}
+
 pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
     let name = || select(vec![title("Tee"), title("Cap")]);
     let text = || {
@@ -91,11 +129,6 @@ pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
             Money::new(1, currency("SGD")),
         ])
     };
-    let change = prop_oneof![
-        Just(Change::Keep),
-        Just(Change::Clear),
-        image().prop_map(Change::Set)
-    ];
     prop_oneof![
         1 => (name(), text(), option::of(image()), price()).prop_map(|(title, description, image_url, price)| {
             ProductCommand::CreateProduct {
@@ -107,11 +140,29 @@ pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
                 description,
                 image_url,
                 price,
+                shop_id: None,
+                category_id: None,
+                specification: None,
             }
         }),
-        4 => (option::of(name()), option::of(text()), change, option::of(price())).prop_map(
-            |(title, description, image_url, price)| ProductCommand::UpdateProduct { title, description, image_url, price }
-        ),
+        4 => (
+            option::of(name()),
+            option::of(text()),
+            change_to(ImageUrl::parse("https://x/1").unwrap()),
+            option::of(price()),
+            change_to(CATEGORY),
+            change_to(clothing("M")),
+        )
+            .prop_map(|(title, description, image_url, price, category_id, specification)| {
+                ProductCommand::UpdateProduct(ProductChanges {
+                    title,
+                    description,
+                    image_url,
+                    price,
+                    category_id,
+                    specification,
+                })
+            }),
         1 => Just(ProductCommand::DeleteProduct),
     ]
 }
@@ -140,23 +191,38 @@ pub(super) fn inventory_command() -> impl Strategy<Value = InventoryCommand> {
         1 => (order_id(), operation_id(), quantity()).prop_map(move |(order_id, operation_id, quantity)| {
             C::ReturnStock { product_id, order_id, operation_id, quantity }
         }),
+        1 => (0_u32..25).prop_map(move |threshold| C::SetLowStockThreshold { product_id, threshold }),
     ]
 }
 
-fn place_order() -> impl Strategy<Value = OrderCommand> {
+/// Some pieces of few products.
+fn items() -> impl Strategy<Value = Vec<PricedItem>> {
     let item = |product: u128, quantity, cents| PricedItem {
         product_id: ProductId(Uuid::from_u128(product)),
         region_id: REGION,
+        shop_id: product.is_multiple_of(2).then_some(SHOP),
+        category_id: None,
         sku: sku("TEE-1"),
         title: title("Tee"),
         quantity: pieces(quantity),
         unit_price: usd(cents),
     };
-    let items = vec(
+    vec(
         (0_u128..3, 1_u64..4, Just(999_i64)).prop_map(move |(p, q, c)| item(p, q, c)),
         1..4,
-    );
-    (items, any::<bool>()).prop_map(|(items, prices_include_tax)| {
+    )
+}
+
+fn contact_change() -> impl Strategy<Value = ContactChange> {
+    let sealed = || option::of(select(vec![Sealed::new("name"), Sealed::new("another")]));
+    (sealed(), sealed()).prop_map(|(customer_name, shipping_address)| ContactChange {
+        customer_name,
+        shipping_address,
+    })
+}
+
+fn place_order() -> impl Strategy<Value = OrderCommand> {
+    (items(), any::<bool>()).prop_map(|(items, prices_include_tax)| {
         OrderCommand::PlaceOrder(PlaceOrder {
             order_id: ORDER,
             customer_id: CUSTOMER,
@@ -176,12 +242,21 @@ fn place_order() -> impl Strategy<Value = OrderCommand> {
     })
 }
 
-/// Commands for an order that was placed; `ConfirmPayment` mostly with what is due.
-fn order_command(total: i64) -> impl Strategy<Value = OrderCommand> {
+/// Commands for an order that was placed; `ConfirmPayment` mostly with what is due, and what is bought may become
+/// `others`, of another total.
+fn order_command(
+    total: i64,
+    others: Vec<PricedItem>,
+    total_of_others: i64,
+) -> impl Strategy<Value = OrderCommand> {
     use OrderCommand as C;
     let payment_id =
         || prop_oneof![9 => Just(PaymentId::of(ORDER)), 1 => Just(PaymentId::of(OTHER_ORDER))];
-    let due = prop_oneof![5 => Just(usd(total)), 1 => Just(usd(total - 1))];
+    let due = prop_oneof![
+        5 => Just(usd(total)),
+        2 => Just(usd(total_of_others)),
+        1 => Just(usd(total - 1)),
+    ];
     let back = prop_oneof![4 => (0..=total / 2).prop_map(usd), 1 => Just(usd(total))];
     let shipment_id = (0_u128..6).prop_map(|number| ShipmentId(Uuid::from_u128(number)));
     let refund_id = (0_u128..6).prop_map(|number| RefundId(Uuid::from_u128(number)));
@@ -197,6 +272,9 @@ fn order_command(total: i64) -> impl Strategy<Value = OrderCommand> {
         }),
         1 => Just(C::GiveUpPayment { reason: reason("late") }),
         1 => Just(C::CancelOrder { reason: reason("no longer"), requested_by: None }),
+        2 => contact_change().prop_map(C::ChangeContact),
+        2 => Just(C::ChangeItems { items: others }),
+        1 => Just(C::HideOrder { reason: reason("deleted"), requested_by: None }),
         6 => (shipment_id, vec(line, 0..3)).prop_map(|(shipment_id, lines)| C::ShipItems { shipment_id, lines }),
         2 => Just(C::DeliverOrder),
         1 => (refund_id, back).prop_map(|(refund_id, amount)| C::RecordRefund { refund_id, amount }),
@@ -205,12 +283,23 @@ fn order_command(total: i64) -> impl Strategy<Value = OrderCommand> {
 
 /// An order and what is asked of it, now and then with another attempt to place it.
 pub(super) fn order_commands() -> impl Strategy<Value = Vec<OrderCommand>> {
-    place_order().prop_flat_map(|place| {
-        let placed = Order::default().decide(place.clone()).unwrap();
+    (place_order(), items()).prop_flat_map(|(place, others)| {
+        let mut order = Order::default();
+        let placed = order.decide(place.clone()).unwrap();
         let [OrderEvent::OrderPlaced { total, .. }] = placed[..] else {
             panic!("placed")
         };
-        let command = prop_oneof![20 => order_command(total), 1 => place_order()];
+        order.evolve(&placed[0]);
+        let items = others.clone();
+        let changed = order.decide(OrderCommand::ChangeItems { items }).unwrap();
+        let total_of_others = match changed[..] {
+            [OrderEvent::OrderItemsChanged { total, .. }] => total,
+            _ => total,
+        };
+        let command = prop_oneof![
+            20 => order_command(total, others, total_of_others),
+            1 => place_order(),
+        ];
         vec(command, 0..LONGEST_HISTORY).prop_map(move |rest| [vec![place.clone()], rest].concat())
     })
 }

@@ -20,21 +20,35 @@ impl Shelves {
     pub(super) fn move_by(&mut self, effect: StockEffect, step: u128) {
         use InventoryCommand as C;
         type Command = fn(StockLine, u128) -> InventoryCommand;
+        let reserve: Command = |line, _| C::ReserveStock {
+            product_id: line.product_id,
+            order_id: ORDER,
+            quantity: line.quantity,
+        };
+        let release: Command = |line, _| C::ReleaseStock {
+            product_id: line.product_id,
+            order_id: ORDER,
+        };
         let (lines, command): (_, Command) = match effect {
             StockEffect::None => return,
-            StockEffect::Reserve(lines) => (lines, |line, _| C::ReserveStock {
-                product_id: line.product_id,
-                order_id: ORDER,
-                quantity: line.quantity,
-            }),
+            StockEffect::Reserve(lines) => (lines, reserve),
+            StockEffect::Change { from, to } => {
+                let reserved = |line: &StockLine| from.contains(line);
+                let kept =
+                    |line: &StockLine| to.iter().any(|new| new.product_id == line.product_id);
+                let (dropped, wanted) = (
+                    from.iter().copied().filter(|line| !kept(line)),
+                    to.iter().copied().filter(|line| !reserved(line)),
+                );
+                self.each(dropped, release, step);
+                self.each(wanted, reserve, step);
+                return;
+            }
             StockEffect::Sell(lines) => (lines, |line, _| C::SellStock {
                 product_id: line.product_id,
                 order_id: ORDER,
             }),
-            StockEffect::Release(lines) => (lines, |line, _| C::ReleaseStock {
-                product_id: line.product_id,
-                order_id: ORDER,
-            }),
+            StockEffect::Release(lines) => (lines, release),
             StockEffect::Return(lines) => (lines, |line, step| C::ReturnStock {
                 product_id: line.product_id,
                 order_id: ORDER,
@@ -42,6 +56,16 @@ impl Shelves {
                 quantity: line.quantity,
             }),
         };
+        self.each(lines, command, step);
+    }
+
+    /// Every command changes something: what an order binds is known exactly.
+    fn each(
+        &mut self,
+        lines: impl IntoIterator<Item = StockLine>,
+        command: fn(StockLine, u128) -> InventoryCommand,
+        step: u128,
+    ) {
         for line in lines {
             let stock = self
                 .0
@@ -57,6 +81,13 @@ impl Shelves {
 
     /// What is pending is reserved, what is paid is sold, what is called off is on the shelf.
     pub(super) fn agree_with(&self, order: &PlacedOrder) {
+        for (product_id, stock) in &self.0 {
+            let bought = order
+                .lines
+                .iter()
+                .any(|line| line.product_id == *product_id);
+            assert!(bought || (stock.reserved(), stock.sold()) == (0, 0));
+        }
         for line in &order.lines {
             let ordered = i64::from(line.quantity);
             let shipped = i64::from(order.shipped_of(line.line));

@@ -39,7 +39,7 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
     let db = TestDatabase::create().await;
     let log = db.open_log().await;
     let (plenty, scarce) = (new_product(), new_product());
-    log.execute(receive(plenty, 5)).await.unwrap();
+    log.execute(receive(plenty, 50)).await.unwrap();
     log.execute(receive(scarce, 1)).await.unwrap();
     let both = |order: OrderId| {
         let quantity = Quantity::parse(1).unwrap();
@@ -66,7 +66,8 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
     let committed = log.execute(both(new_order())).await.unwrap();
     assert_eq!(
         (committed.appended, committed.head.position),
-        (2, Position(4))
+        (3, Position(5)),
+        "both reservations, and that the scarce product has run low"
     );
     let refused = log.execute(both(new_order())).await.unwrap_err();
     assert!(
@@ -79,10 +80,10 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
     let (left, sequence) = log.load::<Inventory>(plenty).await.unwrap();
     assert_eq!(
         (left.available(), sequence),
-        (4, 2),
+        (49, 2),
         "the piece of the refused unit was not taken"
     );
-    assert_eq!(positions(&db).await, [1, 2, 3, 4]);
+    assert_eq!(positions(&db).await, [1, 2, 3, 4, 5]);
     log.close().await;
     db.drop_database().await;
 }
@@ -120,8 +121,8 @@ async fn two_processes_sell_ten_pieces_to_exactly_ten_of_two_hundred_buyers() {
     );
     assert_eq!(
         positions(&db).await,
-        (1..=11).collect::<Vec<_>>(),
-        "dense positions"
+        (1..=12).collect::<Vec<_>>(),
+        "dense positions: a delivery, ten reservations, and that the stock has run low"
     );
     one.close().await;
     two.close().await;

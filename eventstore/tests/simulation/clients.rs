@@ -35,7 +35,7 @@ pub(crate) struct Record {
     /// Stands in the metadata of its events.
     pub(crate) id: String,
     pub(crate) key: Option<Uuid>,
-    /// How many events it appends where it is accepted, and there is something to do.
+    /// How many events it appends where it is accepted, and there is something to do; those of low stock apart.
     pub(crate) events: usize,
     /// Where the log ended when it was asked for …
     pub(crate) asked: Position,

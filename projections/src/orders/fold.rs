@@ -1,4 +1,5 @@
-//! Rebuilds the orders: what never changes is copied as it comes, what moves is folded in memory first.
+//! Rebuilds the orders: what hardly ever changes is copied as it comes, what moves is folded in memory first. The few
+//! orders whose contact or items were changed are changed behind the copy, by the projector's own statements.
 
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
-    rows::{OrderRow, ShippedLines},
+    rows::{Changes, OrderRow, ShippedLines},
     state::OrderState,
     write::Statements,
 };
@@ -20,13 +21,24 @@ use crate::{
 
 /// See the module.
 pub(crate) struct OrdersFold {
+    schema: Schema,
     states: Rows<OrderState>,
     orders: CopyRows,
     lines: CopyRows,
+    shops: CopyRows,
     shipped: CopyRows,
 }
 
 impl OrdersFold {
+    fn copied(&mut self) -> [&mut CopyRows; 4] {
+        [
+            &mut self.orders,
+            &mut self.lines,
+            &mut self.shops,
+            &mut self.shipped,
+        ]
+    }
+
     fn place(&mut self, row: &OrderRow<'_>) {
         self.orders.push(&[
             &row.order_id,
@@ -50,6 +62,7 @@ impl OrdersFold {
                 &line.order_id,
                 &line.line,
                 &line.product_id,
+                &line.shop_id,
                 &line.sku,
                 &line.title,
                 &line.quantity,
@@ -60,6 +73,31 @@ impl OrdersFold {
                 &line.gross,
             ]);
         }
+        for shop in row.shops() {
+            self.shops
+                .push(&[&shop.order_id, &shop.shop_id, &shop.created_at]);
+        }
+    }
+
+    /// Has the changes made once all rows before them are written.
+    fn change(&mut self, changes: Changes, writer: &Writer) -> Result<(), Closed> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        for rows in [&mut self.orders, &mut self.lines, &mut self.shops] {
+            rows.send(writer)?;
+        }
+        let schema = self.schema.clone();
+        writer.run(move |target| {
+            Box::pin(async move {
+                for table in ["orders", "order_lines", "order_shops"] {
+                    target.key(table).await?;
+                }
+                Statements::new(&schema)
+                    .change(&changes, &mut target.connection)
+                    .await
+            })
+        })
     }
 
     fn ship(&mut self, decoded: &Decoded<OrderEvent>) {
@@ -82,6 +120,7 @@ impl Fold for OrdersFold {
 
     fn new(schema: &Schema, limit: usize) -> Self {
         Self {
+            schema: schema.clone(),
             states: Rows::new(schema, limit),
             orders: CopyRows::new(
                 schema,
@@ -92,8 +131,9 @@ impl Fold for OrdersFold {
             lines: CopyRows::new(
                 schema,
                 "order_lines",
-                "order_id, line, product_id, sku, title, quantity, unit_price, discount, net, tax, gross",
+                "order_id, line, product_id, shop_id, sku, title, quantity, unit_price, discount, net, tax, gross",
             ),
+            shops: CopyRows::new(schema, "order_shops", "order_id, shop_id, created_at"),
             shipped: CopyRows::new(
                 schema,
                 "shipped_lines",
@@ -109,6 +149,7 @@ impl Fold for OrdersFold {
     fn take(&mut self, events: Vec<Self::Event>, writer: &Writer) -> Result<(), Closed> {
         let known = events.iter().filter(|event| !is_new(event));
         self.states.fetch(known.map(|event| event.id), writer)?;
+        let mut changes = Changes::default();
         for event in &events {
             let Some(state) = self.states.get_mut(event.id) else {
                 if let Some(row) = OrderRow::placed(event) {
@@ -119,17 +160,19 @@ impl Fold for OrdersFold {
                 continue;
             };
             if state.take(event) {
+                changes.take(event, state.created_at);
                 self.ship(event);
             }
         }
-        for rows in [&mut self.orders, &mut self.lines, &mut self.shipped] {
+        self.change(changes, writer)?;
+        for rows in self.copied() {
             rows.send_full(writer)?;
         }
         self.states.shrink(writer)
     }
 
     fn finish(&mut self, writer: &Writer) -> Result<(), Closed> {
-        for rows in [&mut self.orders, &mut self.lines, &mut self.shipped] {
+        for rows in self.copied() {
             rows.send(writer)?;
         }
         self.states.finish(writer)
@@ -139,7 +182,7 @@ impl Fold for OrdersFold {
 impl Row for OrderState {
     const TABLE: &'static str = "order_states";
     const COLUMNS: &'static str = "order_id, created_at, status, payment_status, payment_id, paid, paid_at, refunded, \
-         cancellation_requested, cancellation_reason, sequence, updated_at";
+         cancellation_requested, cancellation_reason, deleted, sequence, updated_at";
 
     fn push(&self, id: Uuid, rows: &mut CopyRows) {
         rows.push(&[
@@ -153,6 +196,7 @@ impl Row for OrderState {
             &self.refunded,
             &self.cancellation_requested,
             &self.cancellation_reason,
+            &self.deleted,
             &self.sequence,
             &self.updated_at,
         ]);

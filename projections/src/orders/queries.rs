@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
+    ids::{OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
     money::Currency,
     order::{OrderStatus, PaymentStatus},
     sealed::Sealed,
@@ -67,6 +67,8 @@ pub struct OrderView {
     pub cancellation_requested: bool,
     /// Why it was, or is to be, called off.
     pub cancellation_reason: Option<String>,
+    /// Whether its customer does not see it any more.
+    pub deleted: bool,
     /// How many events it has: its ETag.
     pub sequence: i64,
     /// When it was placed.
@@ -82,6 +84,8 @@ pub struct OrderLineView {
     pub line: u32,
     /// Which product.
     pub product_id: ProductId,
+    /// Whose the product is; nobody's but the market's where there is none.
+    pub shop_id: Option<ShopId>,
     /// The seller's number, as it was.
     pub sku: String,
     /// The product's name, as it was.
@@ -117,6 +121,8 @@ pub struct OrderFilter {
     pub created_at: Span<DateTime<Utc>>,
     /// With a total, in minor units, within.
     pub total: Span<i64>,
+    /// Those too that their customers do not see any more.
+    pub include_deleted: bool,
 }
 
 /// What orders are sorted by.
@@ -154,13 +160,26 @@ impl SortKey for OrderSort {
 }
 
 impl ReadModels {
-    /// An order.
+    /// An order, also one that was deleted.
     pub async fn order(&self, id: OrderId) -> Result<Option<OrderView>, QueryError> {
         let schema = self.schema(View::Orders).await?;
-        let mut sql = select(&schema);
-        sql.push(" and o.order_id = ").push_bind(id.0);
+        let mut sql = select(&schema, None);
+        sql.push(" where o.order_id = ").push_bind(id.0);
         let row = sql.build().fetch_optional(self.pool()).await?;
         Ok(row.as_ref().map(OrderView::from_row).transpose()?)
+    }
+
+    /// Those of the orders that there are, in no order, also those that were deleted.
+    pub async fn orders_by_id(&self, ids: &[OrderId]) -> Result<Vec<OrderView>, QueryError> {
+        let schema = self.schema(View::Orders).await?;
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let mut sql = select(&schema, None);
+        sql.push(" where o.order_id = any(")
+            .push_bind(ids)
+            .push(")");
+        let rows = sql.build().fetch_all(self.pool()).await?;
+        let orders = rows.iter().map(OrderView::from_row);
+        Ok(orders.collect::<Result<_, _>>()?)
     }
 
     /// A page of orders.
@@ -195,17 +214,24 @@ impl ReadModels {
     }
 }
 
-/// Orders, their states and their lines in one statement, so that all are of one moment.
-fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
-    QueryBuilder::new(schema.sql(
+/// Orders, their states and their lines in one statement, so that all are of one moment; only the lines of one shop where
+/// one is given. Conditions follow.
+pub(super) fn select<'q>(schema: &Schema, shop_id: Option<ShopId>) -> QueryBuilder<'q, Postgres> {
+    let mut sql = QueryBuilder::new(schema.sql(
         "select o.*, s.status, s.payment_status, s.payment_id, s.paid, s.paid_at, s.refunded, \
-                s.cancellation_requested, s.cancellation_reason, s.sequence, s.updated_at, \
+                s.cancellation_requested, s.cancellation_reason, s.deleted, s.sequence, s.updated_at, \
                 (select json_agg(l order by l.line) from (select l.*, \
                     (select coalesce(sum(p.quantity), 0) from {schema}.shipped_lines p \
                      where p.order_id = l.order_id and p.line = l.line) as shipped \
-                 from {schema}.order_lines l where l.order_id = o.order_id) l) as lines \
-         from {schema}.orders o join {schema}.order_states s on s.order_id = o.order_id where true",
-    ))
+                 from {schema}.order_lines l where l.order_id = o.order_id",
+    ));
+    if let Some(shop_id) = shop_id {
+        sql.push(" and l.shop_id = ").push_bind(shop_id.0);
+    }
+    sql.push(schema.sql(
+        ") l) as lines from {schema}.orders o join {schema}.order_states s on s.order_id = o.order_id",
+    ));
+    sql
 }
 
 pub(crate) fn list<'q>(
@@ -213,7 +239,11 @@ pub(crate) fn list<'q>(
     filter: &OrderFilter,
     page: &PageRequest<OrderSort>,
 ) -> QueryBuilder<'q, Postgres> {
-    let mut sql = select(schema);
+    let mut sql = select(schema, None);
+    sql.push(" where true");
+    if !filter.include_deleted {
+        sql.push(" and not s.deleted");
+    }
     if let Some(customer_id) = filter.customer_id {
         sql.push(" and o.customer_id = ").push_bind(customer_id.0);
     }
@@ -249,7 +279,7 @@ impl OrderView {
         }
     }
 
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let unreadable = |error| sqlx::Error::Decode(Box::new(error));
         let lines: Option<Json<Vec<OrderLineView>>> = row.try_get("lines")?;
         Ok(Self {
@@ -276,6 +306,7 @@ impl OrderView {
             refunded: row.try_get("refunded")?,
             cancellation_requested: row.try_get("cancellation_requested")?,
             cancellation_reason: row.try_get("cancellation_reason")?,
+            deleted: row.try_get("deleted")?,
             sequence: row.try_get("sequence")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,

@@ -20,6 +20,8 @@ pub(super) struct OrderState {
     pub(super) cancellation_requested: bool,
     /// Why it was, or is to be, called off.
     pub(super) cancellation_reason: Option<String>,
+    /// Its customer does not see it any more.
+    pub(super) deleted: bool,
     /// Of the last event that it has taken.
     pub(super) sequence: i64,
     pub(super) created_at: DateTime<Utc>,
@@ -40,6 +42,7 @@ impl OrderState {
             refunded: 0,
             cancellation_requested: false,
             cancellation_reason: None,
+            deleted: false,
             sequence,
             created_at: at,
             updated_at: at,
@@ -56,7 +59,11 @@ impl OrderState {
         self.updated_at = decoded.at;
         self.changed = true;
         match &decoded.event {
-            OrderEvent::OrderPlaced { .. } => {}
+            // their rows are changed apart: see `Changes`
+            OrderEvent::OrderPlaced { .. }
+            | OrderEvent::OrderContactChanged { .. }
+            | OrderEvent::OrderItemsChanged { .. } => {}
+            OrderEvent::OrderHidden {} => self.deleted = true,
             OrderEvent::OrderPaymentStarted { payment_id, .. } => {
                 self.payment_id = Some(payment_id.0);
                 self.payment_status = PaymentStatus::Awaiting;

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
-    rows::{LineRow, OrderRow, ShippedLines},
+    rows::{Changes, LineRow, OrderRow, ShippedLines, ShopRow},
     state::{OrderState, parse_payment_status, parse_status},
 };
 use crate::views::Schema;
@@ -18,6 +18,11 @@ pub(super) struct Statements {
     insert: String,
     insert_states: String,
     insert_lines: String,
+    insert_shops: String,
+    change_contacts: String,
+    change_totals: String,
+    delete_lines: String,
+    delete_shops: String,
     update: String,
     ship: String,
 }
@@ -27,7 +32,7 @@ impl Statements {
         Self {
             load: schema.sql(
                 "select order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
-                        cancellation_requested, cancellation_reason, sequence, created_at, updated_at \
+                        cancellation_requested, cancellation_reason, deleted, sequence, created_at, updated_at \
                  from {schema}.order_states where order_id = any($1)",
             ),
             insert: schema.sql(
@@ -40,27 +45,46 @@ impl Statements {
             ),
             insert_states: schema.sql(
                 "insert into {schema}.order_states (order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
-                        cancellation_requested, cancellation_reason, sequence, updated_at, created_at) \
+                        cancellation_requested, cancellation_reason, deleted, sequence, updated_at, created_at) \
                  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], \
-                        $6::timestamptz[], $7::bigint[], $8::bool[], $9::text[], $10::bigint[], \
-                        $11::timestamptz[], $12::timestamptz[])",
+                        $6::timestamptz[], $7::bigint[], $8::bool[], $9::text[], $10::bool[], $11::bigint[], \
+                        $12::timestamptz[], $13::timestamptz[])",
             ),
             insert_lines: schema.sql(
-                "insert into {schema}.order_lines (order_id, line, product_id, sku, title, quantity, unit_price, \
-                        discount, net, tax, gross) \
-                 select * from unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::text[], $6::bigint[], \
-                        $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])",
+                "insert into {schema}.order_lines (order_id, line, product_id, shop_id, sku, title, quantity, \
+                        unit_price, discount, net, tax, gross) \
+                 select * from unnest($1::uuid[], $2::int[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], \
+                        $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])",
             ),
+            insert_shops: schema.sql(
+                "insert into {schema}.order_shops (order_id, shop_id, created_at) \
+                 select * from unnest($1::uuid[], $2::uuid[], $3::timestamptz[])",
+            ),
+            change_contacts: schema.sql(
+                "update {schema}.orders o set customer_name = coalesce(n.customer_name, o.customer_name), \
+                        shipping_address = coalesce(n.shipping_address, o.shipping_address) \
+                 from unnest($1::uuid[], $2::text[], $3::text[]) as n (order_id, customer_name, shipping_address) \
+                 where o.order_id = n.order_id",
+            ),
+            change_totals: schema.sql(
+                "update {schema}.orders o set subtotal = n.subtotal, discount = n.discount, tax = n.tax, \
+                        total = n.total \
+                 from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+                      as n (order_id, subtotal, discount, tax, total) \
+                 where o.order_id = n.order_id",
+            ),
+            delete_lines: schema.sql("delete from {schema}.order_lines where order_id = any($1)"),
+            delete_shops: schema.sql("delete from {schema}.order_shops where order_id = any($1)"),
             update: schema.sql(
                 "update {schema}.order_states s set status = n.status, payment_status = n.payment_status, \
                         payment_id = n.payment_id, paid = n.paid, paid_at = n.paid_at, refunded = n.refunded, \
                         cancellation_requested = n.cancellation_requested, \
-                        cancellation_reason = n.cancellation_reason, sequence = n.sequence, \
-                        updated_at = n.updated_at \
+                        cancellation_reason = n.cancellation_reason, deleted = n.deleted, \
+                        sequence = n.sequence, updated_at = n.updated_at \
                  from unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bigint[], $6::timestamptz[], \
-                        $7::bigint[], $8::bool[], $9::text[], $10::bigint[], $11::timestamptz[]) \
+                        $7::bigint[], $8::bool[], $9::text[], $10::bool[], $11::bigint[], $12::timestamptz[]) \
                       as n (order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
-                            cancellation_requested, cancellation_reason, sequence, updated_at) \
+                            cancellation_requested, cancellation_reason, deleted, sequence, updated_at) \
                  where s.order_id = n.order_id",
             ),
             ship: schema.sql(
@@ -118,21 +142,79 @@ impl Statements {
             .execute(&mut *tx)
             .await?;
         let lines: Vec<LineRow<'_>> = orders.iter().flat_map(|(row, _)| row.lines()).collect();
+        let shops: Vec<ShopRow> = orders.iter().flat_map(|(row, _)| row.shops()).collect();
+        self.insert_lines(&lines, &shops, tx).await
+    }
+
+    async fn insert_lines(
+        &self,
+        lines: &[LineRow<'_>],
+        shops: &[ShopRow],
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
         sqlx::query(&self.insert_lines)
-            .bind(column(&lines, |line| line.order_id))
-            .bind(column(&lines, |line| line.line))
-            .bind(column(&lines, |line| line.product_id))
-            .bind(column(&lines, |line| line.sku))
-            .bind(column(&lines, |line| line.title))
-            .bind(column(&lines, |line| line.quantity))
-            .bind(column(&lines, |line| line.unit_price))
-            .bind(column(&lines, |line| line.discount))
-            .bind(column(&lines, |line| line.net))
-            .bind(column(&lines, |line| line.tax))
-            .bind(column(&lines, |line| line.gross))
+            .bind(column(lines, |line| line.order_id))
+            .bind(column(lines, |line| line.line))
+            .bind(column(lines, |line| line.product_id))
+            .bind(column(lines, |line| line.shop_id))
+            .bind(column(lines, |line| line.sku))
+            .bind(column(lines, |line| line.title))
+            .bind(column(lines, |line| line.quantity))
+            .bind(column(lines, |line| line.unit_price))
+            .bind(column(lines, |line| line.discount))
+            .bind(column(lines, |line| line.net))
+            .bind(column(lines, |line| line.tax))
+            .bind(column(lines, |line| line.gross))
+            .execute(&mut *tx)
+            .await?;
+        if shops.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(&self.insert_shops)
+            .bind(column(shops, |shop| shop.order_id))
+            .bind(column(shops, |shop| shop.shop_id))
+            .bind(column(shops, |shop| shop.created_at))
             .execute(tx)
             .await?;
         Ok(())
+    }
+
+    /// Writes what was changed of orders that have their rows.
+    pub(super) async fn change(
+        &self,
+        changes: &Changes,
+        tx: &mut PgConnection,
+    ) -> Result<(), HandleError> {
+        let contacts: Vec<_> = changes.contacts.iter().collect();
+        if !contacts.is_empty() {
+            sqlx::query(&self.change_contacts)
+                .bind(column(&contacts, |(id, _)| **id))
+                .bind(column(&contacts, |(_, now)| now.customer_name.as_deref()))
+                .bind(column(&contacts, |(_, now)| {
+                    now.shipping_address.as_deref()
+                }))
+                .execute(&mut *tx)
+                .await?;
+        }
+        let items: Vec<_> = changes.items.iter().collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let ids = column(&items, |(id, _)| **id);
+        sqlx::query(&self.change_totals)
+            .bind(&ids)
+            .bind(column(&items, |(_, now)| now.subtotal))
+            .bind(column(&items, |(_, now)| now.discount))
+            .bind(column(&items, |(_, now)| now.tax))
+            .bind(column(&items, |(_, now)| now.total))
+            .execute(&mut *tx)
+            .await?;
+        for delete in [&self.delete_lines, &self.delete_shops] {
+            sqlx::query(delete).bind(&ids).execute(&mut *tx).await?;
+        }
+        let lines: Vec<LineRow<'_>> = items.iter().flat_map(|(id, now)| now.lines(**id)).collect();
+        let shops: Vec<ShopRow> = items.iter().flat_map(|(id, now)| now.shops(**id)).collect();
+        self.insert_lines(&lines, &shops, tx).await
     }
 
     /// Writes those of the orders with a row that have moved.
@@ -195,6 +277,7 @@ fn bind_states<'q>(query: Query<'q>, states: &[(Uuid, &'q OrderState)]) -> Query
         .bind(column(states, |(_, state)| {
             state.cancellation_reason.as_deref()
         }))
+        .bind(column(states, |(_, state)| state.deleted))
         .bind(column(states, |(_, state)| state.sequence))
         .bind(column(states, |(_, state)| state.updated_at))
 }
@@ -209,6 +292,7 @@ fn state_of(row: &PgRow) -> Result<(Uuid, OrderState), sqlx::Error> {
         refunded: row.try_get("refunded")?,
         cancellation_requested: row.try_get("cancellation_requested")?,
         cancellation_reason: row.try_get("cancellation_reason")?,
+        deleted: row.try_get("deleted")?,
         sequence: row.try_get("sequence")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,

@@ -1,14 +1,17 @@
 //! Rows of the catalogue: how events change them, and how they are read and written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use domain::product::ProductEvent;
+use domain::{kinds::AttributeValue, product::ProductEvent};
 use eventstore::subscription::HandleError;
-use sqlx::{FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection, types::Json};
 use uuid::Uuid;
 
 use crate::{decode::Decoded, views::Schema};
+
+/// What is told of a product beside its kind, by name.
+pub(super) type Attributes = BTreeMap<String, AttributeValue>;
 
 /// A row of `products`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -21,6 +24,10 @@ pub(super) struct ProductRow {
     pub(super) image_url: Option<String>,
     pub(super) price: i64,
     pub(super) currency: String,
+    pub(super) shop_id: Option<Uuid>,
+    pub(super) category_id: Option<Uuid>,
+    pub(super) kind: Option<String>,
+    pub(super) attributes: Json<Attributes>,
     pub(super) deleted: bool,
     pub(super) sequence: i64,
     pub(super) created_at: DateTime<Utc>,
@@ -51,6 +58,10 @@ impl ProductRow {
             image_url: image_url.as_ref().map(ToString::to_string),
             price: price.amount,
             currency: price.currency.code().to_owned(),
+            shop_id: None,
+            category_id: None,
+            kind: None,
+            attributes: Json::default(),
             deleted: false,
             sequence: decoded.sequence,
             created_at: decoded.at,
@@ -65,6 +76,16 @@ impl ProductRow {
         }
         match &decoded.event {
             ProductEvent::ProductCreated { .. } => {}
+            ProductEvent::ProductOfferedByShop { shop_id } => self.shop_id = Some(shop_id.0),
+            ProductEvent::ProductCategorised { category_id } => {
+                self.category_id = category_id.map(|id| id.0);
+            }
+            ProductEvent::ProductSpecified { specification } => {
+                let specification = specification.as_ref();
+                self.kind = specification.map(|of| of.kind().to_string());
+                let attributes = specification.map(|of| of.attributes().clone());
+                self.attributes = Json(attributes.unwrap_or_default());
+            }
             ProductEvent::ProductDetailsChanged {
                 title,
                 description,
@@ -101,12 +122,14 @@ pub(super) async fn store(
 ) -> Result<(), HandleError> {
     let sql = schema.sql(
         "insert into {schema}.products (product_id, region_id, sku, title, description, image_url, price, currency, \
-                deleted, sequence, created_at, updated_at) \
+                shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at) \
          select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], \
-                $8::text[], $9::bool[], $10::bigint[], $11::timestamptz[], $12::timestamptz[]) \
+                $8::text[], $9::uuid[], $10::uuid[], $11::text[], $12::jsonb[], $13::bool[], $14::bigint[], \
+                $15::timestamptz[], $16::timestamptz[]) \
          on conflict (product_id) do update \
          set title = excluded.title, description = excluded.description, image_url = excluded.image_url, \
-             price = excluded.price, deleted = excluded.deleted, sequence = excluded.sequence, \
+             price = excluded.price, shop_id = excluded.shop_id, category_id = excluded.category_id, \
+             kind = excluded.kind, attributes = excluded.attributes, deleted = excluded.deleted, sequence = excluded.sequence, \
              updated_at = excluded.updated_at",
     );
     let rows = || rows.values();
@@ -127,6 +150,10 @@ pub(super) async fn store(
         )
         .bind(rows().map(|row| row.price).collect::<Vec<_>>())
         .bind(rows().map(|row| row.currency.as_str()).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.shop_id).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.category_id).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.kind.as_deref()).collect::<Vec<_>>())
+        .bind(rows().map(|row| &row.attributes).collect::<Vec<_>>())
         .bind(rows().map(|row| row.deleted).collect::<Vec<_>>())
         .bind(rows().map(|row| row.sequence).collect::<Vec<_>>())
         .bind(rows().map(|row| row.created_at).collect::<Vec<_>>())

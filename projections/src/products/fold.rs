@@ -1,10 +1,11 @@
-//! Rebuilds the catalogue and the stock: both tables are folded in memory first.
+//! Rebuilds the catalogue and the stock: both tables are folded in memory first. What is of closed shops is hidden last.
 
 use std::collections::HashMap;
 
 use domain::{
     inventory::{Inventory, InventoryEvent},
     product::{self, Product, ProductEvent},
+    shop::{self, Shop},
 };
 use eventstore::subscription::HandleError;
 use sqlx::PgConnection;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     catalogue::{self, ProductRow},
+    closed_shops,
     stock::{self, StockRow},
 };
 use crate::{
@@ -22,21 +24,27 @@ use crate::{
 
 /// See the module.
 pub(crate) struct ProductsFold {
+    schema: Schema,
     products: Rows<ProductRow>,
     stock: Rows<StockRow>,
+    closed_shops: Vec<Uuid>,
 }
 
-/// An event of either stream of a product.
+/// An event of either stream of a product, or of a shop.
 pub(crate) enum Event {
     Product(Decoded<ProductEvent>),
     Stock(Decoded<InventoryEvent>),
+    /// The shop, where it closes it.
+    Shop(Option<Uuid>),
 }
 
 impl Event {
-    fn id(&self) -> Uuid {
+    /// The product that it is about.
+    fn product(&self) -> Option<Uuid> {
         match self {
-            Self::Product(decoded) => decoded.id,
-            Self::Stock(decoded) => decoded.id,
+            Self::Product(decoded) => Some(decoded.id),
+            Self::Stock(decoded) => Some(decoded.id),
+            Self::Shop(_) => None,
         }
     }
 }
@@ -70,14 +78,19 @@ impl Fold for ProductsFold {
 
     fn new(schema: &Schema, limit: usize) -> Self {
         Self {
+            schema: schema.clone(),
             products: Rows::new(schema, limit),
             stock: Rows::new(schema, limit),
+            closed_shops: Vec::new(),
         }
     }
 
     fn decode(event: &EventRef<'_>) -> Result<Event, HandleError> {
         if event.aggregate_type == product::TYPE {
             decode::<Product>(event).map(Event::Product)
+        } else if event.aggregate_type == shop::TYPE {
+            let decoded = decode::<Shop>(event)?;
+            Ok(Event::Shop(closed_shops::closed(&decoded)))
         } else {
             decode::<Inventory>(event).map(Event::Stock)
         }
@@ -87,12 +100,15 @@ impl Fold for ProductsFold {
         let of_products = events
             .iter()
             .filter(|event| matches!(event, Event::Product(_)));
-        self.products.fetch(of_products.map(Event::id), writer)?;
-        self.stock.fetch(events.iter().map(Event::id), writer)?;
+        self.products
+            .fetch(of_products.filter_map(Event::product), writer)?;
+        self.stock
+            .fetch(events.iter().filter_map(Event::product), writer)?;
         for event in &events {
             match event {
                 Event::Product(decoded) => self.take_product(decoded),
                 Event::Stock(decoded) => self.take_stock(decoded),
+                Event::Shop(closed) => self.closed_shops.extend(closed),
             }
         }
         self.products.shrink(writer)?;
@@ -101,14 +117,25 @@ impl Fold for ProductsFold {
 
     fn finish(&mut self, writer: &Writer) -> Result<(), Closed> {
         self.products.finish(writer)?;
-        self.stock.finish(writer)
+        self.stock.finish(writer)?;
+        let (schema, shops) = (self.schema.clone(), std::mem::take(&mut self.closed_shops));
+        if shops.is_empty() {
+            return Ok(());
+        }
+        writer.run(move |target| {
+            Box::pin(async move {
+                target.key("closed_shops").await?;
+                closed_shops::close(&schema, &shops, &mut target.connection).await?;
+                Ok(())
+            })
+        })
     }
 }
 
 impl Row for ProductRow {
     const TABLE: &'static str = "products";
-    const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, deleted, \
-         sequence, created_at, updated_at";
+    const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, \
+         shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at";
 
     fn push(&self, id: Uuid, rows: &mut CopyRows) {
         rows.push(&[
@@ -120,6 +147,10 @@ impl Row for ProductRow {
             &self.image_url,
             &self.price,
             &self.currency,
+            &self.shop_id,
+            &self.category_id,
+            &self.kind,
+            &self.attributes,
             &self.deleted,
             &self.sequence,
             &self.created_at,
@@ -146,7 +177,8 @@ impl Row for ProductRow {
 
 impl Row for StockRow {
     const TABLE: &'static str = "stock";
-    const COLUMNS: &'static str = "product_id, available, reserved, sold, sequence, updated_at";
+    const COLUMNS: &'static str =
+        "product_id, available, reserved, sold, threshold, sequence, updated_at";
 
     fn push(&self, id: Uuid, rows: &mut CopyRows) {
         rows.push(&[
@@ -154,6 +186,7 @@ impl Row for StockRow {
             &self.available,
             &self.reserved,
             &self.sold,
+            &self.threshold,
             &self.sequence,
             &self.updated_at,
         ]);

@@ -1,20 +1,22 @@
 //! Queries over the catalogue and its stock.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{ProductId, RegionId},
+    ids::{CategoryId, ProductId, RegionId, ShopId},
+    inventory,
+    kinds::AttributeValue,
     money::{Currency, Money},
 };
-use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
+use uuid::Uuid;
 
 use crate::{
     page::{Page, PageRequest, SortKey, SortKind, SortValue, Span},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
 };
-
-/// From so many pieces down, a product that is not sold out is low in stock.
-pub const LOW_STOCK: i64 = 5;
 
 /// A product with its stock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +35,18 @@ pub struct ProductView {
     pub image_url: Option<String>,
     /// Price of one piece.
     pub price: Money,
+    /// Whose it is; nobody's but the market's where there is none.
+    pub shop_id: Option<ShopId>,
+    /// What it is grouped by.
+    pub category_id: Option<CategoryId>,
+    /// Its kind.
+    pub kind: Option<String>,
+    /// What is told of it as one of its kind, by name.
+    pub attributes: BTreeMap<String, AttributeValue>,
     /// Whether it is no longer sold or shown.
     pub deleted: bool,
+    /// Whether its shop was closed, so that it is not either.
+    pub shop_closed: bool,
     /// Its stock.
     pub stock: StockView,
     /// How many events the product has: its ETag. Stock has one of its own.
@@ -45,7 +57,14 @@ pub struct ProductView {
     pub updated_at: DateTime<Utc>,
 }
 
-/// The stock of a product; all zero before its first event.
+impl ProductView {
+    /// Whether it is shown to those who buy.
+    pub const fn is_shown(&self) -> bool {
+        !self.deleted && !self.shop_closed
+    }
+}
+
+/// The stock of a product; no pieces before its first event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockView {
     /// Pieces that can be reserved; below zero where more is promised than is there.
@@ -54,6 +73,8 @@ pub struct StockView {
     pub reserved: i64,
     /// Pieces sold and not returned.
     pub sold: i64,
+    /// From how many pieces down it is low; zero: never.
+    pub threshold: u32,
     /// How many events the inventory has: the ETag of the stock.
     pub sequence: i64,
     /// When it last changed.
@@ -66,9 +87,9 @@ impl StockView {
         self.available <= 0
     }
 
-    /// Something, but at most [`LOW_STOCK`] pieces.
-    pub const fn is_low(&self) -> bool {
-        self.available > 0 && self.available <= LOW_STOCK
+    /// No more than the threshold, as [`inventory::is_low`] has it.
+    pub fn is_low(&self) -> bool {
+        inventory::is_low(self.available, self.threshold)
     }
 
     /// More is promised than is there.
@@ -95,9 +116,19 @@ pub struct ProductFilter {
     pub sku: Option<String>,
     /// Whether some can be reserved.
     pub in_stock: Option<bool>,
+    /// Whether no more than the product's threshold can be reserved.
+    pub low_stock: Option<bool>,
     /// With such a price.
     pub price: Option<PriceSpan>,
-    /// The deleted ones too.
+    /// Of this shop.
+    pub shop_id: Option<ShopId>,
+    /// In this category.
+    pub category_id: Option<CategoryId>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// With these attributes of its kind.
+    pub attributes: BTreeMap<String, AttributeValue>,
+    /// The deleted ones and those of closed shops too.
     pub include_deleted: bool,
 }
 
@@ -174,7 +205,7 @@ impl ReadModels {
 /// Every product has a row of stock.
 fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
     QueryBuilder::new(schema.sql(
-        "select p.*, s.available, s.reserved, s.sold, s.sequence as stock_sequence, s.updated_at as stock_updated_at \
+        "select p.*, s.available, s.reserved, s.sold, s.threshold, s.sequence as stock_sequence, s.updated_at as stock_updated_at \
          from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where true",
     ))
 }
@@ -186,7 +217,7 @@ pub(crate) fn list<'q>(
 ) -> QueryBuilder<'q, Postgres> {
     let mut sql = select(schema);
     if !filter.include_deleted {
-        sql.push(" and not p.deleted");
+        sql.push(" and not p.deleted and not p.shop_closed");
     }
     if let Some(region_id) = filter.region_id {
         sql.push(" and p.region_id = ").push_bind(region_id.0);
@@ -202,10 +233,31 @@ pub(crate) fn list<'q>(
             " and not s.in_stock"
         });
     }
+    if let Some(low_stock) = filter.low_stock {
+        sql.push(if low_stock {
+            " and s.low_stock"
+        } else {
+            " and not s.low_stock"
+        });
+    }
     if let Some(price) = &filter.price {
         sql.push(" and p.currency = ")
             .push_bind(price.currency.code());
         price.amount.push_to(&mut sql, "p.price");
+    }
+    if let Some(shop_id) = filter.shop_id {
+        sql.push(" and p.shop_id = ").push_bind(shop_id.0);
+    }
+    if let Some(category_id) = filter.category_id {
+        sql.push(" and p.category_id = ").push_bind(category_id.0);
+    }
+    if let Some(kind) = &filter.kind {
+        sql.push(" and p.kind = ").push_bind(kind.clone());
+    }
+    if !filter.attributes.is_empty() {
+        // the first condition is the index's
+        sql.push(" and p.kind is not null and p.attributes @> ")
+            .push_bind(Json(filter.attributes.clone()));
     }
     page.push_to(&mut sql, "p");
     sql
@@ -231,11 +283,20 @@ impl ProductView {
             description: row.try_get("description")?,
             image_url: row.try_get("image_url")?,
             price: Money::new(row.try_get("price")?, currency),
+            shop_id: row.try_get::<Option<Uuid>, _>("shop_id")?.map(ShopId),
+            category_id: row
+                .try_get::<Option<Uuid>, _>("category_id")?
+                .map(CategoryId),
+            kind: row.try_get("kind")?,
+            attributes: row.try_get::<Json<_>, _>("attributes")?.0,
             deleted: row.try_get("deleted")?,
+            shop_closed: row.try_get("shop_closed")?,
             stock: StockView {
                 available: row.try_get("available")?,
                 reserved: row.try_get("reserved")?,
                 sold: row.try_get("sold")?,
+                threshold: u32::try_from(row.try_get::<i64, _>("threshold")?)
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
                 sequence: row.try_get("stock_sequence")?,
                 updated_at: row.try_get("stock_updated_at")?,
             },

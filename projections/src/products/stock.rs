@@ -3,21 +3,36 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use domain::inventory::InventoryEvent;
+use domain::inventory::{InventoryEvent, LOW_STOCK};
 use eventstore::subscription::HandleError;
 use sqlx::{FromRow, PgConnection};
 use uuid::Uuid;
 
 use crate::{decode::Decoded, views::Schema};
 
-/// A row of `stock`; all zero before the first event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+/// A row of `stock`; no pieces before the first event.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub(super) struct StockRow {
     pub(super) available: i64,
     pub(super) reserved: i64,
     pub(super) sold: i64,
+    /// From how many pieces down the stock is low.
+    pub(super) threshold: i64,
     pub(super) sequence: i64,
     pub(super) updated_at: Option<DateTime<Utc>>,
+}
+
+impl Default for StockRow {
+    fn default() -> Self {
+        Self {
+            available: 0,
+            reserved: 0,
+            sold: 0,
+            threshold: LOW_STOCK.into(),
+            sequence: 0,
+            updated_at: None,
+        }
+    }
 }
 
 impl StockRow {
@@ -30,7 +45,12 @@ impl StockRow {
         match &decoded.event {
             InventoryEvent::StockReceived { available, .. }
             | InventoryEvent::StockAdjusted { available, .. }
-            | InventoryEvent::StockOversold { available, .. } => self.available = *available,
+            | InventoryEvent::StockOversold { available, .. }
+            | InventoryEvent::StockRanLow { available, .. }
+            | InventoryEvent::StockRecovered { available, .. } => self.available = *available,
+            InventoryEvent::LowStockThresholdSet { threshold, .. } => {
+                self.threshold = (*threshold).into();
+            }
             InventoryEvent::StockReserved {
                 quantity,
                 available,
@@ -78,7 +98,7 @@ pub(super) async fn load(
         row: StockRow,
     }
     let sql = format!(
-        "select product_id, available, reserved, sold, sequence, updated_at from {schema}.stock \
+        "select product_id, available, reserved, sold, threshold, sequence, updated_at from {schema}.stock \
          where product_id = any($1)"
     );
     let rows: Vec<Keyed> = sqlx::query_as(&sql).bind(ids).fetch_all(tx).await?;
@@ -96,11 +116,12 @@ pub(super) async fn store(
     tx: &mut PgConnection,
 ) -> Result<(), HandleError> {
     let sql = schema.sql(
-        "insert into {schema}.stock (product_id, available, reserved, sold, sequence, updated_at) \
-         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[]) \
+        "insert into {schema}.stock (product_id, available, reserved, sold, threshold, sequence, updated_at) \
+         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
+                $7::timestamptz[]) \
          on conflict (product_id) do update \
          set available = excluded.available, reserved = excluded.reserved, sold = excluded.sold, \
-             sequence = excluded.sequence, updated_at = excluded.updated_at",
+             threshold = excluded.threshold, sequence = excluded.sequence, updated_at = excluded.updated_at",
     );
     let rows = || ids.iter().filter_map(|id| rows.get(id));
     sqlx::query(&sql)
@@ -108,6 +129,7 @@ pub(super) async fn store(
         .bind(rows().map(|row| row.available).collect::<Vec<_>>())
         .bind(rows().map(|row| row.reserved).collect::<Vec<_>>())
         .bind(rows().map(|row| row.sold).collect::<Vec<_>>())
+        .bind(rows().map(|row| row.threshold).collect::<Vec<_>>())
         .bind(rows().map(|row| row.sequence).collect::<Vec<_>>())
         .bind(rows().map(|row| row.updated_at).collect::<Vec<_>>())
         .execute(tx)
@@ -122,10 +144,14 @@ pub(super) async fn make_missing(
     tx: &mut PgConnection,
 ) -> Result<(), HandleError> {
     let sql = schema.sql(
-        "insert into {schema}.stock (product_id, available, reserved, sold, sequence) \
-         select product_id, 0, 0, 0, 0 from unnest($1::uuid[]) as created (product_id) \
+        "insert into {schema}.stock (product_id, available, reserved, sold, threshold, sequence) \
+         select product_id, 0, 0, 0, $2, 0 from unnest($1::uuid[]) as created (product_id) \
          on conflict (product_id) do nothing",
     );
-    sqlx::query(&sql).bind(ids).execute(tx).await?;
+    sqlx::query(&sql)
+        .bind(ids)
+        .bind(i64::from(LOW_STOCK))
+        .execute(tx)
+        .await?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Rows on their way into a table, in the binary format of `COPY` (PostgreSQL documentation, "COPY", binary format).
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::writer::{Closed, Writer};
@@ -110,6 +112,18 @@ impl Field for bool {
 impl Field for DateTime<Utc> {
     fn put(&self, out: &mut Vec<u8>) {
         (self.timestamp_micros() - POSTGRES_EPOCH_MICROS).put(out);
+    }
+}
+
+impl<T: Serialize> Field for Json<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        /// The version of jsonb's binary format.
+        const VERSION: u8 = 1;
+        // what rows hold is made of maps by text, lists and plain values: that always has a JSON text
+        let text = serde_json::to_vec(&self.0).unwrap_or_else(|_| b"null".to_vec());
+        out.extend((text.len() as i32 + 1).to_be_bytes());
+        out.push(VERSION);
+        out.extend(text);
     }
 }
 

@@ -1,21 +1,24 @@
 //! Regions, products and their stock.
 
 use domain::{
-    ids::{OperationId, OrderId, ProductId},
-    inventory::{Inventory, InventoryCommand},
+    category::{Category, CategoryCommand},
+    ids::{CategoryId, OperationId, OrderId, ProductId, ShopId, UserId},
+    inventory::{Inventory, InventoryCommand, LOW_STOCK},
     money::Currency,
-    product::{Change, Product, ProductCommand},
+    product::{Change, Product, ProductChanges, ProductCommand},
     region::{Region, RegionCommand},
+    shop::{ShopCommand, ShopStatus},
     text::{Description, ImageUrl, Title},
 };
 use projections::{
     View,
     page::{Direction, Limits, PageRequest, Sort, Span},
-    products::{LOW_STOCK, PriceSpan, ProductFilter, ProductSort},
+    products::{PriceSpan, ProductFilter, ProductSort},
+    shops::{ShopFilter, ShopSort},
 };
 use uuid::Uuid;
 
-use crate::shop::{Shop, quantity, usd};
+use crate::shop::{Shop, clothing, quantity, usd};
 
 async fn skus(
     shop: &Shop,
@@ -76,7 +79,8 @@ async fn stock_follows_every_movement_as_the_inventory_does() {
         ),
         (0, 0, None)
     );
-    assert!(fresh.stock.is_sold_out() && !fresh.stock.is_low() && !fresh.stock.is_oversold());
+    assert!(fresh.stock.is_sold_out() && fresh.stock.is_low() && !fresh.stock.is_oversold());
+    assert_eq!(fresh.stock.threshold, LOW_STOCK);
 
     let [first, second] = [1, 2].map(|n| OrderId(Uuid::from_u128(n)));
     let operation_id = OperationId(Uuid::now_v7());
@@ -123,11 +127,19 @@ async fn stock_follows_every_movement_as_the_inventory_does() {
             available: 5,
             reason: None,
         },
+        C::SetLowStockThreshold {
+            product_id,
+            threshold: 4,
+        },
         C::AdjustStock {
             product_id,
             operation_id: OperationId(Uuid::now_v7()),
             delta: -6,
             reason: None,
+        },
+        C::SetLowStockThreshold {
+            product_id,
+            threshold: 0,
         },
     ];
     for step in steps {
@@ -150,7 +162,8 @@ async fn stock_follows_every_movement_as_the_inventory_does() {
                 sequence
             )
         );
-        assert_eq!(stock.is_low(), (1..=LOW_STOCK).contains(&stock.available));
+        assert_eq!(stock.threshold, inventory.low_stock_threshold());
+        assert_eq!(stock.is_low(), inventory.is_told_low());
     }
     let stock = shop
         .models
@@ -180,6 +193,9 @@ async fn stock_that_comes_before_its_product_is_not_lost() {
         description: Description::parse("").unwrap(),
         image_url: None,
         price: usd(1),
+        shop_id: None,
+        category_id: None,
+        specification: None,
     };
     shop.command::<Product>(product_id, command).await;
     shop.settle(&[View::Products]).await;
@@ -201,12 +217,12 @@ async fn a_product_changes_and_a_deleted_one_is_hidden_unless_asked_for() {
     let shop = Shop::open().await;
     let region_id = shop.region("United States", "USD").await;
     let product_id = shop.product(region_id, "A", usd(100)).await;
-    let update = ProductCommand::UpdateProduct {
+    let update = ProductCommand::UpdateProduct(ProductChanges {
         title: Some(Title::parse("Áo dài 👘").unwrap()),
-        description: None,
         image_url: Change::Set(ImageUrl::parse("https://cdn.example.com/a.png").unwrap()),
         price: Some(usd(250)),
-    };
+        ..ProductChanges::default()
+    });
     shop.command::<Product>(product_id, update).await;
     shop.settle(&[View::Products]).await;
     let row = shop.models.product(product_id).await.unwrap().unwrap();
@@ -251,6 +267,163 @@ async fn a_product_changes_and_a_deleted_one_is_hidden_unless_asked_for() {
 }
 
 #[tokio::test]
+async fn products_are_found_by_shop_category_kind_and_attributes() {
+    let shop = Shop::open().await;
+    let region_id = shop.region("United States", "USD").await;
+    let (hats, shirts) = (CategoryId(Uuid::now_v7()), ShopId(Uuid::now_v7()));
+    let product_id = ProductId(Uuid::now_v7());
+    let command = ProductCommand::CreateProduct {
+        product_id,
+        region_id,
+        region_currency: usd(0).currency,
+        sku: domain::text::Sku::parse("A").unwrap(),
+        title: Title::parse("A").unwrap(),
+        description: Description::parse("").unwrap(),
+        image_url: None,
+        price: usd(1),
+        shop_id: Some(shirts),
+        category_id: Some(hats),
+        specification: Some(clothing("M", "đỏ")),
+    };
+    shop.command::<Product>(product_id, command).await;
+    let other = shop.product(region_id, "B", usd(2)).await;
+    shop.settle(&[View::Products]).await;
+    let row = shop.models.product(product_id).await.unwrap().unwrap();
+    assert_eq!((row.shop_id, row.category_id), (Some(shirts), Some(hats)));
+    assert_eq!(row.kind.as_deref(), Some("clothing"));
+    assert_eq!(&row.attributes, clothing("M", "đỏ").attributes());
+    let bare = shop.models.product(other).await.unwrap().unwrap();
+    assert_eq!(
+        (bare.shop_id, bare.category_id, bare.kind),
+        (None, None, None)
+    );
+    assert!(bare.attributes.is_empty());
+
+    let all = ProductFilter::default;
+    let of = |size, colour| clothing(size, colour).attributes().clone();
+    let mut only_colour = of("M", "đỏ");
+    only_colour.remove("size");
+    let found = [
+        ProductFilter {
+            shop_id: Some(shirts),
+            ..all()
+        },
+        ProductFilter {
+            category_id: Some(hats),
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("clothing".into()),
+            ..all()
+        },
+        ProductFilter {
+            attributes: of("M", "đỏ"),
+            ..all()
+        },
+        ProductFilter {
+            attributes: only_colour,
+            ..all()
+        },
+    ];
+    for filter in found {
+        let skus = skus(&shop, &filter, ProductSort::Title, Direction::Asc).await;
+        assert_eq!(skus, ["A"], "{filter:?}");
+    }
+    let none = [
+        ProductFilter {
+            shop_id: Some(ShopId(hats.0)),
+            ..all()
+        },
+        ProductFilter {
+            category_id: Some(CategoryId(shirts.0)),
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("furniture".into()),
+            ..all()
+        },
+        ProductFilter {
+            attributes: of("L", "đỏ"),
+            ..all()
+        },
+    ];
+    for filter in none {
+        let skus = skus(&shop, &filter, ProductSort::Title, Direction::Asc).await;
+        assert!(skus.is_empty(), "{filter:?}");
+    }
+    let bare = ProductCommand::UpdateProduct(ProductChanges {
+        category_id: Change::Clear,
+        specification: Change::Clear,
+        ..ProductChanges::default()
+    });
+    shop.command::<Product>(product_id, bare).await;
+    shop.settle(&[View::Products]).await;
+    let row = shop.models.product(product_id).await.unwrap().unwrap();
+    assert_eq!(
+        (row.category_id, row.kind, row.shop_id),
+        (None, None, Some(shirts))
+    );
+    assert!(row.attributes.is_empty());
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn categories_and_shops_are_as_their_events_tell() {
+    let shop = Shop::open().await;
+    let ids = [shop.category("Hats").await, shop.category("Coats").await];
+    let rename = CategoryCommand::RenameCategory {
+        title: Title::parse("Áo").unwrap(),
+    };
+    shop.command::<Category>(ids[1], rename).await;
+    shop.command::<Category>(ids[0], CategoryCommand::DeleteCategory)
+        .await;
+    let owner_id = UserId(Uuid::now_v7());
+    let shop_id = shop.wanted_shop(owner_id, "Nón").await;
+    let change = ShopCommand::ChangeShop {
+        title: None,
+        description: Some(Description::parse("Hats").unwrap()),
+    };
+    for command in [change, ShopCommand::ApproveShop] {
+        shop.command::<domain::shop::Shop>(shop_id, command).await;
+    }
+    shop.settle(&[View::Categories, View::Shops]).await;
+
+    let shown = shop.models.categories().await.unwrap();
+    let [shown] = &shown[..] else {
+        panic!("one category: {shown:?}");
+    };
+    let (aggregate, sequence) = shop.log.load::<Category>(ids[1]).await.unwrap();
+    assert_eq!(Some(&shown.details), aggregate.details());
+    assert_eq!(shown.sequence, sequence);
+    let gone = shop.models.category(ids[0]).await.unwrap().unwrap();
+    assert!(gone.details.deleted);
+
+    let row = shop.models.shop(shop_id).await.unwrap().unwrap();
+    let (aggregate, sequence) = shop.log.load::<domain::shop::Shop>(shop_id).await.unwrap();
+    assert_eq!(Some(&row.details), aggregate.details());
+    assert_eq!(row.sequence, sequence);
+    for (owner_id, status, count) in [
+        (Some(owner_id), Some(ShopStatus::Open), 1),
+        (Some(owner_id), Some(ShopStatus::Requested), 0),
+        (Some(UserId(shop_id.0)), None, 0),
+    ] {
+        let filter = ShopFilter { owner_id, status };
+        let page = PageRequest::new(
+            Limits::STANDARD,
+            Sort {
+                key: ShopSort::Title,
+                direction: Direction::Asc,
+            },
+            None,
+            None,
+        );
+        let listed = shop.models.shops(&filter, &page.unwrap()).await.unwrap();
+        assert_eq!(listed.items.len(), count, "{filter:?}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn products_are_filtered_and_sorted() {
     let shop = Shop::open().await;
     let (america, vietnam) = (
@@ -266,6 +439,7 @@ async fn products_are_filtered_and_sorted() {
         shop.receive(product_id, 1).await;
     }
     shop.adjust(c, -1).await;
+    shop.receive(d, 10).await;
     shop.settle(&[View::Products]).await;
 
     let list = async |filter: ProductFilter| {
@@ -302,6 +476,19 @@ async fn products_are_filtered_and_sorted() {
         })
         .await,
         ["B", "C"]
+    );
+    let low_stock = ProductFilter {
+        low_stock: Some(true),
+        ..all()
+    };
+    assert_eq!(list(low_stock.clone()).await, ["B", "C", "A"]);
+    assert_eq!(
+        list(ProductFilter {
+            low_stock: Some(false),
+            ..low_stock
+        })
+        .await,
+        ["D"]
     );
     let span = Span {
         gte: Some(150),

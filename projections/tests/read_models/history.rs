@@ -1,17 +1,22 @@
 //! A history in which everything happens that a view shows: what is rebuilt must be what was followed.
 
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    category::{Category, CategoryCommand},
+    ids::{
+        CategoryId, OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, ShopId, UserId,
+    },
     inventory::{Inventory, InventoryCommand},
-    order::{Order, OrderCommand, ShipLine},
+    order::{ContactChange, Order, OrderCommand, ShipLine},
     payment::{Payment, PaymentCommand, StartPayment},
-    product::{Product, ProductCommand},
+    product::{Change, Product, ProductChanges, ProductCommand},
     region::{Region, RegionCommand},
-    text::{PaymentMethod, Reason, Reference},
+    sealed::Sealed,
+    shop::ShopCommand,
+    text::{PaymentMethod, Reason, Reference, Title},
 };
 use uuid::Uuid;
 
-use crate::shop::{Shop, customer, quantity, usd};
+use crate::shop::{Shop, clothing, customer, quantity, usd};
 
 /// What an order of one piece costs, tax included.
 const TOTAL: i64 = 1_100;
@@ -36,9 +41,11 @@ enum Course {
     CancelledWhilePaying,
     Refunded,
     RefundedInPart,
+    Changed,
+    Deleted,
 }
 
-const COURSES: [Course; 9] = [
+const COURSES: [Course; 11] = [
     Course::Nothing,
     Course::Shipped,
     Course::PartlyShipped,
@@ -48,13 +55,16 @@ const COURSES: [Course; 9] = [
     Course::CancelledWhilePaying,
     Course::Refunded,
     Course::RefundedInPart,
+    Course::Changed,
+    Course::Deleted,
 ];
 
-/// Two markets, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
+/// Two markets, categories, shops, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
 /// are placed before the first of them goes on, and then they go on in turns.
 pub(crate) async fn write(shop: &Shop, orders: usize) {
     let region_id = shop.region("United States", "USD").await;
     let other = shop.region("Elsewhere", "USD").await;
+    sellers(shop).await;
     let products = products(shop, region_id, other).await;
     let mut placed = vec![];
     for n in 0..orders {
@@ -65,6 +75,9 @@ pub(crate) async fn write(shop: &Shop, orders: usize) {
     }
     for (order_id, product_id, course) in &placed {
         begin(shop, *order_id, *product_id, *course).await;
+        if matches!(course, Course::Changed) {
+            change(shop, *order_id, products).await;
+        }
     }
     for (order_id, product_id, course) in &placed {
         end(shop, *order_id, *product_id, *course).await;
@@ -73,11 +86,39 @@ pub(crate) async fn write(shop: &Shop, orders: usize) {
         .await;
 }
 
+async fn sellers(shop: &Shop) {
+    for title in ["Hats", "Coats", "Shirts"] {
+        let category = shop.category(title).await;
+        let rename = CategoryCommand::RenameCategory {
+            title: Title::parse(&format!("{title}!")).unwrap(),
+        };
+        shop.command::<Category>(category, rename).await;
+        if title == "Coats" {
+            shop.command::<Category>(category, CategoryCommand::DeleteCategory)
+                .await;
+        }
+        let seller = shop.wanted_shop(customer(), title).await;
+        for command in [ShopCommand::ApproveShop, ShopCommand::CloseShop] {
+            let left = title == "Hats" || title == "Coats" && command == ShopCommand::CloseShop;
+            if !left {
+                shop.command::<domain::shop::Shop>(seller, command).await;
+            }
+        }
+    }
+}
+
 async fn products(shop: &Shop, region_id: RegionId, other: RegionId) -> [ProductId; 2] {
     let first = shop.product(region_id, "A", usd(1_000)).await;
-    let second = shop.product(region_id, "B", usd(1_000)).await;
+    let seller = Some(ShopId(Uuid::now_v7()));
+    let second = shop.product_of(seller, region_id, "B", usd(1_000)).await;
     let deleted = shop.product(other, "C", usd(7)).await;
     shop.product(other, "without-stock", usd(8)).await;
+    let specified = ProductCommand::UpdateProduct(ProductChanges {
+        category_id: Change::Set(CategoryId(Uuid::now_v7())),
+        specification: Change::Set(clothing("M", "đỏ")),
+        ..ProductChanges::default()
+    });
+    shop.command::<Product>(second, specified).await;
     shop.receive(first, 100).await;
     shop.receive(second, 3).await;
     shop.receive(deleted, 3).await;
@@ -208,11 +249,31 @@ async fn refund(shop: &Shop, order_id: OrderId, cents: i64, fails_first: bool) {
         .await;
 }
 
+/// More is bought, of both products, by somebody of another name.
+async fn change(shop: &Shop, order_id: OrderId, products: [ProductId; 2]) {
+    let items = shop.priced(&[(products[1], 2), (products[0], 3)]).await;
+    shop.command::<Order>(order_id, OrderCommand::ChangeItems { items })
+        .await;
+    let name = OrderCommand::ChangeContact(ContactChange {
+        customer_name: Some(Sealed::new("another sealed name")),
+        shipping_address: None,
+    });
+    shop.command::<Order>(order_id, name).await;
+}
+
 async fn begin(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Course) {
     match course {
-        Course::Nothing => {}
+        Course::Nothing | Course::Changed => {}
         Course::Cancelled => {
             cancel(shop, order_id).await;
+            release(shop, order_id, product_id).await;
+        }
+        Course::Deleted => {
+            let hide = OrderCommand::HideOrder {
+                reason: reason(),
+                requested_by: None,
+            };
+            shop.command::<Order>(order_id, hide).await;
             release(shop, order_id, product_id).await;
         }
         Course::PaidAtLast | Course::Unpaid => {
@@ -229,7 +290,14 @@ async fn begin(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Co
 
 async fn end(shop: &Shop, order_id: OrderId, product_id: ProductId, course: Course) {
     match course {
-        Course::Nothing | Course::Cancelled => {}
+        Course::Nothing | Course::Cancelled | Course::Deleted => {}
+        Course::Changed => {
+            let address = OrderCommand::ChangeContact(ContactChange {
+                customer_name: None,
+                shipping_address: Some(Sealed::new("another sealed address")),
+            });
+            shop.command::<Order>(order_id, address).await;
+        }
         Course::Shipped => {
             pay(shop, order_id, product_id, 1).await;
             ship(shop, order_id).await;

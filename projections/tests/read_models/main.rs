@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod catalogue;
+mod closed_shops;
 mod history;
 mod orders;
 mod pages;
@@ -11,4 +12,5 @@ mod payments;
 mod rebuild;
 mod running;
 mod shop;
+mod shop_orders;
 mod timeline;

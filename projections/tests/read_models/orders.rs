@@ -1,9 +1,10 @@
 //! Orders: rows move as the aggregate does.
 
 use domain::{
-    ids::{OrderId, PaymentId, RefundId, ShipmentId},
+    ids::{OrderId, PaymentId, RefundId, ShipmentId, ShopId},
     money::Money,
-    order::{Order, OrderCommand, OrderStatus, PaymentStatus, ShipLine},
+    order::{ContactChange, Order, OrderCommand, OrderStatus, PaymentStatus, ShipLine},
+    sealed::Sealed,
     text::Reason,
 };
 use projections::{
@@ -84,6 +85,7 @@ async fn check(shop: &Shop, order_id: OrderId) -> OrderView {
     let asked = order.cancellation.is_some() && order.status == OrderStatus::Pending;
     assert_eq!(row.cancellation_requested, asked);
     assert_eq!(row.paid_at.is_some(), order.paid.is_some());
+    assert_eq!(row.deleted, order.hidden);
     assert_eq!(row.sequence, sequence);
     assert_eq!(
         (row.subtotal, row.discount, row.tax, row.total),
@@ -104,8 +106,8 @@ async fn check(shop: &Shop, order_id: OrderId) -> OrderView {
     assert_eq!(row.lines.len(), order.lines.len());
     for (line, expected) in row.lines.iter().zip(&order.lines) {
         assert_eq!(
-            (line.line, line.product_id),
-            (expected.line, expected.product_id)
+            (line.line, line.product_id, line.shop_id),
+            (expected.line, expected.product_id, expected.shop_id)
         );
         assert_eq!(
             (line.sku.as_str(), line.title.as_str()),
@@ -235,6 +237,121 @@ async fn an_order_moves_as_its_aggregate_does() {
     for order_id in placed {
         check(&shop, order_id).await;
     }
+    shop.close().await;
+}
+
+fn contact(name: Option<&str>, address: Option<&str>) -> OrderCommand {
+    OrderCommand::ChangeContact(ContactChange {
+        customer_name: name.map(Sealed::new),
+        shipping_address: address.map(Sealed::new),
+    })
+}
+
+fn hide() -> OrderCommand {
+    OrderCommand::HideOrder {
+        reason: reason(),
+        requested_by: None,
+    }
+}
+
+/// Whose goods an order holds, as the view knows it.
+async fn shops_of(shop: &Shop, order_id: OrderId) -> Vec<Uuid> {
+    let sql = format!(
+        "select shop_id from {}.order_shops where order_id = $1 order by shop_id",
+        View::Orders.schema()
+    );
+    sqlx::query_scalar(&sql)
+        .bind(order_id.0)
+        .fetch_all(shop.log.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_changed_of_an_order_replaces_what_was_there() {
+    let mut shop = Shop::open().await;
+    let region_id = shop.region("United States", "USD").await;
+    let [hats, coats] = [1, 2].map(|n| ShopId(Uuid::from_u128(n)));
+    let hat = shop
+        .product_of(Some(hats), region_id, "A", usd(1_000))
+        .await;
+    let coat = shop.product_of(Some(coats), region_id, "B", usd(333)).await;
+    let plain = shop.product(region_id, "C", usd(50)).await;
+    let changes = [
+        (vec![(coat, 1)], vec![coats.0]),
+        (vec![(plain, 2), (hat, 1), (coat, 1)], vec![hats.0, coats.0]),
+        (vec![(plain, 2)], vec![]),
+    ];
+    // event by event, then all of it in one batch
+    for followed in [true, false] {
+        if !followed {
+            shop.subscriptions.close().await;
+        }
+        let order_id = shop
+            .order(customer(), region_id, &[(hat, 2), (plain, 3)])
+            .await;
+        for (items, shops) in &changes {
+            let items = shop.priced(items).await;
+            let commands = [
+                OrderCommand::ChangeItems { items },
+                contact(Some(&format!("name {}", shops.len())), None),
+            ];
+            for command in commands {
+                shop.command::<Order>(order_id, command).await;
+            }
+            if followed {
+                shop.settle(&[View::Orders]).await;
+                check(&shop, order_id).await;
+                assert_eq!(shops_of(&shop, order_id).await, *shops);
+            }
+        }
+        shop.command::<Order>(order_id, contact(None, Some("there")))
+            .await;
+        shop.command::<Order>(order_id, hide()).await;
+        if !followed {
+            shop.restart().await;
+        }
+        shop.settle(&[View::Orders]).await;
+        let row = check(&shop, order_id).await;
+        assert_eq!((row.total, row.lines.len(), row.deleted), (110, 1, true));
+        assert!(shops_of(&shop, order_id).await.is_empty());
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_deleted_order_is_listed_for_those_who_ask_for_deleted_ones() {
+    let shop = Shop::open().await;
+    let region_id = shop.region("United States", "USD").await;
+    let product_id = shop.product(region_id, "A", usd(100)).await;
+    let ann = customer();
+    let kept = shop.order(ann, region_id, &[(product_id, 1)]).await;
+    let deleted = shop.order(ann, region_id, &[(product_id, 2)]).await;
+    shop.command::<Order>(deleted, hide()).await;
+    shop.settle(&[View::Orders]).await;
+    let list = async |include_deleted, status| {
+        let filter = OrderFilter {
+            customer_id: Some(ann),
+            include_deleted,
+            status,
+            ..OrderFilter::default()
+        };
+        let sort = Sort {
+            key: OrderSort::CreatedAt,
+            direction: Direction::Asc,
+        };
+        let page = PageRequest::new(Limits::STANDARD, sort, None, None).unwrap();
+        let page = shop.models.orders(&filter, &page).await.unwrap();
+        let listed = page.items.into_iter();
+        listed
+            .map(|order| (order.order_id, order.deleted))
+            .collect::<Vec<_>>()
+    };
+    let cancelled = Some(OrderStatus::Cancelled);
+    assert_eq!(list(false, None).await, [(kept, false)]);
+    assert_eq!(list(false, cancelled).await, []);
+    assert_eq!(list(true, None).await, [(kept, false), (deleted, true)]);
+    assert_eq!(list(true, cancelled).await, [(deleted, true)]);
     shop.close().await;
 }
 

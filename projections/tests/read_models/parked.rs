@@ -115,8 +115,9 @@ async fn a_parked_order_is_retried_in_order_once_the_cause_is_gone() {
     let schema = View::Orders.schema();
     // a leftover in the view's own table is in the way
     let order_id = OrderId(Uuid::now_v7());
-    let leftover =
-        format!("insert into {schema}.order_lines select $1, 1, $1, '', '', 1, 0, 0, 0, 0, 0");
+    let leftover = format!(
+        "insert into {schema}.order_lines select $1, 1, $1, null, '', '', 1, 0, 0, 0, 0, 0"
+    );
     sqlx::query(&leftover)
         .bind(order_id.0)
         .execute(shop.log.pool())

@@ -4,13 +4,17 @@ use std::{fmt::Display, time::Duration};
 
 use domain::{
     aggregate::Decider,
-    ids::{OperationId, OrderId, ProductId, RegionId, UserId},
+    category::{Category, CategoryCommand},
+    ids::{CategoryId, OperationId, OrderId, ProductId, RegionId, ShopId, UserId},
     inventory::{Inventory, InventoryCommand},
+    kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
     order::{Order, OrderCommand, PlaceOrder},
+    pricing::PricedItem,
     product::{Product, ProductCommand},
     region::{Region, RegionCommand},
     sealed::Sealed,
+    shop::ShopCommand,
     text::{CountryCode, Description, PaymentMethod, Quantity, Sku, Title},
 };
 use eventstore::{
@@ -117,7 +121,42 @@ impl Shop {
         region_id
     }
 
+    pub(crate) async fn category(&self, title: &str) -> CategoryId {
+        let category_id = CategoryId(Uuid::now_v7());
+        let command = CategoryCommand::CreateCategory {
+            category_id,
+            title: Title::parse(title).unwrap(),
+        };
+        self.command::<Category>(category_id, command).await;
+        category_id
+    }
+
+    /// A seller's shop that waits for approval.
+    pub(crate) async fn wanted_shop(&self, owner_id: UserId, title: &str) -> ShopId {
+        let shop_id = ShopId(Uuid::now_v7());
+        let command = ShopCommand::OpenShop {
+            shop_id,
+            owner_id,
+            title: Title::parse(title).unwrap(),
+            description: Description::parse("").unwrap(),
+            needs_approval: true,
+        };
+        self.command::<domain::shop::Shop>(shop_id, command).await;
+        shop_id
+    }
+
     pub(crate) async fn product(&self, region_id: RegionId, sku: &str, price: Money) -> ProductId {
+        self.product_of(None, region_id, sku, price).await
+    }
+
+    /// A product of that shop.
+    pub(crate) async fn product_of(
+        &self,
+        shop_id: Option<ShopId>,
+        region_id: RegionId,
+        sku: &str,
+        price: Money,
+    ) -> ProductId {
         let product_id = ProductId(Uuid::now_v7());
         let command = ProductCommand::CreateProduct {
             product_id,
@@ -128,6 +167,9 @@ impl Shop {
             description: Description::parse("Áo dài").unwrap(),
             image_url: None,
             price,
+            shop_id,
+            category_id: None,
+            specification: None,
         };
         self.command::<Product>(product_id, command).await;
         product_id
@@ -162,11 +204,7 @@ impl Shop {
     ) -> OrderId {
         let order_id = OrderId(Uuid::now_v7());
         let (region, _) = self.log.load::<Region>(region_id).await.unwrap();
-        let mut priced = vec![];
-        for (product_id, pieces) in items {
-            let (product, _) = self.log.load::<Product>(product_id).await.unwrap();
-            priced.push(product.priced(quantity(*pieces)).unwrap());
-        }
+        let priced = self.priced(items).await;
         let command = OrderCommand::PlaceOrder(PlaceOrder {
             order_id,
             customer_id,
@@ -180,6 +218,16 @@ impl Shop {
         });
         self.command::<Order>(order_id, command).await;
         order_id
+    }
+
+    /// So many pieces of each at their prices of today.
+    pub(crate) async fn priced(&self, items: &[(ProductId, u64)]) -> Vec<PricedItem> {
+        let mut priced = vec![];
+        for (product_id, pieces) in items {
+            let (product, _) = self.log.load::<Product>(product_id).await.unwrap();
+            priced.push(product.priced(quantity(*pieces)).unwrap());
+        }
+        priced
     }
 
     /// Writes an event as a plain postgres-es program would.
@@ -225,4 +273,12 @@ pub(crate) fn usd(cents: i64) -> Money {
 
 pub(crate) fn customer() -> UserId {
     UserId(Uuid::now_v7())
+}
+
+/// A piece of clothing of that size and colour.
+pub(crate) fn clothing(size: &str, colour: &str) -> Specification {
+    let text = |text| Some(AttributeValue::Text(Title::parse(text).unwrap()));
+    let given = [("size", text(size)), ("colour", text(colour))];
+    let given = given.map(|(name, value)| (name.to_owned(), value));
+    Kind::find("clothing").unwrap().specify(given).unwrap()
 }

@@ -8,11 +8,17 @@ use serde_json::{Value, json};
 use tests::{
     answer::{Answer, text_of},
     client::Client,
+    feed,
     jwt::Jwt,
     server::Server,
     shop::{DEMO_PASSWORD, Shop},
 };
 use uuid::Uuid;
+
+use crate::{
+    erasure::user_id,
+    stalls::{Stalls, make_seller},
+};
 
 /// Roles that a row lets in: nobody at all, customer, seller, analyst, admin.
 const EVERYBODY: &str = "-csya";
@@ -57,25 +63,48 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("PATCH",  "/api/v1/regions/{id}",                    "a",       422),
     ("POST",   "/api/v1/regions/{id}/disable",            "a",       200),
     ("POST",   "/api/v1/regions/{id}/enable",             "a",       200),
+    ("GET",    "/api/v1/categories",                      EVERYBODY, 200),
+    ("POST",   "/api/v1/categories",                      "a",       422),
+    ("GET",    "/api/v1/categories/{id}",                 EVERYBODY, 200),
+    ("PATCH",  "/api/v1/categories/{id}",                 "a",       422),
+    ("DELETE", "/api/v1/categories/{id}",                 "a",       204),
+    ("GET",    "/api/v1/kinds",                           EVERYBODY, 200),
+    ("GET",    "/api/v1/shops",                           EVERYBODY, 200),
+    ("POST",   "/api/v1/shops",                           "c",       422),
+    ("GET",    "/api/v1/shops/{id}",                      EVERYBODY, 200),
+    ("PATCH",  "/api/v1/shops/{id}",                      "csa",     422), // before it is asked whose it is
+    ("POST",   "/api/v1/shops/{id}/approve",              "a",       200),
+    ("DELETE", "/api/v1/shops/{id}",                      "a",       204), // the shop is somebody else's
     ("GET",    "/api/v1/products",                        EVERYBODY, 200),
-    ("POST",   "/api/v1/products",                        "a",       422),
+    ("POST",   "/api/v1/products",                        "sa",      422),
     ("GET",    "/api/v1/products/{id}",                   EVERYBODY, 200),
-    ("PATCH",  "/api/v1/products/{id}",                   "a",       422),
+    ("PATCH",  "/api/v1/products/{id}",                   "sa",      422),
     ("GET",    "/api/v1/products/{id}/stock",             EVERYBODY, 200),
-    ("PUT",    "/api/v1/products/{id}/stock",             "a",       422),
-    ("POST",   "/api/v1/products/{id}/stock/receipts",    "a",       422),
-    ("POST",   "/api/v1/products/{id}/stock/adjustments", "a",       422),
+    ("PUT",    "/api/v1/products/{id}/stock",             "sa",      422),
+    ("POST",   "/api/v1/products/{id}/stock/receipts",    "sa",      422),
+    ("POST",   "/api/v1/products/{id}/stock/adjustments", "sa",      422),
+    ("PUT",    "/api/v1/products/{id}/stock/threshold",   "sa",      422),
+    ("GET",    "/api/v1/stock/feed",                      EVERYBODY, 400), // see `ask`
     ("GET",    "/api/v1/orders",                          "ca",      200),
     ("POST",   "/api/v1/orders",                          "c",       422),
     ("GET",    "/api/v1/orders/{id}",                     "ca",      200),
+    ("PATCH",  "/api/v1/orders/{id}",                     "ca",      422),
     ("POST",   "/api/v1/orders/{id}/cancel",              "ca",      422),
     ("GET",    "/api/v1/orders/{id}/timeline",            "cya",     200),
+    ("POST",   "/api/v1/orders/bulk-create",              "c",       422),
+    ("POST",   "/api/v1/orders/bulk-read",                "ca",      422),
+    ("POST",   "/api/v1/orders/bulk-update",              "ca",      422),
+    ("POST",   "/api/v1/orders/{id}/shipments",           "sa",      422),
+    ("POST",   "/api/v1/orders/{id}/deliver",             "sa",      412), // the version is another one
+    ("GET",    "/api/v1/shops/{id}/orders",               "sa",      200),
+    ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    "sa",      200),
     ("GET",    "/api/v1/payments",                        "ca",      200),
     ("GET",    "/api/v1/payments/{id}",                   "ca",      200),
     ("GET",    "/api/v1/events",                          "ya",      200),
     ("GET",    "/api/v1/events/{position}",               "ya",      200),
     ("GET",    "/api/v1/subscriptions",                   "a",       200),
-    ("DELETE", "/api/v1/products/{id}",                   "a",       204),
+    ("DELETE", "/api/v1/orders/{id}",                     "ca",      204),
+    ("DELETE", "/api/v1/products/{id}",                   "a",       204), // the product is of no shop
     ("POST",   "/api/registration",                       EVERYBODY, 422),
     ("POST",   "/api/login",                              EVERYBODY, 422),
     ("GET",    "/api/profile",                            SIGNED_IN, 200),
@@ -103,6 +132,9 @@ const IN_PERSON: &[(&str, &str)] = &[
     ("GET",    "/api/v1/mails"),
 ];
 
+/// What is open to everybody and shows more to some: a token that is not valid is refused there, not passed over.
+const SHOWS_MORE: &[(&str, &str)] = &[("GET", "/api/v1/shops"), ("GET", "/api/v1/shops/{id}")];
+
 /// Whose the thing is that an id in a path names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
@@ -110,10 +142,14 @@ enum Whose {
     Own,
     /// Nobody's own: everybody's who may ask there.
     Shared,
+    /// A seller's: whoever sells nothing may not ask there at all, and another seller is told that it does not exist, as
+    /// `shipping` shows.
+    Sellers,
 }
 
 const OWN: Whose = Whose::Own;
 const SHARED: Whose = Whose::Shared;
+const SELLERS: Whose = Whose::Sellers;
 
 /// Every route with something in its path, whose it is, and a body that would be accepted.
 #[rustfmt::skip]
@@ -128,6 +164,13 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("PATCH",  "/api/v1/regions/{id}",                    SHARED, ""),
     ("POST",   "/api/v1/regions/{id}/disable",            SHARED, ""),
     ("POST",   "/api/v1/regions/{id}/enable",             SHARED, ""),
+    ("GET",    "/api/v1/categories/{id}",                 SHARED, ""),
+    ("PATCH",  "/api/v1/categories/{id}",                 SHARED, ""),
+    ("DELETE", "/api/v1/categories/{id}",                 SHARED, ""),
+    ("GET",    "/api/v1/shops/{id}",                      SHARED, ""),
+    ("PATCH",  "/api/v1/shops/{id}",                      SHARED, ""),
+    ("POST",   "/api/v1/shops/{id}/approve",              SHARED, ""),
+    ("DELETE", "/api/v1/shops/{id}",                      SHARED, ""),
     ("GET",    "/api/v1/products/{id}",                   SHARED, ""),
     ("PATCH",  "/api/v1/products/{id}",                   SHARED, ""),
     ("DELETE", "/api/v1/products/{id}",                   SHARED, ""),
@@ -135,9 +178,16 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("PUT",    "/api/v1/products/{id}/stock",             SHARED, ""),
     ("POST",   "/api/v1/products/{id}/stock/receipts",    SHARED, ""),
     ("POST",   "/api/v1/products/{id}/stock/adjustments", SHARED, ""),
+    ("PUT",    "/api/v1/products/{id}/stock/threshold",   SHARED, ""),
     ("GET",    "/api/v1/orders/{id}",                     OWN,    ""),
+    ("PATCH",  "/api/v1/orders/{id}",                     OWN,    "{}"),
+    ("DELETE", "/api/v1/orders/{id}",                     OWN,    ""),
     ("POST",   "/api/v1/orders/{id}/cancel",              OWN,    "{}"),
     ("GET",    "/api/v1/orders/{id}/timeline",            OWN,    ""),
+    ("POST",   "/api/v1/orders/{id}/shipments",           SELLERS, ""),
+    ("POST",   "/api/v1/orders/{id}/deliver",             SELLERS, ""),
+    ("GET",    "/api/v1/shops/{id}/orders",               SELLERS, ""),
+    ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    SELLERS, ""),
     ("GET",    "/api/v1/payments/{id}",                   OWN,    ""),
     ("GET",    "/api/v1/events/{position}",               SHARED, ""),
 ];
@@ -145,11 +195,18 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
 /// Lists of what is one's own.
 const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
 
-/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them.
+/// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them, and
+/// the shop of `seller@example.com` that the order was bought in. The other shop is somebody else's, who is a seller by
+/// it, and the product is of no shop.
 struct Things {
     region: String,
+    category: String,
+    shop: String,
+    stall: String,
     product: String,
     order: String,
+    /// One that costs nothing: once it is deleted nothing is left to do.
+    free_order: String,
     payment: String,
     user: String,
     api_key: String,
@@ -166,9 +223,20 @@ impl Things {
             .await
             .expect(201)
             .id();
+        let titled = json!({"title": "Of the table"});
+        let category = admin.post("/api/v1/categories", &titled).await;
+        let other = shop.customer(server).await;
+        let opened = other.post("/api/v1/shops", &titled).await.expect(201);
         let product = admin.product_in(&region, (100, "CHF"), 10).await;
+        let seller = shop.demo_user(server, "seller").await;
+        let stalls = Stalls::beside(shop).await;
+        let stall = stalls.open(&user_id(&seller).await).await;
+        let bought = stalls.offer(&stall, &region, (100, "CHF"), 10).await;
+        stalls.leave().await;
         let owner = shop.demo_user(server, "customer").await;
-        let order = owner.place(&[(&product, 1)], "test_succeeds").await;
+        let order = owner.place(&[(&bought, 1)], "test_succeeds").await;
+        let gift = admin.product_in(&region, (0, "CHF"), 10).await;
+        let free_order = owner.place(&[(&gift, 1)], "test_succeeds").await;
         let payment = text_of(&owner.wait_until_paid(&order).await["payment_id"]);
         let user =
             json!({"name": "Somebody", "email": "somebody@example.com", "password": DEMO_PASSWORD});
@@ -176,8 +244,12 @@ impl Things {
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
+            category: category.expect(201).id(),
+            shop: opened.id(),
+            stall,
             product,
             order,
+            free_order,
             payment,
             user,
             api_key,
@@ -188,6 +260,9 @@ impl Things {
     fn id(&self, template: &str) -> &str {
         match template {
             path if path.starts_with("/api/v1/regions") => &self.region,
+            path if path.starts_with("/api/v1/categories") => &self.category,
+            path if path.starts_with("/api/v1/shops/{id}/orders") => &self.stall,
+            path if path.starts_with("/api/v1/shops") => &self.shop,
             path if path.starts_with("/api/v1/products") => &self.product,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
@@ -197,10 +272,11 @@ impl Things {
     }
 
     /// The path as the table asks for it.
-    fn path(&self, template: &str) -> String {
-        match template {
-            "/api/v1/api-keys/{id}" => path(template, &Uuid::nil().to_string()),
-            _ => path(template, self.id(template)),
+    fn path(&self, method: &str, template: &str) -> String {
+        match (method, template) {
+            (_, "/api/v1/api-keys/{id}") => path(template, &Uuid::nil().to_string()),
+            ("DELETE", "/api/v1/orders/{id}") => path(template, &self.free_order),
+            _ => path(template, self.id(template)).replace("{order_id}", &self.order),
         }
     }
 }
@@ -222,6 +298,8 @@ async fn make_key(maker: &Client, scopes: &[&str]) -> Value {
 async fn ask(client: &Client, method: &str, path: &str) -> Answer {
     let ask = client.ask(Method::from_bytes(method.as_bytes()).unwrap(), path);
     match method {
+        // has no end; of whoever may it wants to know where to begin
+        "GET" if path == feed::PATH => ask.header("last-event-id", "nonsense").send().await,
         "GET" | "DELETE" => ask.send().await,
         // without a body where there is none to be sent
         _ if path.ends_with("able") => ask.send().await,
@@ -251,7 +329,7 @@ async fn every_route_lets_in_whom_the_table_names_and_nobody_else() {
     }
     let mut wrong = Vec::new();
     for (method, template, may, granted) in TABLE {
-        let path = things.path(template);
+        let path = things.path(method, template);
         for (letter, who, client) in &callers {
             let expected = match (may.contains(*letter), letter) {
                 (true, _) => *granted,
@@ -292,8 +370,9 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
     let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "0s").open().await;
     let server = shop.serve().await;
     let things = Things::make(&shop, &server).await;
-    // customer and admin: whatever any role may
+    // customer, seller and admin: whatever any role may
     let both = shop.demo_user(&server, "both").await;
+    make_seller(&shop.admin(&server).await, &both).await;
     let secret = shop.setting("SOUK_JWT_SECRET").as_bytes();
     let expired = Jwt::of(both.token()).time("exp", -60).hs256(secret);
     let scopes = all_scopes(&both).await;
@@ -307,13 +386,15 @@ async fn a_token_that_expired_and_a_key_that_may_not_open_nothing_and_no_key_doe
 
     let mut wrong = Vec::new();
     for (method, template, may, granted) in TABLE {
-        let path = things.path(template);
+        let path = things.path(method, template);
         let open = may.contains('-');
         let or_open = |status| if open { *granted } else { status };
+        let open_to_bad = open && !SHOWS_MORE.contains(&(method, template));
+        let refused = if open_to_bad { *granted } else { 401 };
         let in_person = *may == SIGNED_IN || IN_PERSON.contains(&(method, template));
         for (who, client, expected) in [
-            ("an expired token", both.with_token(&expired), or_open(401)),
-            ("a revoked key", with(&revoked), or_open(401)),
+            ("an expired token", both.with_token(&expired), refused),
+            ("a revoked key", with(&revoked), refused),
             ("a key without scopes", with(&none), or_open(403)),
             (
                 "a key with all scopes",
@@ -341,7 +422,7 @@ fn the_tables_are_about_the_same_routes() {
     let things: BTreeSet<_> = THINGS.iter().map(|row| (row.0, row.1)).collect();
     assert_eq!(with_id, things, "every route with an id says whose it is");
     assert_eq!(things.len(), THINGS.len(), "once");
-    for (method, path) in IN_PERSON {
+    for (method, path) in IN_PERSON.iter().chain(SHOWS_MORE) {
         assert!(in_table(method, path), "{method} {path}");
     }
     for path in LISTS {

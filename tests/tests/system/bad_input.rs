@@ -86,16 +86,36 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
     let region = admin.region("USD").await;
     let product = admin.product(1_000, 1_000).await;
     let order = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let changed = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let mut change = new_order(&[(&product, 2)]);
+    change["customer_name"] = json!("Somebody");
+    change["shipping_address"] = json!("1 Long Street");
     let v1 = |path: &str| format!("/api/v1/{path}");
     let stock = format!("/api/v1/products/{product}/stock");
+    // what costs nothing is paid at once
+    let free = admin.product(0, 10).await;
+    let paid = customer.order(&[(&free, 3)]).await.expect(201).id();
     let mut full_order = new_order(&[(&product, 2)]);
     full_order["customer_name"] = json!("Somebody");
     full_order["shipping_address"] = json!("1 Long Street");
     full_order["payment_method"] = json!("default");
     full_order["region_id"] = json!(region);
+    let category = json!({"title": "Things"});
+    let category = admin.post("/api/v1/categories", &category).await;
+    let category = category.expect(201).id();
+    let seller = shop.customer(server).await;
+    let new_shop = json!({"title": "A shop", "description": "Of things."});
+    let opened = seller.post("/api/v1/shops", &new_shop).await.expect(201);
+    let opened = opened.id();
+    let chair = json!({"material": "oak", "width_mm": 500, "depth_mm": 500, "height_mm": 900, "needs_assembly": false});
     let new_product = json!({
         "region_id": region, "sku": "BAD-INPUT", "title": "A thing", "description": "To be had.",
         "image_url": "https://example.com/a.png", "price": {"amount": 1_234, "currency": "USD"}, "stock": 3,
+        "shop_id": opened, "category_id": category, "kind": "furniture", "attributes": chair,
+    });
+    let changed_product = json!({
+        "title": "Another thing", "description": "Better.", "price": {"amount": 1_300, "currency": "USD"},
+        "category_id": category, "kind": "clothing", "attributes": {"size": "M", "colour": "red"},
     });
     let new_region = json!({
         "title": "A region", "country": "XX", "currency": "CHF", "tax_rate": 810, "prices_include_tax": true,
@@ -117,12 +137,31 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             &admin,
             json!({"title": "America", "tax_rate": 500}),
         ),
-        Route::new(Method::POST, &v1("products"), &admin, new_product),
+        Route::new(
+            Method::POST,
+            &v1("categories"),
+            &admin,
+            json!({"title": "Other things"}),
+        ),
+        Route::new(
+            Method::PATCH,
+            &v1(&format!("categories/{category}")),
+            &admin,
+            json!({"title": "Better things"}),
+        ),
+        Route::new(Method::POST, &v1("shops"), &seller, new_shop),
+        Route::new(
+            Method::PATCH,
+            &v1(&format!("shops/{opened}")),
+            &seller,
+            json!({"title": "A better shop", "description": "Of better things."}),
+        ),
+        Route::new(Method::POST, &v1("products"), &seller, new_product),
         Route::new(
             Method::PATCH,
             &v1(&format!("products/{product}")),
             &admin,
-            json!({"title": "Another thing", "description": "Better.", "price": {"amount": 1_300, "currency": "USD"}}),
+            changed_product,
         ),
         Route::new(
             Method::POST,
@@ -142,12 +181,48 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             &admin,
             json!({"available": 900, "reason": reason}),
         ),
+        Route::new(
+            Method::PUT,
+            &format!("{stock}/threshold"),
+            &admin,
+            json!({"threshold": 7}),
+        ),
         Route::new(Method::POST, &v1("orders"), &customer, full_order),
+        Route::new(
+            Method::PATCH,
+            &v1(&format!("orders/{changed}")),
+            &customer,
+            change,
+        ),
         Route::new(
             Method::POST,
             &v1(&format!("orders/{order}/cancel")),
             &customer,
             json!({"reason": "changed_mind"}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1(&format!("orders/{paid}/shipments")),
+            &admin,
+            json!({"lines": [{"line": 1, "quantity": 1}]}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1("orders/bulk-create"),
+            &customer,
+            json!({"orders": [new_order(&[(&product, 1)]), new_order(&[(&product, 2)])]}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1("orders/bulk-read"),
+            &customer,
+            json!({"ids": [order, changed]}),
+        ),
+        Route::new(
+            Method::POST,
+            &v1("orders/bulk-update"),
+            &customer,
+            json!({"orders": [{"order_id": changed, "customer_name": "Anybody"}]}),
         ),
         Route::new(
             Method::POST,
@@ -656,12 +731,15 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
     let mut refusals = Refusals::default();
     let lists = [
         "/api/v1/products",
+        "/api/v1/shops",
         "/api/v1/orders",
         "/api/v1/payments",
         "/api/v1/events",
         "/api/v1/users",
         "/api/v1/mails",
         "/api/v1/account-closures",
+        "/api/v1/stock/feed",
+        "/api/v1/shops/00000000-0000-0000-0000-000000000000/orders",
     ];
     let queries = [
         "nonsense=1",
@@ -682,9 +760,23 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "region_id=x",
         "created_at[gte]=yesterday",
         "total[gte]=x",
+        "include_deleted=perhaps",
         "price[nonsense]=1",
         "type=%00",
         "in_stock=maybe",
+        "shop_id=x",
+        "category_id=x",
+        "owner_id=x",
+        "kind=nonsense",
+        "kind=%00",
+        "attributes[size]=M",
+        "kind=clothing&attributes[size]=enormous",
+        "kind=clothing&attributes[colour]=%00",
+        "kind=clothing&attributes[nonsense]=1",
+        "kind=clothing&attributes[size]=M&attributes[size]=L",
+        "kind=electronics&attributes[warranty_months]=many",
+        "kind=electronics&attributes[rechargeable]=1",
+        "low_stock=maybe",
         "%ff=1",
     ];
     for list in lists {
@@ -708,8 +800,12 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
             "products/ID/stock",
             "orders/ID",
             "orders/ID/timeline",
+            "shops/ID/orders",
+            "shops/00000000-0000-0000-0000-000000000000/orders/ID",
             "payments/ID",
             "regions/ID",
+            "categories/ID",
+            "shops/ID",
             "events/ID",
             "users/ID",
         ] {

@@ -15,6 +15,9 @@ async fn seeding_and_migrating_again_add_nothing() {
     };
     assert_eq!(count("RegionOpened"), 3);
     assert!(count("ProductCreated") >= 3 * 8);
+    assert!(count("CategoryCreated") > 0);
+    assert_eq!(count("ShopOpened"), 1);
+    assert_eq!(count("ProductOfferedByShop"), count("ProductSpecified"));
     // two at once each, as when several servers are rolled out
     tokio::join!(shop.run(&["migrate"]), shop.run(&["migrate"]));
     tokio::join!(shop.run(&["seed"]), shop.run(&["seed"]));
@@ -84,11 +87,14 @@ async fn the_status_of_projections_names_each_with_its_lag() {
     let told = shop.run(&["projections", "status"]).await;
     for name in [
         "regions_v1",
-        "products_v1",
-        "orders_v1",
+        "products_v2",
+        "orders_v2",
         "payments_v1",
         "timeline_v1",
+        "categories_v1",
+        "shops_v1",
         "payment_saga",
+        "sellers",
     ] {
         assert!(told.contains(name), "{told}");
     }

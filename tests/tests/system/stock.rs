@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, future::join_all, stream};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
     answer::{Answer, number_of},
     client::{Client, stock_of, tally},
@@ -56,8 +56,8 @@ async fn of_200_buyers_of_10_pieces_exactly_10_get_one_and_190_a_clear_refusal()
     }
     assert_eq!(
         shop.head().await - before,
-        2 * PIECES as i64,
-        "an order and a reservation each, nothing else"
+        2 * PIECES as i64 + 1,
+        "an order and a reservation each, once that the stock has run low, nothing else"
     );
     buyers[0].wait_for_stock(&product, [0, 10, 0]).await;
     shop.close().await;
@@ -202,6 +202,83 @@ async fn stock_may_be_set_below_what_is_reserved_and_then_shows_as_negative() {
         .await
         .problem_of(409, "insufficient_stock");
     shop.close().await;
+}
+
+#[tokio::test]
+async fn stock_is_low_by_a_threshold_of_the_products_own_and_that_is_told_once() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let customer = shop.customer(&server).await;
+    let (product, other) = (admin.product(100, 10).await, admin.product(100, 10).await);
+    let stock = format!("/api/v1/products/{product}/stock");
+    let threshold = format!("{stock}/threshold");
+    admin.wait_for_stock(&product, [10, 0, 0]).await;
+    let read = admin.get(&stock).await.json();
+    assert_eq!(
+        (&read["threshold"], &read["low_stock"]),
+        (&json!(5), &json!(false))
+    );
+    let set = |pieces: u32| admin.put(&threshold, &json!({"threshold": pieces}));
+    let nine = set(9).send().await.expect(200);
+    assert_eq!(
+        (&nine.json()["threshold"], &nine.json()["low_stock"]),
+        (&json!(9), &json!(false))
+    );
+    let stale = set(3).if_match("\"1\"").send().await;
+    stale.problem_of(412, "precondition-failed");
+
+    let _ = customer.order(&[(&product, 1)]).await.expect(201);
+    let placed = customer.order(&[(&product, 1), (&other, 1)]).await;
+    let low = list_of_low(&admin, &placed.expect(201).position(), &product).await;
+    assert_eq!(low["stock"]["low_stock"], true, "{low}");
+    assert_eq!(low["stock"]["sold_out"], false, "{low}");
+    // who restocks is told once, and once that it is over
+    admin.restock(&product, 2).await;
+    let told: Vec<String> = shop
+        .events()
+        .await
+        .into_iter()
+        .filter(|event| event.aggregate_id == product && event.aggregate_type == "inventory")
+        .map(|event| event.event_type)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "StockReceived",
+            "LowStockThresholdSet",
+            "StockReserved",
+            "StockRanLow",
+            "StockReserved",
+            "StockReceived",
+            "StockRecovered"
+        ]
+    );
+    let gone = customer.order(&[(&other, 9)]).await.expect(201).position();
+    let sold_out = list_of_low(&admin, &gone, &other).await;
+    assert_eq!(sold_out["stock"]["sold_out"], true, "{sold_out}");
+    shop.close().await;
+}
+
+/// Of the low products the one, which is there, as it is listed; the list has none that are not low.
+async fn list_of_low(admin: &Client, position: &str, product: &str) -> Value {
+    let list = |low: bool| {
+        admin
+            .ask(
+                Method::GET,
+                &format!("/api/v1/products?low_stock={low}&limit=200"),
+            )
+            .min_position(position)
+            .send()
+    };
+    let others = list(false).await.expect(200).json();
+    let others = others["items"].as_array().unwrap();
+    assert!(others.iter().all(|item| item["product_id"] != product));
+    let low = list(true).await.expect(200).json();
+    let mut low = low["items"].as_array().unwrap().iter();
+    assert!(low.clone().all(|item| item["stock"]["low_stock"] == true));
+    let found = low.find(|item| item["product_id"] == product);
+    found.expect("is listed as low").clone()
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use commands::Versioned;
 use domain::{
     aggregate::Decider,
-    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
+    ids::{OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
     money::Currency,
     order::{Order, OrderEvent, OrderLine, OrderStatus, PaymentStatus, PlacedOrder},
     sealed::Sealed,
@@ -44,6 +44,9 @@ pub struct OrderBody {
     /// The statuses that it can get to next.
     #[schema(value_type = Vec<String>, example = json!(["processing", "cancelled"]))]
     next_statuses: Vec<OrderStatus>,
+    /// The payment statuses that it can get to next.
+    #[schema(value_type = Vec<String>, example = json!(["paid", "failed", "unpaid"]))]
+    next_payment_statuses: Vec<PaymentStatus>,
     /// What was bought.
     items: Vec<LineBody>,
     /// Sum of price times quantity, before the discount; with tax inside where prices include it.
@@ -75,6 +78,8 @@ pub struct OrderBody {
     cancellation_requested: bool,
     /// Why it was, or is to be, called off.
     cancellation_reason: Option<String>,
+    /// Whether it was deleted: its customer does not see it any more.
+    deleted: bool,
     /// When it was placed.
     created_at: DateTime<Utc>,
     /// When it last changed.
@@ -83,13 +88,16 @@ pub struct OrderBody {
 
 /// A line of an order.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LineBody {
+pub(in crate::routes) struct LineBody {
     /// Its number, from 1.
     #[schema(example = 1)]
     line: u32,
     /// Which product.
     #[schema(value_type = Uuid)]
     product_id: ProductId,
+    /// Whose the product is; null where it belongs to no shop.
+    #[schema(value_type = Option<Uuid>)]
+    shop_id: Option<ShopId>,
     /// The seller's number, as it was.
     sku: String,
     /// The product's name, as it was.
@@ -191,9 +199,19 @@ impl Snapshot {
         self.0.customer_id
     }
 
+    /// Whether its customer does not see it any more.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.0.deleted
+    }
+
     /// How many events it has.
     pub(crate) fn sequence(&self) -> i64 {
         self.0.sequence
+    }
+
+    /// What is known of it, as the read model has it.
+    pub(crate) fn into_view(self) -> OrderView {
+        self.0
     }
 
     /// As the API shows it, with name and address as they are known.
@@ -204,7 +222,6 @@ impl Snapshot {
     ) -> OrderBody {
         let view = self.0;
         let money = |amount| MoneyBody::of(amount, view.currency);
-        let pieces = view.lines.iter().map(|line| line.quantity).sum();
         OrderBody {
             order_id: view.order_id,
             customer_id: view.customer_id,
@@ -213,7 +230,8 @@ impl Snapshot {
             region_id: view.region_id,
             status: view.status,
             payment_status: view.payment_status,
-            next_statuses: next_statuses(view.status, pieces),
+            next_statuses: view.status.next(view.payment_status, pieces(&view.lines)),
+            next_payment_statuses: view.payment_status.next(view.total),
             subtotal: money(view.subtotal),
             discount: money(view.discount),
             tax: money(view.tax),
@@ -227,6 +245,7 @@ impl Snapshot {
             paid_at: view.paid_at,
             cancellation_requested: view.cancellation_requested,
             cancellation_reason: view.cancellation_reason,
+            deleted: view.deleted,
             created_at: view.created_at,
             updated_at: view.updated_at,
             items: view
@@ -297,6 +316,7 @@ fn view(
         refunded: order.refunded,
         cancellation_requested: order.cancellation.is_some(),
         cancellation_reason,
+        deleted: order.hidden,
         sequence,
         created_at: times.created,
         updated_at: times.updated,
@@ -309,6 +329,7 @@ fn line_view(line: &OrderLine, shipped: u32) -> OrderLineView {
     OrderLineView {
         line: line.line,
         product_id: line.product_id,
+        shop_id: line.shop_id,
         sku: line.sku.to_string(),
         title: line.title.to_string(),
         quantity: line.quantity.into(),
@@ -321,11 +342,13 @@ fn line_view(line: &OrderLine, shipped: u32) -> OrderLineView {
     }
 }
 
-fn line_body(line: OrderLineView, currency: Currency) -> LineBody {
+/// A line as the API shows it.
+pub(in crate::routes) fn line_body(line: OrderLineView, currency: Currency) -> LineBody {
     let money = |amount| MoneyBody::of(amount, currency);
     LineBody {
         line: line.line,
         product_id: line.product_id,
+        shop_id: line.shop_id,
         sku: line.sku,
         title: line.title,
         quantity: line.quantity,
@@ -338,29 +361,20 @@ fn line_body(line: OrderLineView, currency: Currency) -> LineBody {
     }
 }
 
-/// The statuses that an order of so many pieces can get to next; the same as the domain says of its aggregate, as a
-/// test shows.
-fn next_statuses(status: OrderStatus, pieces: i64) -> Vec<OrderStatus> {
-    use OrderStatus as S;
-    match status {
-        S::Pending => vec![S::Processing, S::Cancelled],
-        S::Processing if pieces == 1 => vec![S::Shipped, S::Cancelled],
-        S::Processing => vec![S::PartlyShipped, S::Shipped, S::Cancelled],
-        S::PartlyShipped => vec![S::Shipped],
-        S::Shipped => vec![S::Delivered],
-        S::Delivered | S::Cancelled => vec![],
-    }
+fn pieces(lines: &[OrderLineView]) -> u64 {
+    // quantities are not negative
+    lines.iter().map(|line| line.quantity.unsigned_abs()).sum()
 }
 
 /// The order with its personal fields opened, for somebody who may see them.
 pub(crate) async fn opened(vault: &Vault, order: Snapshot) -> Result<OrderBody, ApiError> {
-    let (name, address) = personal(vault, &order).await?;
+    let (name, address) = personal(vault, &order.0).await?;
     Ok(order.into_body(name, address))
 }
 
 /// The same for one of a list: a key that this server cannot unwrap keeps no other order from being shown.
 pub(crate) async fn listed(vault: &Vault, order: Snapshot) -> Result<OrderBody, ApiError> {
-    let (name, address) = match personal(vault, &order).await {
+    let (name, address) = match personal(vault, &order.0).await {
         // the vault has said whose
         Err(SealError::OtherMasterKey(_)) => (None, None),
         opened => opened?,
@@ -369,14 +383,14 @@ pub(crate) async fn listed(vault: &Vault, order: Snapshot) -> Result<OrderBody, 
 }
 
 /// Name and address.
-async fn personal(
+pub(in crate::routes) async fn personal(
     vault: &Vault,
-    order: &Snapshot,
+    order: &OrderView,
 ) -> Result<(Option<String>, Option<String>), SealError> {
-    let stream = format!("{}/{}", domain::order::TYPE, order.0.order_id);
-    let address = &order.0.shipping_address;
+    let stream = format!("{}/{}", domain::order::TYPE, order.order_id);
+    let address = &order.shipping_address;
     Ok((
-        open(vault, &order.0.customer_name, &stream, "customer_name").await?,
+        open(vault, &order.customer_name, &stream, "customer_name").await?,
         open(vault, address, &stream, "shipping_address").await?,
     ))
 }

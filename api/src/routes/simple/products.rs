@@ -5,13 +5,22 @@ use axum::{
     extract::State,
     http::{StatusCode, Uri, header},
 };
-use commands::products::NewProduct;
-use domain::{ids::ProductId, inventory::Inventory, money::Money, product::Product, text::Sku};
+use commands::{Manager, products::NewProduct};
+use domain::{
+    ids::{ProductId, ShopId},
+    inventory::Inventory,
+    money::Money,
+    product::Product,
+    shop::ShopStatus,
+    text::Sku,
+};
 use garde::Validate;
+use identity::{Permission, Principal};
 use projections::{
     View,
-    page::{Direction, Limits, Sort},
+    page::{Direction, Limits, PageRequest, Sort},
     products::{ProductFilter, ProductSort, ProductView},
+    shops::{ShopFilter, ShopSort},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -26,7 +35,7 @@ use crate::{
     error::ApiError,
     extract::{Body, MinPosition, Query},
     fields::input,
-    openapi::parts::{Behind, NotBefore, NotDone, Repeatable, Taken, Unplaced},
+    openapi::parts::{Behind, NotBefore, NotDone, NotOffered, Repeatable, Unplaced},
     problem::{FieldError, Kind, Problem},
     routes::{body::stored_id, list, products::no_description},
     state::App,
@@ -164,10 +173,11 @@ async fn list_products(
 
 /// Create a product (simple contract)
 ///
-/// In the region that is the default of the currency, with a generated sku. For admins and sellers.
+/// In the region that is the default of the currency, with a generated sku. An admin's product is the market's own; a
+/// seller's is of their shop: the oldest that is open, where they have several; without one it is refused (403).
 #[utoipa::path(post, path = "/api/products", operation_id = "simpleCreateProduct", tag = "simple contract", security(("bearer" = [])),
     request_body = SimpleProductInput, params(Repeatable),
-    responses((status = 201, body = SimpleProductCreated, headers(("ETag"), ("Souk-Position"))), Taken, NotDone))]
+    responses((status = 201, body = SimpleProductCreated, headers(("ETag"), ("Souk-Position"))), NotOffered, NotDone))]
 async fn create(
     State(app): State<App>,
     who: Allowed<CreateContractProduct>,
@@ -175,7 +185,8 @@ async fn create(
     body: Body<SimpleProductInput>,
 ) -> Result<Answer<SimpleProductCreated>, ApiError> {
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
-    let product = new_product(&app, body.value).await?;
+    let (by, shop_id) = offered_by(&app, &who).await?;
+    let product = new_product(&app, shop_id, body.value).await?;
     let product_id = product.product_id;
     let stock = product.stock.map_or(0, Into::into);
     let key = attempt
@@ -183,7 +194,7 @@ async fn create(
         .map(|attempt| attempt.key(StatusCode::CREATED.as_u16(), product_id));
     let request = call.request(&who, "CreateProduct", key);
     let commands = app.commands.clone();
-    let command = async move { commands.create_product(request, product).await };
+    let command = async move { commands.create_product(request, by, product).await };
     let (details, stock, sequence, answered) = match run_once(&app.log, attempt, command).await? {
         Outcome::Done(done) => (
             done.output.state,
@@ -219,7 +230,38 @@ async fn create(
     })
 }
 
-async fn new_product(app: &App, input: SimpleProductInput) -> Result<NewProduct, ApiError> {
+/// Who offers the product, and by which shop; see [`create`].
+async fn offered_by(app: &App, who: &Principal) -> Result<(Manager, Option<ShopId>), ApiError> {
+    let by = app.manager(who, Permission::ManageProducts)?;
+    let Manager::Seller(owner_id) = by else {
+        return Ok((by, None));
+    };
+    // a shop that was opened a moment ago is one, too
+    app.caught_up_with_all(View::Shops).await?;
+    let filter = ShopFilter {
+        owner_id: Some(owner_id),
+        status: Some(ShopStatus::Open),
+    };
+    let oldest = Sort {
+        key: ShopSort::CreatedAt,
+        direction: Direction::Asc,
+    };
+    let first = PageRequest::new(Limits::STANDARD, oldest, Some(1), None)
+        .map_err(projections::QueryError::from)?;
+    let shops = app.read_models.shops(&filter, &first).await?.items;
+    match shops.first() {
+        Some(shop) => Ok((by, Some(shop.details.shop_id))),
+        None => Err(Problem::new(Kind::Forbidden)
+            .detail("you have no open shop: open one at /api/v1/shops")
+            .into()),
+    }
+}
+
+async fn new_product(
+    app: &App,
+    shop_id: Option<ShopId>,
+    input: SimpleProductInput,
+) -> Result<NewProduct, ApiError> {
     let currency = input.currency.take();
     let price = input
         .price
@@ -247,6 +289,9 @@ async fn new_product(app: &App, input: SimpleProductInput) -> Result<NewProduct,
             .map_or_else(no_description, |given| Ok(given.take()))?,
         image_url: None,
         price,
+        shop_id,
+        category_id: None,
+        specification: None,
         stock: input.stock.and_then(|stock| stock.take().pieces()),
     })
 }

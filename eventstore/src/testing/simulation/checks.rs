@@ -49,7 +49,8 @@ pub fn assert_log_is_sound(events: &[RecordedEvent]) {
 }
 
 /// Fails unless the stock of every product adds up after each of its events: what came in is available, put aside for
-/// an order, or sold; nothing is sold beyond it; a reservation ends once. No history has corrections that take away.
+/// an order, or sold; nothing is sold beyond it; a reservation ends once; low stock is told once until it has recovered.
+/// No history has corrections that take away.
 ///
 /// # Panics
 /// See above.
@@ -70,6 +71,8 @@ struct Shelf {
     reserved: BTreeMap<OrderId, i64>,
     sold: BTreeMap<OrderId, i64>,
     inventory: Inventory,
+    /// Whether it was told that the stock is low.
+    low: bool,
 }
 
 impl Shelf {
@@ -113,6 +116,25 @@ impl Shelf {
                 Some(*available)
             }
             E::StockOversold { available, .. } => Some(*available),
+            E::LowStockThresholdSet { .. } => None,
+            E::StockRanLow {
+                available,
+                threshold,
+                ..
+            } => {
+                assert!(!self.low, "told twice: {event:?}");
+                assert!(
+                    inventory::is_low(*available, *threshold),
+                    "not low: {event:?}"
+                );
+                self.low = true;
+                Some(*available)
+            }
+            E::StockRecovered { available, .. } => {
+                assert!(self.low, "was not low: {event:?}");
+                self.low = false;
+                Some(*available)
+            }
             E::StockReserved {
                 order_id,
                 quantity,

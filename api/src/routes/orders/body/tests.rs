@@ -30,6 +30,8 @@ fn placed(pieces: u64) -> PlacedOrder {
         items: vec![PricedItem {
             product_id: ProductId(Uuid::from_u128(4)),
             region_id,
+            shop_id: None,
+            category_id: None,
             sku: Sku::parse("TEE-01").unwrap(),
             title: Title::parse("Áo dài").unwrap(),
             quantity: Quantity::parse(pieces).unwrap(),
@@ -60,15 +62,17 @@ fn shown(order: PlacedOrder, name: Option<&str>) -> serde_json::Value {
 fn the_next_statuses_are_those_of_the_domain() {
     for pieces in [1, 2, 500] {
         for status in OrderStatus::ALL {
-            let order = PlacedOrder {
-                status,
-                ..placed(pieces)
-            };
-            assert_eq!(
-                next_statuses(status, pieces as i64),
-                order.next_statuses(),
-                "{pieces} {status}"
-            );
+            for payment_status in PaymentStatus::ALL {
+                let order = PlacedOrder {
+                    status,
+                    payment_status,
+                    ..placed(pieces)
+                };
+                let (next, of_money) = (order.next_statuses(), order.next_payment_statuses());
+                let shown = shown(order, None);
+                assert_eq!(shown["next_statuses"], serde_json::json!(next));
+                assert_eq!(shown["next_payment_statuses"], serde_json::json!(of_money));
+            }
         }
     }
 }

@@ -1,0 +1,247 @@
+//! Changing an order before it is shipped, and deleting it: each one unit of work.
+//!
+//! Name and address can be changed until something is shipped, what is bought until the payment is started: at the prices
+//! of today and under the terms that the order froze. Stock is reserved for the difference only; what the order holds
+//! already never stands in its way. A deleted order is called off where it still can be, and no longer exists for its
+//! customer; its payment is still voided or given back.
+
+use std::collections::BTreeSet;
+
+use domain::{
+    ids::{OrderId, PaymentId, ProductId, UserId},
+    inventory::Inventory,
+    order::{ContactChange, Order, OrderCommand, OrderError, PlacedOrder},
+    payment::Payment,
+    pricing::PricedItem,
+    product::Product,
+    region::Region,
+    sealed::Sealed,
+    text::Reason,
+};
+use eventstore::{
+    LoadError,
+    sealing::PersonKey,
+    stream::StreamRef,
+    unit::{Committed, Halt, Work},
+};
+
+use super::{
+    cancel::{Progress, progress, stop_payment},
+    move_order, order_now,
+    place::{OrderItem, different_products, paid_if_free, priced},
+    placed, seen_by,
+};
+use crate::{
+    failure::{Failure, refuse},
+    request::{Commands, Request, Versioned, check_version},
+};
+
+/// What is to change of an order; what is absent stays.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChangeOrder {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who it is for. Sealed before anything is decided.
+    pub customer_name: Option<String>,
+    /// Where it goes. Sealed before anything is decided.
+    pub shipping_address: Option<String>,
+    /// What is bought, all of it.
+    pub items: Option<Vec<OrderItem>>,
+    /// When given, orders of other customers and deleted ones are treated as if they did not exist.
+    pub only_of: Option<UserId>,
+}
+
+/// What is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeleteOrder {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who asks.
+    pub requested_by: Option<UserId>,
+    /// When given, orders of other customers are treated as if they did not exist.
+    pub only_of: Option<UserId>,
+}
+
+impl Commands {
+    /// Changes all that is given, or nothing. Changed to what it is already, nothing happens.
+    pub async fn change_order(
+        &self,
+        request: Request,
+        change: ChangeOrder,
+        expected: Option<i64>,
+    ) -> Result<Committed<Versioned<PlacedOrder>>, Failure> {
+        let change = self.seal_change(change).await?;
+        self.commit(request, change.streams(), move |work| {
+            change.make(work, expected)
+        })
+        .await
+    }
+
+    /// Takes the order out of its customer's sight, and calls off what still can be. Refused while goods are on their
+    /// way. Deleted again, nothing happens.
+    pub async fn delete_order(
+        &self,
+        request: Request,
+        delete: DeleteOrder,
+        expected: Option<i64>,
+    ) -> Result<Committed<Progress>, Failure> {
+        let DeleteOrder {
+            order_id,
+            requested_by,
+            only_of,
+        } = delete;
+        let streams = vec![
+            StreamRef::of::<Order>(order_id),
+            StreamRef::of::<Payment>(PaymentId::of(order_id)),
+        ];
+        self.commit(request, streams, move |work| {
+            let order = placed(work, order_id)?;
+            if only_of.is_some_and(|customer| customer != order.customer_id) {
+                return Err(refuse(OrderError::NotFound));
+            }
+            if !order.hidden {
+                check_version::<Order>(work, order_id, expected)?;
+                let hide = OrderCommand::HideOrder {
+                    reason: Reason::lossy("deleted"),
+                    requested_by,
+                };
+                for event in &move_order(work, order_id, hide, <[_]>::to_vec)? {
+                    stop_payment(work, order_id, event)?;
+                }
+            }
+            let order = placed(work, order_id)?.clone();
+            progress(work, &order)
+        })
+        .await
+    }
+
+    /// Seals what is personal of the change with the key of the order's customer. A name or an address that is there
+    /// already is no change: sealed again it would be another text.
+    pub(super) async fn seal_change(&self, change: ChangeOrder) -> Result<SealedChange, Failure> {
+        let ChangeOrder {
+            order_id,
+            customer_name,
+            shipping_address,
+            items,
+            only_of,
+        } = change;
+        let products = items.as_deref().map(different_products).transpose()?;
+        let mut contact = ContactChange::default();
+        if customer_name.is_some() || shipping_address.is_some() {
+            // whose order it is never changes: the key is known before the decision
+            let (order, _) = self.log().load::<Order>(order_id).await?;
+            let order = seen_by(&order, only_of)?;
+            let key = self.vault().key_for(order.customer_id.0).await?;
+            contact = ContactChange {
+                customer_name: self
+                    .seal_anew(
+                        &key,
+                        order_id,
+                        "customer_name",
+                        customer_name,
+                        &order.customer_name,
+                    )
+                    .await?,
+                shipping_address: self
+                    .seal_anew(
+                        &key,
+                        order_id,
+                        "shipping_address",
+                        shipping_address,
+                        &order.shipping_address,
+                    )
+                    .await?,
+            };
+        }
+        Ok(SealedChange {
+            order_id,
+            contact,
+            items,
+            products: products.unwrap_or_default(),
+            only_of,
+        })
+    }
+
+    async fn seal_anew(
+        &self,
+        key: &PersonKey,
+        order_id: OrderId,
+        field: &str,
+        wished: Option<String>,
+        now: &Sealed,
+    ) -> Result<Option<Sealed>, Failure> {
+        let Some(wished) = wished else {
+            return Ok(None);
+        };
+        let stream = format!("{}/{order_id}", domain::order::TYPE);
+        // what does not open is replaced
+        let now = self.vault().open(now, &stream, field).await;
+        if now.is_ok_and(|now| now.as_ref() == Some(&wished)) {
+            return Ok(None);
+        }
+        Ok(Some(key.seal(&stream, field, &wished)?))
+    }
+}
+
+/// A change that can be decided on: name and address are sealed, products counted.
+pub(super) struct SealedChange {
+    order_id: OrderId,
+    contact: ContactChange,
+    items: Option<Vec<OrderItem>>,
+    products: BTreeSet<ProductId>,
+    only_of: Option<UserId>,
+}
+
+impl SealedChange {
+    /// What is read and written, as far as it is known before the order is.
+    pub(super) fn streams(&self) -> Vec<StreamRef> {
+        let mut streams = vec![StreamRef::of::<Order>(self.order_id)];
+        streams.extend(self.products.iter().map(StreamRef::of::<Product>));
+        streams.extend(self.products.iter().map(StreamRef::of::<Inventory>));
+        streams
+    }
+
+    /// Makes it within a unit of work, which may change other orders beside it.
+    pub(super) fn make(
+        &self,
+        work: &mut Work<'_, Failure>,
+        expected: Option<i64>,
+    ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+        let order_id = self.order_id;
+        seen_by(work.state::<Order>(order_id)?, self.only_of).map_err(Halt::Refused)?;
+        check_version::<Order>(work, order_id, expected)?;
+        let contact = OrderCommand::ChangeContact(self.contact.clone());
+        move_order(work, order_id, contact, |_| ())?;
+        match &self.items {
+            Some(items) => self.change_items(work, items),
+            None => order_now(work, order_id),
+        }
+    }
+
+    /// Whoever buys something else buys anew: the region must be enabled, products and shops must sell. The tax stays
+    /// the one that the order froze.
+    fn change_items(
+        &self,
+        work: &mut Work<'_, Failure>,
+        items: &[OrderItem],
+    ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+        let region_id = placed(work, self.order_id)?.terms.region_id;
+        work.state::<Region>(region_id)?.terms().map_err(refuse)?;
+        let items = items
+            .iter()
+            .map(|item| priced(work, item))
+            .collect::<Result<Vec<PricedItem>, _>>()?;
+        let change = OrderCommand::ChangeItems { items };
+        move_order(work, self.order_id, change, |_| ())?;
+        paid_if_free(work, self.order_id)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Unreadable(unreadable) => Self::Unreadable(unreadable),
+            LoadError::Database(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
