@@ -356,7 +356,7 @@ async fn a_changed_a_missing_and_an_extra_row_are_found_in_every_table() {
             assert_equal(&shop, view, &rebuilt).await;
         }
     }
-    assert_eq!(tables, 14);
+    assert_eq!(tables, 15);
     shop.close().await;
 }
 
