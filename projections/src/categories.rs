@@ -31,24 +31,12 @@ pub struct CategoryView {
 impl ReadModels {
     /// A category, also when it was deleted.
     pub async fn category(&self, id: CategoryId) -> Result<Option<CategoryView>, QueryError> {
-        let schema = self.schema(View::Categories).await?;
-        let sql = format!("select * from {schema}.categories where category_id = $1");
-        let row = sqlx::query(&sql)
-            .bind(id.0)
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(row.as_ref().map(CategoryView::from_row).transpose()?)
+        self.row(id.0).await
     }
 
     /// All categories by title, without the deleted ones.
     pub async fn categories(&self) -> Result<Vec<CategoryView>, QueryError> {
-        let schema = self.schema(View::Categories).await?;
-        let sql = format!(
-            "select * from {schema}.categories where not deleted order by title, category_id"
-        );
-        let rows = sqlx::query(&sql).fetch_all(self.pool()).await?;
-        let categories = rows.iter().map(CategoryView::from_row);
-        Ok(categories.collect::<Result<_, _>>()?)
+        self.rows_by_title("not deleted").await
     }
 }
 

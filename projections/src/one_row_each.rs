@@ -1,5 +1,6 @@
 //! Read models of one table with one row per aggregate, of things that are few and change rarely: regions, categories,
-//! shops. What such a view is, is said by its [`AggregateRow`]; projecting and rebuilding are the same for all and here.
+//! shops. What such a view is, is said by its [`AggregateRow`]; projecting, rebuilding and reading a row are the same for all
+//! and here.
 //! Rows are written one statement each; views that follow every order have ways of their own.
 
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     decode::{Decoded, EventRef, decode, decode_all},
+    read_models::{QueryError, ReadModels},
     rebuild::{Closed, Fold, Writer},
     views::{Schema, View},
 };
@@ -160,6 +162,31 @@ impl<R: AggregateRow> Fold for RowFold<R> {
                 Ok(())
             })
         })
+    }
+}
+
+impl ReadModels {
+    /// The row of that aggregate.
+    pub(crate) async fn row<R: AggregateRow>(&self, id: Uuid) -> Result<Option<R>, QueryError> {
+        let (schema, table, key) = (self.schema(R::VIEW).await?, R::VIEW, R::KEY);
+        let sql = format!("select * from {schema}.{table} where {key} = $1");
+        let row = sqlx::query(&sql)
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await?;
+        Ok(row.as_ref().map(R::from_row).transpose()?)
+    }
+
+    /// All rows that fit the condition, by title.
+    pub(crate) async fn rows_by_title<R: AggregateRow>(
+        &self,
+        condition: &'static str,
+    ) -> Result<Vec<R>, QueryError> {
+        let (schema, table, key) = (self.schema(R::VIEW).await?, R::VIEW, R::KEY);
+        let sql = format!("select * from {schema}.{table} where {condition} order by title, {key}");
+        let rows = sqlx::query(&sql).fetch_all(self.pool()).await?;
+        let rows = rows.iter().map(R::from_row);
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 

@@ -32,24 +32,12 @@ pub struct RegionView {
 impl ReadModels {
     /// A region, also when it is disabled.
     pub async fn region(&self, id: RegionId) -> Result<Option<RegionView>, QueryError> {
-        let schema = self.schema(View::Regions).await?;
-        let sql = format!("select * from {schema}.regions where region_id = $1");
-        let row = sqlx::query(&sql)
-            .bind(id.0)
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(row.as_ref().map(RegionView::from_row).transpose()?)
+        self.row(id.0).await
     }
 
     /// All regions by title, the disabled ones too.
     pub async fn regions(&self) -> Result<Vec<RegionView>, QueryError> {
-        let schema = self.schema(View::Regions).await?;
-        let sql = format!("select * from {schema}.regions order by title, region_id");
-        let rows = sqlx::query(&sql).fetch_all(self.pool()).await?;
-        Ok(rows
-            .iter()
-            .map(RegionView::from_row)
-            .collect::<Result<_, _>>()?)
+        self.rows_by_title("true").await
     }
 }
 

@@ -75,13 +75,7 @@ impl SortKey for ShopSort {
 impl ReadModels {
     /// A shop, in whatever status.
     pub async fn shop(&self, id: ShopId) -> Result<Option<ShopView>, QueryError> {
-        let schema = self.schema(View::Shops).await?;
-        let sql = format!("select * from {schema}.shops where shop_id = $1");
-        let row = sqlx::query(&sql)
-            .bind(id.0)
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(row.as_ref().map(ShopView::from_row).transpose()?)
+        self.row(id.0).await
     }
 
     /// A page of shops.
