@@ -2,18 +2,25 @@
 //! that a burst of log-ins does not slow other requests. Verifying takes the same time whether or not there is anything to verify against.
 //! Used by [`crate::accounts`] alone.
 
-use std::{fmt, io, num::NonZeroUsize, ops::Range, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    num::NonZeroUsize,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bcrypt::BcryptError;
 use futures::{StreamExt, TryStreamExt};
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
-use self::threads::Threads;
+use self::{queue::Queue, threads::Threads};
 use crate::password::Password;
 
+mod queue;
 mod threads;
 
 /// How passwords are hashed.
@@ -23,7 +30,8 @@ pub struct HashingSettings {
     pub cost: u32,
     /// How many passwords are hashed or verified at once. A core each, since nothing but the processor is used.
     pub concurrency: NonZeroUsize,
-    /// How long one waits for its turn before it is refused as [`HashingError::Busy`].
+    /// How long one waits for its turn before it is refused as [`HashingError::Busy`]; at once where those before it will
+    /// take longer.
     pub max_wait: Duration,
 }
 
@@ -62,6 +70,7 @@ pub struct PasswordHasher {
     slots: Arc<Semaphore>,
     concurrency: NonZeroUsize,
     threads: Threads,
+    queue: Arc<Queue>,
     max_wait: Duration,
 }
 
@@ -78,6 +87,7 @@ impl PasswordHasher {
             slots: Arc::new(Semaphore::new(settings.concurrency.get())),
             concurrency: settings.concurrency,
             threads: Threads::start(settings.concurrency)?,
+            queue: Arc::default(),
             max_wait: settings.max_wait,
         })
     }
@@ -151,20 +161,32 @@ impl PasswordHasher {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashingError> {
-        let slot = timeout(self.max_wait, Arc::clone(&self.slots).acquire_owned())
-            .await
-            .map_err(|_| HashingError::Busy)?
-            .map_err(|_| HashingError::Interrupted)?;
+        let slot = self.slot().await?;
         let (tell, told) = oneshot::channel();
+        let queue = Arc::clone(&self.queue);
         let begun = self.threads.run(move || {
             // the slot goes with the work: a caller that gives up does not stop it, so it must not free the place
             let _slot = slot;
+            let begun = Instant::now();
             let _ = tell.send(work()); // nobody may be waiting any more
+            queue.note(begun.elapsed());
         });
         if !begun {
             return Err(HashingError::Interrupted);
         }
         told.await.map_err(|_| HashingError::Interrupted)
+    }
+
+    /// A place among those that are worked on, when its turn comes.
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, HashingError> {
+        let _waiting = self
+            .queue
+            .enter(self.concurrency, self.max_wait)
+            .ok_or(HashingError::Busy)?;
+        timeout(self.max_wait, Arc::clone(&self.slots).acquire_owned())
+            .await
+            .map_err(|_| HashingError::Busy)?
+            .map_err(|_| HashingError::Interrupted)
     }
 }
 

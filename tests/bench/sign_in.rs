@@ -154,8 +154,8 @@ fn beside_row(without: f64, beside: f64, answered: &BTreeMap<u16, u64>) -> Row {
         },
         explanation: "200 reads a second at fixed times, every other of an order by its customer, the others of products by \
             anybody, each one's time counted from when it was due; against the same without log-ins. bcrypt has its default \
-            cost and all cores but one, which do some four a second: the others wait, and are refused after ten seconds. \
-            Limits on tries are off.",
+            cost and all cores but one, which do some four a second: as many wait as are served within ten seconds, and the \
+            others are refused at once. Limits on tries are off.",
         held_by: "where there are two cores, one of them hashes nearly all the time.",
         notes: vec![format!("Answers to log-ins: {}.", answered.join(", "))],
     }
