@@ -3,24 +3,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::num::NonZeroU32;
+
 use cqrs_es::{Aggregate, DomainEvent};
 
 use crate::{
     aggregate::Decider,
+    automatic_discounts::{AutomaticDiscounts, AutomaticDiscountsEvent},
+    cart::{Cart, CartEvent},
     category::{Category, CategoryEvent},
+    discount::{Discount, DiscountEvent, DiscountRules, DiscountScope},
     ids::PaymentId,
     inventory::{Inventory, InventoryEvent as I},
-    order::{LineQuantity, Order, OrderEvent as O, OrderLine},
+    order::{AppliedDiscount, LineQuantity, Order, OrderEvent as O, OrderLine},
     payment::{Payment, PaymentEvent as P},
     product::{Product, ProductEvent},
+    redemptions::{Redemptions, RedemptionsEvent},
     region::{Region, RegionEvent},
     sealed::Sealed,
     shop::{Shop, ShopEvent},
     testing::{
-        CATEGORY, CUSTOMER, ORDER, PRODUCT, REFUND, REGION, SHIPMENT, SHOP, clothing, currency,
-        operation, pieces, rate, reason, sku, title, usd,
+        CATEGORY, CUSTOMER, DISCOUNT, ORDER, PRODUCT, REFUND, REGION, SHIPMENT, SHOP, at, clothing,
+        currency, off, operation, percent, pieces, rate, reason, sku, title, usd,
     },
-    text::{CountryCode, Description, ImageUrl, PaymentMethod, Reference},
+    text::{CountryCode, Description, DiscountCode, ImageUrl, PaymentMethod, Reference},
 };
 
 /// Asserts that there is exactly one sample of each event, and that each comes back from its JSON as it went in.
@@ -258,6 +264,105 @@ fn inventory_events_are_frozen() {
     insta::assert_json_snapshot!(samples);
 }
 
+fn code() -> DiscountCode {
+    DiscountCode::parse("TET").unwrap()
+}
+
+fn applied() -> AppliedDiscount {
+    AppliedDiscount {
+        discount_id: DISCOUNT,
+        title: title("Tết"),
+        code: Some(code()),
+        amount: 300,
+    }
+}
+
+#[test]
+fn discount_events_are_frozen() {
+    let everything = DiscountRules {
+        scope: DiscountScope {
+            product_ids: [PRODUCT].into(),
+            category_ids: [CATEGORY].into(),
+        },
+        minimum: 5000,
+        starts_at: Some(at(0)),
+        ends_at: Some(at(86_400)),
+        max_uses: NonZeroU32::new(100),
+        max_uses_per_customer: NonZeroU32::new(1),
+        ..percent(1250)
+    };
+    let samples = [
+        DiscountEvent::DiscountCreated {
+            discount_id: DISCOUNT,
+            region_id: REGION,
+            currency: currency("USD"),
+            shop_id: Some(SHOP),
+            code: Some(code()),
+            rules: everything,
+        },
+        DiscountEvent::DiscountChanged { rules: off(500) },
+        DiscountEvent::DiscountDeleted {},
+        DiscountEvent::DiscountUsed { order_id: ORDER },
+        DiscountEvent::DiscountUseReturned { order_id: ORDER },
+    ];
+    check::<Discount>(&samples);
+    insta::assert_json_snapshot!(samples);
+}
+
+#[test]
+fn redemptions_events_are_frozen() {
+    let samples = [
+        RedemptionsEvent::DiscountRedeemed {
+            discount_id: DISCOUNT,
+            customer_id: CUSTOMER,
+            order_id: ORDER,
+        },
+        RedemptionsEvent::RedemptionReturned { order_id: ORDER },
+    ];
+    check::<Redemptions>(&samples);
+    insta::assert_json_snapshot!(samples);
+}
+
+#[test]
+fn automatic_discounts_events_are_frozen() {
+    let samples = [
+        AutomaticDiscountsEvent::DiscountListed {
+            discount_id: DISCOUNT,
+            ends_at: Some(at(86_400)),
+        },
+        AutomaticDiscountsEvent::DiscountUnlisted {
+            discount_id: DISCOUNT,
+        },
+    ];
+    check::<AutomaticDiscounts>(&samples);
+    insta::assert_json_snapshot!(samples);
+}
+
+#[test]
+fn cart_events_are_frozen() {
+    let samples = [
+        CartEvent::CartOpened {
+            customer_id: CUSTOMER,
+            region_id: REGION,
+        },
+        CartEvent::CartItemPut {
+            product_id: PRODUCT,
+            quantity: pieces(3),
+            unit_price: 1000,
+        },
+        CartEvent::CartItemRemoved {
+            product_id: PRODUCT,
+        },
+        CartEvent::CartCodesSet {
+            codes: vec![code()],
+        },
+        CartEvent::CartCleared {},
+        CartEvent::CartCheckedOut { order_id: ORDER },
+    ];
+    check::<Cart>(&samples);
+    insta::assert_json_snapshot!(samples);
+}
+
 #[test]
 fn order_events_are_frozen() {
     let payment_id = PaymentId::of(ORDER);
@@ -269,10 +374,11 @@ fn order_events_are_frozen() {
         title: title("Tee"),
         quantity: pieces(3),
         unit_price: 1000,
-        discount: 0,
-        net: 3000,
-        tax: 300,
-        gross: 3300,
+        discount: 300,
+        discount_id: Some(DISCOUNT),
+        net: 2700,
+        tax: 270,
+        gross: 2970,
     };
     let samples = [
         O::OrderPlaced {
@@ -287,9 +393,10 @@ fn order_events_are_frozen() {
             payment_method: card(),
             lines: vec![line.clone()],
             subtotal: 3000,
-            discount: 0,
-            tax: 300,
-            total: 3300,
+            discount: 300,
+            discounts: vec![applied()],
+            tax: 270,
+            total: 2970,
             payment_delay_ms: 60_000,
             payment_window_ms: 1_800_000,
         },
@@ -331,9 +438,10 @@ fn order_events_are_frozen() {
         O::OrderItemsChanged {
             lines: vec![line],
             subtotal: 3000,
-            discount: 0,
-            tax: 300,
-            total: 3300,
+            discount: 300,
+            discounts: vec![applied()],
+            tax: 270,
+            total: 2970,
         },
         O::OrderHidden {},
         O::OrderItemsShipped {

@@ -61,6 +61,12 @@ ids! {
     CategoryId,
     /// A seller's shop.
     ShopId,
+    /// A discount.
+    DiscountId,
+    /// The record of what one customer has used of one discount, see [`RedemptionsId::of`].
+    RedemptionsId,
+    /// The cart of a customer in a region, see [`CartId::of`].
+    CartId,
     /// An order.
     OrderId,
     /// The payment of an order, see [`PaymentId::of`].
@@ -75,9 +81,23 @@ ids! {
     OperationId,
 }
 
-/// The uuid v5 of `kind:order:detail` in [`NAMESPACE`].
-fn derived(kind: &str, order: OrderId, detail: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, format!("{kind}:{order}:{detail}").as_bytes())
+/// The uuid v5 of `kind:of:detail` in [`NAMESPACE`].
+fn derived(kind: &str, of: impl fmt::Display, detail: impl fmt::Display) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{kind}:{of}:{detail}").as_bytes())
+}
+
+impl RedemptionsId {
+    /// The one record of that discount and that customer.
+    pub fn of(discount: DiscountId, customer: UserId) -> Self {
+        Self(derived("redemptions", discount, customer))
+    }
+}
+
+impl CartId {
+    /// The one cart of that customer in that region.
+    pub fn of(customer: UserId, region: RegionId) -> Self {
+        Self(derived("cart", customer, region))
+    }
 }
 
 impl PaymentId {
@@ -120,6 +140,15 @@ mod tests {
         assert_ne!(
             PaymentId::of(ORDER),
             PaymentId::of(OrderId(Uuid::from_u128(8)))
+        );
+        let (discount, customer) = (DiscountId(ORDER.0), UserId(Uuid::from_u128(8)));
+        assert_eq!(
+            RedemptionsId::of(discount, customer).to_string(),
+            "bbb86c54-be04-5dd2-b3ba-200451d16872"
+        );
+        assert_eq!(
+            CartId::of(customer, RegionId(ORDER.0)).to_string(),
+            "3eec2ba6-4550-542f-a91c-d9477caabbb6"
         );
         assert_ne!(
             RefundId::of(ORDER, "cancelled"),

@@ -5,7 +5,10 @@
 //! decide, evolve, tests. The event store appends what `decide` returns and rebuilds state with `evolve`.
 
 pub mod aggregate;
+pub mod automatic_discounts;
+pub mod cart;
 pub mod category;
+pub mod discount;
 pub mod ids;
 pub mod inventory;
 pub mod kinds;
@@ -14,6 +17,7 @@ pub mod order;
 pub mod payment;
 pub mod pricing;
 pub mod product;
+pub mod redemptions;
 pub mod region;
 pub mod sealed;
 pub mod shop;

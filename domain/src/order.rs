@@ -28,10 +28,11 @@
 //! | `RecordRefund` | money came | · | partially_refunded or refunded | · |
 //!
 //! Its stream id is the [`OrderId`](crate::ids::OrderId). The commands crate writes the inventories' events in the
-//! same unit of work, by [`StockEffect`].
+//! same unit of work, by [`StockEffect`], and counts the discounts, by [`DiscountEffect`].
 
 mod command;
 mod decide;
+mod discounts;
 mod event;
 mod evolve;
 mod state;
@@ -40,13 +41,14 @@ mod stock;
 
 pub use self::{
     command::{ContactChange, OrderCommand, OrderError, PlaceOrder, ShipLine},
+    discounts::DiscountEffect,
     event::{LineQuantity, OrderEvent},
     state::{Order, PlacedOrder},
     status::{OrderStatus, PaymentStatus},
     stock::{StockEffect, StockLine},
 };
 use crate::aggregate::{Decider, impl_aggregate};
-pub use crate::pricing::OrderLine;
+pub use crate::pricing::{AppliedDiscount, OrderLine};
 
 /// Aggregate type of orders in the log.
 pub const TYPE: &str = "order";
@@ -54,7 +56,7 @@ pub const TYPE: &str = "order";
 impl_aggregate!(Order, TYPE, OrderCommand, OrderEvent, OrderError);
 
 impl Decider for Order {
-    const STATE_VERSION: i32 = 3;
+    const STATE_VERSION: i32 = 4;
     const EVENTS: &'static [(&'static str, &'static str)] = OrderEvent::CATALOGUE;
     const EARLIER_EVENTS: &'static [(&'static str, &'static str)] = event::EARLIER;
 

@@ -1,16 +1,20 @@
 //! What the lines of an order cost: one pure function from items and a region's terms to lines and totals.
 //!
 //! Tax is rounded half up per line and the order's amounts are sums of its lines, so lines always add up to the
-//! total. A discount is spread over the lines by largest remainder before tax. Used by the order when it is placed
-//! and by whoever shows a price before that.
+//! total. Discounts are taken off before tax, by the rule of [`Offer`]s. Used by the order when it is placed and by whoever
+//! shows a price before that.
+
+mod offers;
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::offers::{AppliedDiscount, Offer};
+use self::offers::{Given, give};
 use crate::{
-    ids::{CategoryId, ProductId, RegionId, ShopId},
-    money::{Currency, Money, allocate},
+    ids::{CategoryId, DiscountId, ProductId, RegionId, ShopId},
+    money::{Currency, Money},
     region::RegionTerms,
     text::{Quantity, Sku, Title},
 };
@@ -57,8 +61,11 @@ pub struct OrderLine {
     pub quantity: Quantity,
     /// Price of one piece, with tax where the region's prices include it.
     pub unit_price: i64,
-    /// Share of the order's discount.
+    /// What a discount took off it.
     pub discount: i64,
+    /// Which discount did; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discount_id: Option<DiscountId>,
     /// What is left after the discount, without tax.
     pub net: i64,
     /// Tax of the line.
@@ -72,10 +79,12 @@ pub struct OrderLine {
 pub struct PricedOrder {
     /// One line per product, in the order in which the products were first named.
     pub lines: Vec<OrderLine>,
-    /// Sum of price times quantity, before the discount; with tax inside where prices include it.
+    /// Sum of price times quantity, before discounts; with tax inside where prices include it.
     pub subtotal: i64,
-    /// The discount that was spread.
+    /// Sum of what the discounts took off.
     pub discount: i64,
+    /// The discounts, in the order in which they were given.
+    pub discounts: Vec<AppliedDiscount>,
     /// Sum of the lines' tax.
     pub tax: i64,
     /// What is to be paid.
@@ -128,38 +137,35 @@ pub enum PricingError {
     /// An amount does not fit in 64 bits.
     #[error("the order's total is too large")]
     TotalTooLarge,
-    /// A discount below zero or above what is to be discounted.
-    #[error("the discount must be between zero and the subtotal")]
-    DiscountOutOfRange,
 }
 
-/// Prices `items` under `terms` with `discount` minor units off the whole.
+/// Prices `items` under `terms`, with what the `offers` take off.
 pub fn price_lines(
     terms: &RegionTerms,
     items: &[PricedItem],
-    discount: i64,
+    offers: &[Offer],
 ) -> Result<PricedOrder, PricingError> {
     let items = merged(terms, items)?;
     let amounts = items.iter().map(amount).collect::<Result<Vec<_>, _>>()?;
     let subtotal = sum(amounts.iter().copied())?;
-    if !(0..=subtotal).contains(&discount) {
-        return Err(PricingError::DiscountOutOfRange);
-    }
-    // cannot fail: prices are not negative, and a discount above zero means that one of them is above zero
-    let discounts = allocate(discount, &amounts).map_err(|_| PricingError::DiscountOutOfRange)?;
+    let Given {
+        lines: given,
+        discounts,
+    } = give(&items, &amounts, offers);
     let lines = (1..)
         .zip(items)
-        .zip(amounts.iter().zip(discounts))
-        .map(|((number, item), (amount, discount))| {
-            line(terms, number, item, amount - discount, discount)
-        })
+        .zip(amounts.into_iter().zip(given))
+        .map(|((number, item), (amount, given))| line(terms, number, item, amount, given))
         .collect::<Result<Vec<_>, _>>()?;
+    // fits: no line's is more than its amount, and those add up to the subtotal
+    let discount = lines.iter().map(|line| line.discount).sum();
     let tax = sum(lines.iter().map(|line| line.tax))?;
     let total = sum(lines.iter().map(|line| line.gross))?;
     Ok(PricedOrder {
         lines,
         subtotal,
         discount,
+        discounts,
         tax,
         total,
     })
@@ -230,14 +236,16 @@ fn sum(amounts: impl Iterator<Item = i64>) -> Result<i64, PricingError> {
     Ok(sum)
 }
 
-/// A line whose price times quantity, less its discount, is `discounted`.
+/// A line whose price times quantity is `amount`.
 fn line(
     terms: &RegionTerms,
     number: u32,
     item: PricedItem,
-    discounted: i64,
-    discount: i64,
+    amount: i64,
+    (discount, discount_id): (i64, Option<DiscountId>),
 ) -> Result<OrderLine, PricingError> {
+    let discounted = amount - discount;
+    let discount_id = discount_id.filter(|_| discount > 0);
     let (net, tax, gross) = if terms.prices_include_tax {
         let tax = terms.tax_rate.tax_within(discounted);
         (discounted - tax, tax, discounted)
@@ -260,6 +268,7 @@ fn line(
         quantity: item.quantity,
         unit_price: item.unit_price.amount,
         discount,
+        discount_id,
         net,
         tax,
         gross,

@@ -9,27 +9,33 @@
 mod commands;
 mod shelves;
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug, num::NonZeroU32};
 
 use proptest::prelude::*;
 
 use self::{
     commands::{
-        category_command, inventory_command, many, order_commands, payment_commands,
-        product_command, region_command, shop_command,
+        automatic_discounts_command, cart_command, category_command, discount_command,
+        discount_rules, inventory_command, many, order_commands, payment_commands, product_command,
+        redemptions_command, region_command, shop_command, use_of_discount,
     },
     shelves::Shelves,
 };
 use crate::{
     aggregate::Decider,
+    automatic_discounts::AutomaticDiscounts,
+    cart::Cart,
     category::Category,
+    discount::{CreateDiscount, Discount, DiscountCommand},
     inventory::{Inventory, InventoryEvent, StockMove, is_low},
     order::{Order, OrderCommand, OrderLine, OrderStatus, PaymentStatus, PlacedOrder},
     payment::{Payment, PaymentState},
+    pricing::MAX_LINES,
     product::Product,
+    redemptions::{Redemptions, RedemptionsCommand},
     region::Region,
     shop::{Shop, ShopError},
-    testing::{CUSTOMER, currency, given},
+    testing::{CUSTOMER, DISCOUNT, REGION, currency, given},
 };
 
 /// Modest, so that the whole file runs in seconds without optimisation.
@@ -164,6 +170,8 @@ fn amounts_add_up(order: &PlacedOrder) {
     assert_eq!(sum(|line| line.tax), order.tax);
     assert_eq!(sum(|line| line.discount), order.discount);
     assert_eq!(sum(|line| line.net + line.tax - line.gross), 0);
+    let discounts = order.discounts.iter().map(|discount| discount.amount);
+    assert_eq!(discounts.sum::<i64>(), order.discount);
     let on_top = if order.terms.prices_include_tax {
         0
     } else {
@@ -288,6 +296,80 @@ proptest! {
     }
 
     #[test]
+    fn any_history_of_a_discount(commands in many(discount_command())) {
+        run::<Discount>(commands, |before, after| {
+            let gone = |discount: &Discount| discount.details().is_some_and(|details| details.deleted);
+            assert!(!gone(before) || before == after, "what is deleted stays as it is");
+            assert!(after.details().is_none_or(|discount| discount.rules.check() == Ok(())));
+        });
+    }
+
+    #[test]
+    fn any_history_of_redemptions(commands in many(redemptions_command())) {
+        run::<Redemptions>(commands, |_, _| ());
+    }
+
+    #[test]
+    fn any_history_of_a_list_of_automatic_discounts(commands in many(automatic_discounts_command())) {
+        run::<AutomaticDiscounts>(commands, |_, _| ());
+    }
+
+    #[test]
+    fn any_history_of_a_cart(commands in many(cart_command())) {
+        run::<Cart>(commands, |_, after| assert!(after.items().len() <= MAX_LINES));
+    }
+
+    /// However orders come and go, a discount that is counted beside redemptions is used by exactly those that have it.
+    #[test]
+    fn a_discount_counts_the_orders_that_redeem_it(
+        rules in discount_rules(),
+        uses in many(use_of_discount()),
+    ) {
+        let mut discount = Discount::default();
+        let create = CreateDiscount {
+            discount_id: DISCOUNT,
+            region_id: REGION,
+            currency: currency("USD"),
+            shop_id: None,
+            code: None,
+            rules: rules.clone(),
+        };
+        let Ok(created) = discount.decide(DiscountCommand::CreateDiscount(create)) else {
+            return Ok(());
+        };
+        created.iter().for_each(|event| discount.evolve(event));
+        let mut redemptions = Redemptions::default();
+        let mut using = BTreeSet::new();
+        for (order_id, begin) in uses {
+            let (redeem, count) = if begin {
+                let limit = rules.max_uses_per_customer;
+                let (discount_id, customer_id) = (DISCOUNT, CUSTOMER);
+                (
+                    RedemptionsCommand::Redeem { discount_id, customer_id, order_id, limit },
+                    DiscountCommand::CountUse { order_id },
+                )
+            } else {
+                (
+                    RedemptionsCommand::ReturnRedemption { order_id },
+                    DiscountCommand::ReturnUse { order_id },
+                )
+            };
+            let Ok(redeemed) = redemptions.decide(redeem) else { continue };
+            if redeemed.is_empty() {
+                continue;
+            }
+            let Ok(counted) = discount.decide(count) else { continue };
+            redeemed.iter().for_each(|event| redemptions.evolve(event));
+            counted.iter().for_each(|event| discount.evolve(event));
+            if begin { using.insert(order_id) } else { using.remove(&order_id) };
+            let used = discount.details().unwrap().used;
+            prop_assert_eq!(used, using.len() as u64);
+            let within = |most: Option<NonZeroU32>| most.is_none_or(|most| used <= u64::from(most.get()));
+            prop_assert!(within(rules.max_uses) && within(rules.max_uses_per_customer));
+        }
+    }
+
+    #[test]
     fn any_history_of_an_inventory(commands in many(inventory_command())) {
         let told = run::<Inventory>(commands, |before, after| {
             stock_adds_up(after);
@@ -343,6 +425,10 @@ proptest! {
         category in jumbled::<Category>(many(category_command())),
         shop in jumbled::<Shop>(many(shop_command())),
         product in jumbled::<Product>(many(product_command())),
+        discount in jumbled::<Discount>(many(discount_command())),
+        redemptions in jumbled::<Redemptions>(many(redemptions_command())),
+        automatic in jumbled::<AutomaticDiscounts>(many(automatic_discounts_command())),
+        cart in jumbled::<Cart>(many(cart_command())),
         inventory in jumbled::<Inventory>(many(inventory_command())),
         order in jumbled::<Order>(order_commands()),
         payment in jumbled::<Payment>(payment_commands()),
@@ -351,6 +437,10 @@ proptest! {
         survives::<Category>(&category.0, &category.1);
         survives::<Shop>(&shop.0, &shop.1);
         survives::<Product>(&product.0, &product.1);
+        survives::<Discount>(&discount.0, &discount.1);
+        survives::<Redemptions>(&redemptions.0, &redemptions.1);
+        survives::<AutomaticDiscounts>(&automatic.0, &automatic.1);
+        survives::<Cart>(&cart.0, &cart.1);
         survives::<Inventory>(&inventory.0, &inventory.1);
         survives::<Order>(&order.0, &order.1);
         survives::<Payment>(&payment.0, &payment.1);

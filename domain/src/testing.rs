@@ -4,13 +4,16 @@
 
 use std::fmt::{Debug, Write};
 
+use chrono::{DateTime, Utc};
 use cqrs_es::{DomainEvent, test::TestFramework};
 use uuid::Uuid;
 
 use crate::{
     aggregate::Decider,
+    discount::{DiscountRules, DiscountScope, DiscountValue, Percentage},
     ids::{
-        CategoryId, OperationId, OrderId, ProductId, RefundId, RegionId, ShipmentId, ShopId, UserId,
+        CategoryId, DiscountId, OperationId, OrderId, ProductId, RefundId, RegionId, ShipmentId,
+        ShopId, UserId,
     },
     kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
@@ -121,6 +124,7 @@ pub(crate) const REGION: RegionId = RegionId(Uuid::from_u128(0x1001));
 pub(crate) const PRODUCT: ProductId = ProductId(Uuid::from_u128(0x2001));
 pub(crate) const CATEGORY: CategoryId = CategoryId(Uuid::from_u128(0x8001));
 pub(crate) const SHOP: ShopId = ShopId(Uuid::from_u128(0x9001));
+pub(crate) const DISCOUNT: DiscountId = DiscountId(Uuid::from_u128(0xa001));
 pub(crate) const OTHER_PRODUCT: ProductId = ProductId(Uuid::from_u128(0x2002));
 pub(crate) const ORDER: OrderId = OrderId(Uuid::from_u128(0x3001));
 pub(crate) const OTHER_ORDER: OrderId = OrderId(Uuid::from_u128(0x3002));
@@ -132,6 +136,35 @@ pub(crate) const OTHER_REFUND: RefundId = RefundId(Uuid::from_u128(0x6002));
 
 pub(crate) fn operation(number: u128) -> OperationId {
     OperationId(Uuid::from_u128(0x7000 + number))
+}
+
+/// So many seconds after the beginning of 1970.
+pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+/// A discount of so many basis points, on everything, for everybody, for ever.
+pub(crate) fn percent(basis_points: u32) -> DiscountRules {
+    let basis_points = Percentage::from_basis_points(basis_points).unwrap();
+    rules(DiscountValue::Percentage { basis_points })
+}
+
+/// The same, of so many minor units.
+pub(crate) fn off(amount: i64) -> DiscountRules {
+    rules(DiscountValue::Amount { amount })
+}
+
+fn rules(value: DiscountValue) -> DiscountRules {
+    DiscountRules {
+        title: title("Tết"),
+        value,
+        scope: DiscountScope::default(),
+        minimum: 0,
+        starts_at: None,
+        ends_at: None,
+        max_uses: None,
+        max_uses_per_customer: None,
+    }
 }
 
 pub(crate) fn currency(code: &str) -> Currency {

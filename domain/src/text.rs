@@ -69,6 +69,12 @@ texts! {
     Sku = "sku", "1 to 64 letters, digits, dots, underscores or hyphens", |text| code(text, 64);
     /// What products of a kind go by, such as `clothing`.
     KindName = "kind", "1 to 64 letters, digits, dots, underscores or hyphens", |text| code(text, 64);
+    /// What a customer types in to get a discount, kept in upper case.
+    DiscountCode = "code", "3 to 32 letters, digits, underscores or hyphens", |text| {
+        ((3..=32).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)))
+        .then(|| text.to_ascii_uppercase().into())
+    };
     /// A name shown in lists: trimmed, one line.
     Title = "title", "1 to 200 characters without control characters", |text| line(text, 200);
     /// A long text: line breaks and tabs are its only control characters. May be empty.
@@ -213,6 +219,16 @@ mod tests {
         assert!(Sku::parse(&"x".repeat(64)).is_ok());
         for bad in ["", "a b", "a/b", "é", "a\0", &"x".repeat(65)] {
             assert!(Sku::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_discount_code_is_one_however_it_is_typed() {
+        let code = DiscountCode::parse("tet-2026").unwrap();
+        assert_eq!(code, DiscountCode::parse("TET-2026").unwrap());
+        assert_eq!(code.as_str(), "TET-2026");
+        for bad in ["", "ab", "a b c", "tết", "a.b", "a\0bc", &"x".repeat(33)] {
+            assert!(DiscountCode::parse(bad).is_err(), "{bad:?}");
         }
     }
 

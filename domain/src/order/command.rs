@@ -4,7 +4,7 @@ use super::{OrderStatus, PaymentStatus};
 use crate::{
     ids::{OrderId, PaymentId, RefundId, ShipmentId, UserId},
     money::Money,
-    pricing::{PricedItem, PricingError},
+    pricing::{Offer, PricedItem, PricingError},
     region::RegionTerms,
     sealed::Sealed,
     text::{PaymentMethod, Quantity, Reason},
@@ -19,7 +19,8 @@ pub struct ShipLine {
     pub quantity: Quantity,
 }
 
-/// An order to be placed. Terms and items come from the Region and Product aggregates, read in the same unit of work.
+/// An order to be placed. Terms, items and offers come from the Region, Product and Discount aggregates, read in the same
+/// unit of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceOrder {
     /// Which.
@@ -36,6 +37,8 @@ pub struct PlaceOrder {
     pub payment_method: PaymentMethod,
     /// What is bought; a product named twice becomes one line.
     pub items: Vec<PricedItem>,
+    /// Discounts that are to be had for it.
+    pub offers: Vec<Offer>,
     /// Milliseconds until the payment is started.
     pub payment_delay_ms: u64,
     /// Milliseconds that the payment may take from its start.
@@ -99,6 +102,8 @@ pub enum OrderCommand {
     ChangeItems {
         /// What is bought from now on; a product named twice becomes one line.
         items: Vec<PricedItem>,
+        /// Discounts that are to be had for it, those that it has included.
+        offers: Vec<Offer>,
     },
     /// Show it to its customer no more. What can still be called off is.
     HideOrder {

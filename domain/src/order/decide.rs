@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ids::{PaymentId, RefundId, ShipmentId, UserId},
     money::Money,
-    pricing::{PricedItem, price_lines},
+    pricing::{Offer, PricedItem, price_lines},
     sealed::Sealed,
     text::{Quantity, Reason},
 };
@@ -17,7 +17,7 @@ use crate::{
 type Decision = Result<Vec<OrderEvent>, OrderError>;
 
 pub(super) fn place(wished: PlaceOrder) -> Decision {
-    let priced = price_lines(&wished.terms, &wished.items, 0)?;
+    let priced = price_lines(&wished.terms, &wished.items, &wished.offers)?;
     Ok(vec![OrderEvent::OrderPlaced {
         order_id: wished.order_id,
         customer_id: wished.customer_id,
@@ -31,6 +31,7 @@ pub(super) fn place(wished: PlaceOrder) -> Decision {
         lines: priced.lines,
         subtotal: priced.subtotal,
         discount: priced.discount,
+        discounts: priced.discounts,
         tax: priced.tax,
         total: priced.total,
         payment_delay_ms: wished.payment_delay_ms,
@@ -42,7 +43,7 @@ impl PlacedOrder {
     /// The same order placed again is satisfied, whatever was changed in it since. A value sealed again is another text, and delays are settings: they
     /// make it no other order.
     pub(super) fn place_again(&self, wished: &PlaceOrder) -> Decision {
-        let lines = price_lines(&wished.terms, &wished.items, 0)?.lines;
+        let lines = price_lines(&wished.terms, &wished.items, &wished.offers)?.lines;
         let same = (self.order_id, self.customer_id, self.terms)
             == (wished.order_id, wished.customer_id, wished.terms)
             && self.payment_method == wished.payment_method
@@ -77,7 +78,9 @@ impl PlacedOrder {
                 requested_by,
             } => self.cancel(reason, requested_by),
             OrderCommand::ChangeContact(change) => self.change_contact(change, illegal),
-            OrderCommand::ChangeItems { items } => self.change_items(&items, illegal),
+            OrderCommand::ChangeItems { items, offers } => {
+                self.change_items(&items, &offers, illegal)
+            }
             OrderCommand::HideOrder {
                 reason,
                 requested_by,
@@ -252,9 +255,14 @@ impl PlacedOrder {
         }])
     }
 
-    /// The terms stay those that the order froze; prices are those of today.
-    fn change_items(&self, items: &[PricedItem], illegal: OrderError) -> Decision {
-        let priced = price_lines(&self.terms, items, 0)?;
+    /// The terms stay those that the order froze; prices and discounts are those of today.
+    fn change_items(
+        &self,
+        items: &[PricedItem],
+        offers: &[Offer],
+        illegal: OrderError,
+    ) -> Decision {
+        let priced = price_lines(&self.terms, items, offers)?;
         if self.lines == priced.lines {
             return Ok(vec![]);
         }
@@ -271,6 +279,7 @@ impl PlacedOrder {
             lines: priced.lines,
             subtotal: priced.subtotal,
             discount: priced.discount,
+            discounts: priced.discounts,
             tax: priced.tax,
             total: priced.total,
         }])

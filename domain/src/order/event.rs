@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::OrderLine;
+use super::{AppliedDiscount, OrderLine};
 use crate::{
     aggregate::impl_domain_event,
     ids::{OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
@@ -48,10 +48,13 @@ pub enum OrderEvent {
         payment_method: PaymentMethod,
         /// What was bought: one line per product.
         lines: Vec<OrderLine>,
-        /// Sum of price times quantity, before the discount; with tax inside where prices include it.
+        /// Sum of price times quantity, before discounts; with tax inside where prices include it.
         subtotal: i64,
-        /// Taken off the whole.
+        /// Sum of what discounts took off.
         discount: i64,
+        /// Which discounts, in the order in which they were given.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        discounts: Vec<AppliedDiscount>,
         /// Sum of the lines' tax.
         tax: i64,
         /// What is to be paid.
@@ -129,10 +132,13 @@ pub enum OrderEvent {
     OrderItemsChanged {
         /// What is bought from now on: one line per product.
         lines: Vec<OrderLine>,
-        /// Sum of price times quantity, before the discount; with tax inside where prices include it.
+        /// Sum of price times quantity, before discounts; with tax inside where prices include it.
         subtotal: i64,
-        /// Taken off the whole.
+        /// Sum of what discounts took off.
         discount: i64,
+        /// Which discounts, in the order in which they were given.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        discounts: Vec<AppliedDiscount>,
         /// Sum of the lines' tax.
         tax: i64,
         /// What is to be paid.
@@ -165,7 +171,7 @@ pub enum OrderEvent {
 }
 
 impl_domain_event!(OrderEvent {
-    OrderPlaced @ "1.1",
+    OrderPlaced @ "1.2",
     OrderPaymentStarted,
     OrderPaid,
     OrderPaymentFailed,
@@ -174,12 +180,17 @@ impl_domain_event!(OrderEvent {
     OrderCancelled,
     OrderRemainderCancelled,
     OrderContactChanged,
-    OrderItemsChanged,
+    OrderItemsChanged @ "1.1",
     OrderHidden,
     OrderItemsShipped,
     OrderDelivered,
     OrderRefunded,
 });
 
-/// Versions of before. `OrderPlaced` 1.1: a line names the shop whose product it is.
-pub(super) const EARLIER: &[(&str, &str)] = &[("OrderPlaced", "1.0")];
+/// Versions of before. `OrderPlaced` 1.1: a line names the shop whose product it is. `OrderPlaced` 1.2 and
+/// `OrderItemsChanged` 1.1: the order names its discounts, and a line the one that it has.
+pub(super) const EARLIER: &[(&str, &str)] = &[
+    ("OrderPlaced", "1.0"),
+    ("OrderPlaced", "1.1"),
+    ("OrderItemsChanged", "1.0"),
+];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{OrderEvent, OrderStatus, PaymentStatus, PlacedOrder};
+use super::{AppliedDiscount, OrderEvent, OrderStatus, PaymentStatus, PlacedOrder};
 use crate::{ids::RefundId, order::OrderLine, region::RegionTerms};
 
 impl PlacedOrder {
@@ -21,6 +21,7 @@ impl PlacedOrder {
             lines,
             subtotal,
             discount,
+            discounts,
             tax,
             total,
             payment_delay_ms,
@@ -47,6 +48,7 @@ impl PlacedOrder {
             shipments: BTreeSet::new(),
             subtotal: *subtotal,
             discount: *discount,
+            discounts: discounts.clone(),
             tax: *tax,
             total: *total,
             payment_delay_ms: *payment_delay_ms,
@@ -110,12 +112,14 @@ impl PlacedOrder {
                 lines,
                 subtotal,
                 discount,
+                discounts,
                 tax,
                 total,
             } => {
                 let before = std::mem::replace(&mut self.lines, lines.clone());
                 self.placed_lines.get_or_insert(before);
                 (self.subtotal, self.discount) = (*subtotal, *discount);
+                self.discounts.clone_from(discounts);
                 (self.tax, self.total) = (*tax, *total);
             }
             OrderEvent::OrderHidden {} => self.hidden = true,
@@ -167,6 +171,9 @@ impl PlacedOrder {
         let line = |line: &OrderLine| {
             size_of::<OrderLine>() + line.sku.as_str().len() + line.title.as_str().len()
         };
+        let discount = |discount: &AppliedDiscount| {
+            size_of::<AppliedDiscount>() + discount.title.as_str().len()
+        };
         self.customer_name.as_str().len()
             + self.shipping_address.as_str().len()
             + self.payment_method.as_str().len()
@@ -176,6 +183,7 @@ impl PlacedOrder {
                 .map_or(0, |reason| reason.as_str().len())
             + self.lines.iter().map(line).sum::<usize>()
             + self.placed_lines.iter().flatten().map(line).sum::<usize>()
+            + self.discounts.iter().map(discount).sum::<usize>()
             + self.shipped.len() * 16
             + (self.shipments.len() + self.refunds.len()) * 2 * size_of::<RefundId>()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LineQuantity, OrderLine, OrderStatus, PaymentStatus};
+use super::{AppliedDiscount, LineQuantity, OrderLine, OrderStatus, PaymentStatus};
 use crate::{
     ids::{OrderId, PaymentId, RefundId, ShipmentId, UserId},
     money::{Money, portion},
@@ -44,8 +44,10 @@ pub struct PlacedOrder {
     pub shipments: BTreeSet<ShipmentId>,
     /// Sum of price times quantity.
     pub subtotal: i64,
-    /// Taken off the whole.
+    /// Sum of what discounts took off.
     pub discount: i64,
+    /// Which discounts, in the order in which they were given.
+    pub discounts: Vec<AppliedDiscount>,
     /// Sum of the lines' tax.
     pub tax: i64,
     /// What is to be paid.

@@ -3,11 +3,14 @@
 
 use std::fmt::Write;
 
+use uuid::Uuid;
+
 use super::*;
 use crate::{
-    ids::{PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
+    discount::{DiscountScope, DiscountValue},
+    ids::{DiscountId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
     money::Money,
-    pricing::{PricedItem, PricingError},
+    pricing::{Offer, PricedItem, PricingError},
     region::RegionTerms,
     sealed::Sealed,
     testing::{
@@ -56,6 +59,7 @@ fn place(items: Vec<PricedItem>) -> OrderCommand {
         terms: terms(),
         payment_method: PaymentMethod::parse("pm_card_visa").unwrap(),
         items,
+        offers: vec![],
         payment_delay_ms: 60_000,
         payment_window_ms: 1_800_000,
     })
@@ -117,7 +121,10 @@ fn caps() -> Vec<PricedItem> {
 }
 
 fn buy(items: Vec<PricedItem>) -> OrderCommand {
-    OrderCommand::ChangeItems { items }
+    OrderCommand::ChangeItems {
+        items,
+        offers: vec![],
+    }
 }
 
 fn hide() -> OrderCommand {
@@ -355,6 +362,7 @@ fn an_order_freezes_prices_tax_and_totals() {
         quantity: pieces(quantity),
         unit_price,
         discount: 0,
+        discount_id: None,
         net,
         tax,
         gross: net + tax,
@@ -375,12 +383,104 @@ fn an_order_freezes_prices_tax_and_totals() {
         ],
         subtotal: 3550,
         discount: 0,
+        discounts: vec![],
         tax: 355,
         total: TOTAL,
         payment_delay_ms: 60_000,
         payment_window_ms: 1_800_000,
     };
     assert_eq!(when::<Order>(&[], place(items())), Ok(vec![expected]));
+}
+
+/// So many minor units off everything.
+fn offer(number: u128, amount: i64) -> Offer {
+    Offer {
+        discount_id: discount(number),
+        title: title("Tết"),
+        code: None,
+        shop_id: None,
+        value: DiscountValue::Amount { amount },
+        minimum: 0,
+        scope: DiscountScope::default(),
+    }
+}
+
+fn discount(number: u128) -> DiscountId {
+    DiscountId(Uuid::from_u128(number))
+}
+
+fn place_with(offers: Vec<Offer>) -> OrderCommand {
+    match place(items()) {
+        OrderCommand::PlaceOrder(wished) => {
+            OrderCommand::PlaceOrder(PlaceOrder { offers, ..wished })
+        }
+        _ => unreachable!("it is placed"),
+    }
+}
+
+#[test]
+fn an_order_names_the_discounts_that_it_has_and_what_is_due_is_less() {
+    let placed = when::<Order>(&[], place_with(vec![offer(1, 355), offer(2, 10)])).unwrap();
+    let state = given::<Order>(&placed);
+    let order = state.placed().unwrap();
+    assert_eq!((order.subtotal, order.discount), (3550, 355));
+    assert_eq!((order.tax, order.total), (320, 3515));
+    let discounts: Vec<_> = order.discounts.iter().collect();
+    assert_eq!(
+        discounts.len(),
+        1,
+        "one for each line, and the other takes less"
+    );
+    assert_eq!(
+        (discounts[0].discount_id, discounts[0].amount),
+        (discount(1), 355)
+    );
+    let again = when::<Order>(&placed, place_with(vec![offer(1, 355), offer(2, 10)]));
+    assert_eq!(again, Ok(vec![]));
+    let other = when::<Order>(&placed, place_with(vec![]));
+    assert_eq!(other, Err(OrderError::AlreadyExists));
+}
+
+#[test]
+fn a_discount_is_used_from_when_the_order_has_it_until_it_is_called_off() {
+    let uses = |used: &[u128], returned: &[u128]| DiscountEffect {
+        used: used.iter().copied().map(discount).collect(),
+        returned: returned.iter().copied().map(discount).collect(),
+    };
+    let placed = when::<Order>(&[], place_with(vec![offer(1, 355)])).unwrap();
+    let effect = Order::default().discount_effect(&placed[0]);
+    assert_eq!(effect, uses(&[1], &[]));
+    let change = OrderCommand::ChangeItems {
+        items: caps(),
+        offers: vec![offer(2, 10)],
+    };
+    let changed = when::<Order>(&placed, change).unwrap();
+    let effect = given::<Order>(&placed).discount_effect(&changed[0]);
+    assert_eq!(effect, uses(&[2], &[1]));
+    for end in [cancel(), give_up()] {
+        let ended = when::<Order>(&placed, end).unwrap();
+        let state = given::<Order>(&placed);
+        assert_eq!(state.discount_effect(&ended[0]), uses(&[], &[1]));
+        let over = given::<Order>(&[placed.clone(), ended.clone()].concat());
+        assert_eq!(over.discount_effect(&ended[0]), uses(&[], &[]), "once");
+    }
+    let total = given::<Order>(&placed).placed().unwrap().total;
+    let part = [start(1), confirm(usd(total)), ship(SHIPMENT, &[(1, 1)])];
+    let part = history::<Order>(&placed, part);
+    let rest = when::<Order>(&part, cancel()).unwrap();
+    let effect = given::<Order>(&part).discount_effect(&rest[0]);
+    assert_eq!(effect, uses(&[], &[]), "part of it was shipped");
+}
+
+#[test]
+fn a_discount_of_everything_leaves_nothing_to_pay() {
+    let free = when::<Order>(&[], place_with(vec![offer(1, 3550)])).unwrap();
+    let state = given::<Order>(&free);
+    let order = state.placed().unwrap();
+    assert_eq!((order.discount, order.tax, order.total), (3550, 0, 0));
+    let paid = when::<Order>(&free, confirm(usd(0))).unwrap();
+    let state = given::<Order>(&[free, paid].concat());
+    assert_eq!(state.placed().unwrap().payment_status, PaymentStatus::Paid);
 }
 
 #[test]
@@ -621,6 +721,7 @@ fn what_is_bought_is_changed_at_todays_prices_under_the_terms_of_when_it_was_pla
             tax,
             total,
             discount: 0,
+            discounts: _,
         },
     ] = &changed[..]
     else {

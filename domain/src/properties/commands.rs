@@ -1,6 +1,6 @@
 //! Commands at random, of few ids and small numbers, so that they meet.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, num::NonZeroU32};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use uuid::Uuid;
@@ -8,22 +8,26 @@ use uuid::Uuid;
 use super::LONGEST_HISTORY;
 use crate::{
     aggregate::Decider,
+    automatic_discounts::AutomaticDiscountsCommand,
+    cart::{CartCommand, CartItem},
     category::CategoryCommand,
-    ids::{OrderId, PaymentId, ProductId, RefundId, ShipmentId},
+    discount::{CreateDiscount, DiscountCommand, DiscountRules, DiscountScope},
+    ids::{DiscountId, OrderId, PaymentId, ProductId, RefundId, ShipmentId},
     inventory::InventoryCommand,
     money::Money,
     order::{ContactChange, Order, OrderCommand, OrderEvent, PlaceOrder, ShipLine},
     payment::{PaymentCommand, StartPayment},
-    pricing::PricedItem,
+    pricing::{Offer, PricedItem},
     product::{Change, ProductChanges, ProductCommand},
+    redemptions::RedemptionsCommand,
     region::{RegionCommand, RegionTerms},
     sealed::Sealed,
     shop::ShopCommand,
     testing::{
-        CATEGORY, CUSTOMER, ORDER, OTHER_ORDER, PRODUCT, REGION, SHOP, clothing, currency,
-        operation, pieces, rate, reason, sku, title, usd,
+        CATEGORY, CUSTOMER, DISCOUNT, ORDER, OTHER_ORDER, PRODUCT, REGION, SHOP, at, clothing,
+        currency, off, operation, percent, pieces, rate, reason, sku, title, usd,
     },
-    text::{CountryCode, Description, ImageUrl, PaymentMethod, Reference},
+    text::{CountryCode, Description, DiscountCode, ImageUrl, PaymentMethod, Reference},
 };
 
 pub(super) fn many<C: Debug>(command: impl Strategy<Value = C>) -> impl Strategy<Value = Vec<C>> {
@@ -195,6 +199,98 @@ pub(super) fn inventory_command() -> impl Strategy<Value = InventoryCommand> {
     ]
 }
 
+pub(super) fn discount_rules() -> impl Strategy<Value = DiscountRules> {
+    let value = prop_oneof![
+        (1_u32..=10_000).prop_map(percent),
+        (-1_i64..3000).prop_map(off),
+    ];
+    let window = || option::of((0_i64..9).prop_map(at));
+    let most = || (0_u32..4).prop_map(NonZeroU32::new);
+    (value, -1_i64..100, window(), window(), most(), most()).prop_map(
+        |(rules, minimum, starts_at, ends_at, max_uses, max_uses_per_customer)| DiscountRules {
+            minimum,
+            starts_at,
+            ends_at,
+            max_uses,
+            max_uses_per_customer,
+            ..rules
+        },
+    )
+}
+
+/// All but the counting of uses, which is asked for once for each.
+pub(super) fn discount_command() -> impl Strategy<Value = DiscountCommand> {
+    prop_oneof![
+        2 => (discount_rules(), any::<bool>()).prop_map(|(rules, coded)| {
+            DiscountCommand::CreateDiscount(CreateDiscount {
+                discount_id: DISCOUNT,
+                region_id: REGION,
+                currency: currency("USD"),
+                shop_id: None,
+                code: coded.then(|| DiscountCode::parse("TET").unwrap()),
+                rules,
+            })
+        }),
+        4 => discount_rules().prop_map(|rules| DiscountCommand::ChangeDiscount { rules }),
+        1 => Just(DiscountCommand::DeleteDiscount),
+    ]
+}
+
+fn few_orders() -> impl Strategy<Value = OrderId> {
+    (0_u128..5).prop_map(|number| OrderId(Uuid::from_u128(number)))
+}
+
+/// Whether an order is to use a discount from now on, or no more.
+pub(super) fn use_of_discount() -> impl Strategy<Value = (OrderId, bool)> {
+    (few_orders(), prop::bool::weighted(0.6))
+}
+
+pub(super) fn redemptions_command() -> impl Strategy<Value = RedemptionsCommand> {
+    use_of_discount().prop_map(|(order_id, begin)| {
+        if begin {
+            RedemptionsCommand::Redeem {
+                discount_id: DISCOUNT,
+                customer_id: CUSTOMER,
+                order_id,
+                limit: NonZeroU32::new(3),
+            }
+        } else {
+            RedemptionsCommand::ReturnRedemption { order_id }
+        }
+    })
+}
+
+pub(super) fn automatic_discounts_command() -> impl Strategy<Value = AutomaticDiscountsCommand> {
+    let discount = || (0_u128..5).prop_map(|number| DiscountId(Uuid::from_u128(number)));
+    prop_oneof![
+        3 => (discount(), option::of((0_i64..9).prop_map(at)), (0_i64..9).prop_map(at)).prop_map(
+            |(discount_id, ends_at, now)| AutomaticDiscountsCommand::ListDiscount {
+                discount_id,
+                ends_at,
+                now,
+            }
+        ),
+        1 => discount().prop_map(|discount_id| AutomaticDiscountsCommand::UnlistDiscount { discount_id }),
+    ]
+}
+
+pub(super) fn cart_command() -> impl Strategy<Value = CartCommand> {
+    let product = || (0_u128..4).prop_map(|number| ProductId(Uuid::from_u128(number)));
+    let code =
+        select(vec!["TET", "tet", "XMAS"]).prop_map(|code| DiscountCode::parse(code).unwrap());
+    let (customer_id, region_id) = (CUSTOMER, REGION);
+    prop_oneof![
+        6 => (product(), 1_u64..4, 0_i64..3).prop_map(move |(product_id, quantity, unit_price)| {
+            let item = CartItem { product_id, quantity: pieces(quantity), unit_price };
+            CartCommand::PutItem { customer_id, region_id, item }
+        }),
+        2 => product().prop_map(|product_id| CartCommand::RemoveItem { product_id }),
+        1 => vec(code, 0..3).prop_map(move |codes| CartCommand::SetCodes { customer_id, region_id, codes }),
+        1 => Just(CartCommand::ClearCart),
+        1 => few_orders().prop_map(|order_id| CartCommand::CheckOut { order_id }),
+    ]
+}
+
 /// Some pieces of few products.
 fn items() -> impl Strategy<Value = Vec<PricedItem>> {
     let item = |product: u128, quantity, cents| PricedItem {
@@ -222,7 +318,7 @@ fn contact_change() -> impl Strategy<Value = ContactChange> {
 }
 
 fn place_order() -> impl Strategy<Value = OrderCommand> {
-    (items(), any::<bool>()).prop_map(|(items, prices_include_tax)| {
+    (items(), offers(), any::<bool>()).prop_map(|(items, offers, prices_include_tax)| {
         OrderCommand::PlaceOrder(PlaceOrder {
             order_id: ORDER,
             customer_id: CUSTOMER,
@@ -236,17 +332,41 @@ fn place_order() -> impl Strategy<Value = OrderCommand> {
             },
             payment_method: PaymentMethod::parse("pm_card_visa").unwrap(),
             items,
+            offers,
             payment_delay_ms: 60_000,
             payment_window_ms: 1_800_000,
         })
     })
 }
 
+/// Discounts of few ids: shares and amounts off everything, off a shop's, or off one product.
+fn offers() -> impl Strategy<Value = Vec<Offer>> {
+    let value = prop_oneof![
+        (1_u32..=10_000).prop_map(|points| percent(points).value),
+        (1_i64..3000).prop_map(|amount| off(amount).value),
+    ];
+    let scope = option::of((0_u128..3).prop_map(|number| ProductId(Uuid::from_u128(number))));
+    let offer = (0_u128..3, value, 0_i64..3000, any::<bool>(), scope);
+    let offer = offer.prop_map(|(number, value, minimum, of_shop, product)| Offer {
+        discount_id: DiscountId(Uuid::from_u128(number)),
+        title: title("Tết"),
+        code: None,
+        shop_id: of_shop.then_some(SHOP),
+        value,
+        minimum,
+        scope: DiscountScope {
+            product_ids: product.into_iter().collect(),
+            ..DiscountScope::default()
+        },
+    });
+    vec(offer, 0..3)
+}
+
 /// Commands for an order that was placed; `ConfirmPayment` mostly with what is due, and what is bought may become
 /// `others`, of another total.
 fn order_command(
     total: i64,
-    others: Vec<PricedItem>,
+    (others, offers): (Vec<PricedItem>, Vec<Offer>),
     total_of_others: i64,
 ) -> impl Strategy<Value = OrderCommand> {
     use OrderCommand as C;
@@ -273,7 +393,7 @@ fn order_command(
         1 => Just(C::GiveUpPayment { reason: reason("late") }),
         1 => Just(C::CancelOrder { reason: reason("no longer"), requested_by: None }),
         2 => contact_change().prop_map(C::ChangeContact),
-        2 => Just(C::ChangeItems { items: others }),
+        2 => Just(C::ChangeItems { items: others, offers }),
         1 => Just(C::HideOrder { reason: reason("deleted"), requested_by: None }),
         6 => (shipment_id, vec(line, 0..3)).prop_map(|(shipment_id, lines)| C::ShipItems { shipment_id, lines }),
         2 => Just(C::DeliverOrder),
@@ -283,15 +403,17 @@ fn order_command(
 
 /// An order and what is asked of it, now and then with another attempt to place it.
 pub(super) fn order_commands() -> impl Strategy<Value = Vec<OrderCommand>> {
-    (place_order(), items()).prop_flat_map(|(place, others)| {
+    (place_order(), (items(), offers())).prop_flat_map(|(place, others)| {
         let mut order = Order::default();
         let placed = order.decide(place.clone()).unwrap();
         let [OrderEvent::OrderPlaced { total, .. }] = placed[..] else {
             panic!("placed")
         };
         order.evolve(&placed[0]);
-        let items = others.clone();
-        let changed = order.decide(OrderCommand::ChangeItems { items }).unwrap();
+        let (items, offers) = others.clone();
+        let changed = order
+            .decide(OrderCommand::ChangeItems { items, offers })
+            .unwrap();
         let total_of_others = match changed[..] {
             [OrderEvent::OrderItemsChanged { total, .. }] => total,
             _ => total,

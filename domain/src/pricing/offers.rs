@@ -1,0 +1,157 @@
+//! Which discounts an order gets: the one stacking rule.
+//!
+//! No line is discounted twice. The discount that takes the most off goes first and takes the lines that it covers; of the
+//! lines that are left the next one does the same, until none takes anything off. Of two that take the same off, the one
+//! that was made first (by its id) goes first. A minimum is compared with all that is bought of what the discount covers,
+//! before any discount. What a discount takes off is spread over its lines by largest remainder.
+
+use serde::{Deserialize, Serialize};
+
+use super::PricedItem;
+use crate::{
+    discount::{DiscountScope, DiscountValue, NotDue},
+    ids::{DiscountId, ShopId},
+    money::allocate,
+    text::{DiscountCode, Title},
+};
+
+/// A discount that is to be had for an order, where the order has what it covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Which discount.
+    pub discount_id: DiscountId,
+    /// Its name.
+    pub title: Title,
+    /// What was typed in for it.
+    pub code: Option<DiscountCode>,
+    /// Whose products it covers; anybody's where there is none.
+    pub shop_id: Option<ShopId>,
+    /// How much it takes off.
+    pub value: DiscountValue,
+    /// What is bought of what it covers must be worth so many minor units.
+    pub minimum: i64,
+    /// Which of these products it covers.
+    pub scope: DiscountScope,
+}
+
+/// A discount as an order has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedDiscount {
+    /// Which.
+    pub discount_id: DiscountId,
+    /// Its name, as it was.
+    pub title: Title,
+    /// What was typed in for it; absent where it was given by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<DiscountCode>,
+    /// Minor units that it took off.
+    pub amount: i64,
+}
+
+impl Offer {
+    fn covers(&self, item: &PricedItem) -> bool {
+        let of_shop = self.shop_id.is_none() || self.shop_id == item.shop_id;
+        of_shop && self.scope.covers(item.product_id, item.category_id)
+    }
+
+    /// Refused where nothing of it is bought, or too little.
+    pub fn check(&self, items: &[PricedItem]) -> Result<(), NotDue> {
+        let mut covered = items.iter().filter(|item| self.covers(item)).peekable();
+        if covered.peek().is_none() {
+            return Err(NotDue::NothingCovered);
+        }
+        // an amount beyond 64 bits is refused elsewhere; for a minimum it is enough
+        let worth = covered.fold(0_i64, |sum, item| sum.saturating_add(item.worth()));
+        if worth < self.minimum {
+            return Err(NotDue::BelowMinimum);
+        }
+        Ok(())
+    }
+}
+
+impl PricedItem {
+    fn worth(&self) -> i64 {
+        let pieces = i64::from(self.quantity);
+        self.unit_price.amount.saturating_mul(pieces)
+    }
+}
+
+/// What is taken off each line, and by which discount.
+pub(super) struct Given {
+    /// Per line: minor units, and which discount took them.
+    pub(super) lines: Vec<(i64, Option<DiscountId>)>,
+    /// In the order in which they were given.
+    pub(super) discounts: Vec<AppliedDiscount>,
+}
+
+/// Gives the offers to the items, whose worth is `amounts`, by the rule of this module.
+pub(super) fn give(items: &[PricedItem], amounts: &[i64], offers: &[Offer]) -> Given {
+    let mut given = Given {
+        lines: vec![(0, None); items.len()],
+        discounts: vec![],
+    };
+    let mut left: Vec<&Offer> = offers
+        .iter()
+        .filter(|offer| offer.check(items).is_ok())
+        .collect();
+    // of equals the first is the best
+    left.sort_by_key(|offer| offer.discount_id);
+    left.dedup_by_key(|offer| offer.discount_id);
+    while let Some((index, taken)) = best(&left, items, amounts, &given.lines) {
+        let offer = left.remove(index);
+        let weights = open(offer, items, amounts, &given.lines);
+        // cannot fail: something is taken, so that something has weight
+        let Ok(shares) = allocate(taken, &weights) else {
+            break;
+        };
+        for ((line, share), weight) in given.lines.iter_mut().zip(shares).zip(weights) {
+            if weight > 0 {
+                *line = (share, Some(offer.discount_id));
+            }
+        }
+        given.discounts.push(AppliedDiscount {
+            discount_id: offer.discount_id,
+            title: offer.title.clone(),
+            code: offer.code.clone(),
+            amount: taken,
+        });
+    }
+    given
+}
+
+/// The offer that takes the most off the lines that are left, and how much; none where none takes anything.
+fn best(
+    offers: &[&Offer],
+    items: &[PricedItem],
+    amounts: &[i64],
+    lines: &[(i64, Option<DiscountId>)],
+) -> Option<(usize, i64)> {
+    let mut best = None;
+    for (index, offer) in offers.iter().enumerate() {
+        // fits: the sum of all amounts was found to before
+        let taken = offer
+            .value
+            .off(open(offer, items, amounts, lines).iter().sum());
+        if taken > best.map_or(0, |(_, most)| most) {
+            best = Some((index, taken));
+        }
+    }
+    best
+}
+
+/// What each line that the offer covers and no other has taken is worth; zero for the others.
+fn open(
+    offer: &Offer,
+    items: &[PricedItem],
+    amounts: &[i64],
+    lines: &[(i64, Option<DiscountId>)],
+) -> Vec<i64> {
+    let weight = |((item, amount), (_, taken)): ((&PricedItem, &i64), &(i64, Option<_>))| {
+        if taken.is_none() && offer.covers(item) {
+            *amount
+        } else {
+            0
+        }
+    };
+    items.iter().zip(amounts).zip(lines).map(weight).collect()
+}
