@@ -18,6 +18,7 @@ use utoipa::{
 
 pub use self::{
     cancelling::CancelReason,
+    discounts::DiscountKind,
     exact::ExactNumber,
     keys::Lifetime,
     kinds::{FirstStock, LineNumber, Pieces, Threshold},
@@ -27,6 +28,7 @@ pub use self::{
 };
 
 mod cancelling;
+mod discounts;
 mod exact;
 mod keys;
 mod kinds;
@@ -51,6 +53,11 @@ pub trait Field: Sized {
 pub struct Checked<T>(Result<T, Cow<'static, str>>);
 
 impl<T> Checked<T> {
+    /// The value, where the field is right: for what is held against other fields before the body is taken.
+    pub fn ok(&self) -> Option<&T> {
+        self.0.as_ref().ok()
+    }
+
     /// The value.
     ///
     /// # Panics
@@ -155,6 +162,8 @@ pub mod input {
         CountryCode = text::CountryCode;
         Currency = money::Currency;
         Description = text::Description;
+        DiscountCode = text::DiscountCode;
+        DiscountKind = super::DiscountKind;
         Email = identity::Email;
         ExactNumber = super::ExactNumber;
         FirstStock = super::FirstStock;
@@ -166,6 +175,7 @@ pub mod input {
         OrderId = ids::OrderId;
         Password = identity::Password;
         PaymentMethod = text::PaymentMethod;
+        Percentage = domain::discount::Percentage;
         Permission = identity::Permission;
         PersonName = identity::PersonName;
         PhoneNumber = identity::PhoneNumber;
@@ -181,7 +191,9 @@ pub mod input {
         TaxRate = money::TaxRate;
         Text = String;
         Threshold = super::Threshold;
+        Timestamp = chrono::DateTime<chrono::Utc>;
         Title = text::Title;
+        UseLimit = std::num::NonZeroU32;
         UserId = ids::UserId;
     }
 }

@@ -6,7 +6,10 @@ use domain::{
     ids::{CategoryId, OrderId, ProductId, RegionId, ShopId, UserId},
     money::{Currency, TaxRate},
     pricing::MAX_LINES,
-    text::{CountryCode, Description, ImageUrl, PaymentMethod, Quantity, Reason, Sku, Title},
+    text::{
+        CountryCode, Description, DiscountCode, ImageUrl, PaymentMethod, Quantity, Reason, Sku,
+        Title,
+    },
 };
 use identity::{
     Email, Password, PersonName, PhoneNumber, PostalAddress, Role, Roles, phone::MAX_PHONE_CHARS,
@@ -67,6 +70,9 @@ texts! {
         string("May have line breaks.").max_length(Some(10_000));
     Reason: |text| said(Self::parse(text)),
         string("Why, in one line.").min_length(Some(1)).max_length(Some(500));
+    DiscountCode: |text| said(Self::parse(text)),
+        string("What is typed in to get a discount, in upper or lower case.")
+            .pattern(Some("^[A-Za-z0-9_-]{3,32}$")).examples(["WELCOME10"]);
     CountryCode: |text| said(Self::parse(text)),
         string("Two letters of ISO 3166-1.").pattern(Some("^[A-Za-z]{2}$")).examples(["VN"]);
     PaymentMethod: |text| said(Self::parse(text)),
