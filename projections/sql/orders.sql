@@ -13,6 +13,7 @@ create table {schema}.orders (
     discount           bigint not null,
     tax                bigint not null,
     total              bigint not null,
+    discounts          jsonb not null, -- those that it has, in the order in which they were given
     payment_due_at     timestamptz not null,
     created_at         timestamptz not null
 );
@@ -37,18 +38,19 @@ create table {schema}.order_states (
 
 -- What was bought, at the prices of when it was placed or last changed.
 create table {schema}.order_lines (
-    order_id   uuid not null,
-    line       integer not null,
-    product_id uuid not null,
-    shop_id    uuid, -- none: the market's own
-    sku        text not null,
-    title      text not null,
-    quantity   bigint not null,
-    unit_price bigint not null,
-    discount   bigint not null,
-    net        bigint not null,
-    tax        bigint not null,
-    gross      bigint not null
+    order_id    uuid not null,
+    line        integer not null,
+    product_id  uuid not null,
+    shop_id     uuid, -- none: the market's own
+    sku         text not null,
+    title       text not null,
+    quantity    bigint not null,
+    unit_price  bigint not null,
+    discount    bigint not null,
+    net         bigint not null,
+    tax         bigint not null,
+    gross       bigint not null,
+    discount_id uuid -- which took it off; none: nothing was
 );
 
 -- Whose goods are in an order: one row per shop and order, so that a shop's orders are read off an index.

@@ -1,7 +1,7 @@
 //! Read models: what queries are answered from, projected from the event log.
 //!
 //! - One module per read model: its projector (a `Subscriber`) and its queries. [`regions`], [`categories`], [`shops`],
-//!   [`products`], [`orders`], [`payments`], [`timeline`].
+//!   [`products`], [`discounts`], [`carts`], [`orders`], [`payments`], [`timeline`].
 //! - [`views`] lists them, makes their schemas and runs them; [`read_models`] is the handle that queries go through.
 //! - [`rebuild`] builds a view from the log again, beside the live one, and compares two of them.
 //! - [`page`] is how lists are paged.
@@ -11,8 +11,10 @@
 //! a result of the history (set, never added to what is there without the sequence that proves it is next); personal
 //! data stays sealed; an event that cannot be read parks its own key and nothing else.
 
+pub mod carts;
 pub mod categories;
 mod decode;
+pub mod discounts;
 mod one_row_each;
 pub mod orders;
 pub mod payments;

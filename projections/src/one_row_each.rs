@@ -1,7 +1,7 @@
-//! Read models of one table with one row per aggregate, of things that are few and change rarely: regions, categories,
-//! shops. What such a view is, is said by its [`AggregateRow`]; projecting, rebuilding and reading a row are the same for all
-//! and here.
-//! Rows are written one statement each; views that follow every order have ways of their own.
+//! Read models of one table with one row per aggregate, of things that are few: regions, categories, shops, discounts.
+//! What such a view is, is said by its [`AggregateRow`]; projecting, rebuilding and reading a row are the same for all and
+//! here. Rows are written one statement each, and once for all that a batch does to them; views with a row for every order
+//! or customer have ways of their own.
 
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 

@@ -13,7 +13,7 @@ use domain::{
     order::{OrderStatus, PaymentStatus},
     payment::PaymentState,
     shop::ShopStatus,
-    text::Title,
+    text::{DiscountCode, Title},
 };
 use eventstore::testing::{
     TestDatabase,
@@ -23,6 +23,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
+    carts::{self, CartFilter, CartSort},
+    discounts::{self, DiscountFilter, DiscountSort},
     orders::{self, OrderFilter, OrderSort, ShopOrderFilter, ShopOrderSort},
     page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
@@ -51,23 +53,23 @@ const PRODUCTS: &str = "
     analyze products_v2.products, products_v2.stock;
 ";
 const ORDERS: &str = "
-    insert into orders_v2.orders
+    insert into orders_v3.orders
         select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
-               md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, now(),
+               md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, '[]', now(),
                timestamptz '2026-01-01' + n * interval '1 minute'
         from generate_series(1, 20000) n;
-    insert into orders_v2.order_states
+    insert into orders_v3.order_states
         select md5('o' || n)::uuid, timestamptz '2026-01-01' + n * interval '1 minute',
                case when n % 500 = 0 then 'pending' else 'delivered' end,
                case when n % 400 = 0 then 'failed' else 'paid' end, null, null, null, 0, false, null, n % 50 = 0, 3, now()
         from generate_series(1, 20000) n;
-    insert into orders_v2.order_lines
-        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, md5('s' || n % 400)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1
+    insert into orders_v3.order_lines
+        select md5('o' || n)::uuid, line, md5('p' || n)::uuid, md5('s' || n % 400)::uuid, 'sku', 'title', 1, 1, 0, 1, 0, 1, null
         from generate_series(1, 20000) n, generate_series(1, 2) line;
-    insert into orders_v2.order_shops
+    insert into orders_v3.order_shops
         select md5('o' || n)::uuid, md5('s' || n % 400)::uuid, timestamptz '2026-01-01' + n * interval '1 minute'
         from generate_series(1, 20000) n;
-    analyze orders_v2.orders, orders_v2.order_states, orders_v2.order_lines, orders_v2.order_shops;
+    analyze orders_v3.orders, orders_v3.order_states, orders_v3.order_lines, orders_v3.order_shops;
 ";
 const PAYMENTS: &str = "
     insert into payments_v1.payments
@@ -78,6 +80,29 @@ const PAYMENTS: &str = "
     insert into payments_v1.payment_ledger
         select md5('y' || n)::uuid, 2, 'ch_1', 'captured', n, now() from generate_series(1, 20000) n;
     analyze payments_v1.payments, payments_v1.payment_ledger;
+";
+
+// Over the years most have ended; a few are given by themselves, most are used up or given out one by one.
+const DISCOUNTS: &str = "
+    insert into discounts_v1.discounts (discount_id, region_id, currency, shop_id, code, title, value, scope, minimum,
+            starts_at, ends_at, max_uses, max_uses_per_customer, used, revision, deleted, sequence, created_at, updated_at)
+        select md5('d' || n)::uuid, md5('r' || n % 3)::uuid, 'USD', case when n % 3 > 0 then md5('s' || n % 400)::uuid end,
+               case when n % 200 not in (1, 3) then 'CODE-' || n end, 'Title ' || md5(n::text),
+               jsonb_build_object('kind', 'percentage', 'basis_points', 1000),
+               jsonb_build_object('product_ids', jsonb_build_array(md5('p' || n)::uuid)), 0,
+               case when n % 7 = 0 then timestamptz '2020-01-01' end,
+               case when n % 100 <> 1 then timestamptz '2020-01-01' + n * interval '1 minute' end,
+               case when n % 5 > 0 then n % 9 + 1 end, 1, n % 4, 1, n % 50 = 0, 1,
+               timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    analyze discounts_v1.discounts;
+";
+const CARTS: &str = "
+    insert into carts_v1.carts
+        select md5('b' || n)::uuid, md5('c' || n % 2000)::uuid, md5('r' || n)::uuid, n % 3, n % 3 * 2, '[]', '[]', 1,
+               now(), timestamptz '2026-01-01' + n * interval '1 minute'
+        from generate_series(1, 20000) n;
+    analyze carts_v1.carts;
 ";
 
 const SHOPS: &str = "
@@ -375,6 +400,79 @@ async fn every_filter_and_sort_of_shops_is_served_by_an_index() {
                     .await;
             }
         }
+    }
+    database.drop_database().await;
+}
+
+fn discount_filters() -> Vec<DiscountFilter> {
+    let all = DiscountFilter::default;
+    let (region_id, shop_id) = (Some(RegionId(REGION)), Some(ShopId(SHOP)));
+    let mut filters = vec![
+        DiscountFilter {
+            code: Some(DiscountCode::parse("code-77").unwrap()),
+            ..all()
+        },
+        DiscountFilter {
+            region_id,
+            automatic: Some(true),
+            active: Some(true),
+            ..all()
+        },
+        DiscountFilter {
+            include_deleted: true,
+            ..all()
+        },
+    ];
+    for (region_id, shop_id) in [(None, None), (region_id, None), (None, shop_id)] {
+        let there = || DiscountFilter {
+            region_id,
+            shop_id,
+            ..all()
+        };
+        filters.push(there());
+        for flag in [true, false] {
+            filters.push(DiscountFilter {
+                automatic: Some(flag),
+                ..there()
+            });
+            filters.push(DiscountFilter {
+                active: Some(flag),
+                ..there()
+            });
+        }
+    }
+    filters
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_discounts_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(DISCOUNTS).await;
+    for key in DiscountSort::ALL {
+        let middle = match key {
+            DiscountSort::CreatedAt => SortValue::Time(middle_of_time()),
+            DiscountSort::Title => SortValue::Text("Title 8".into()),
+            DiscountSort::EndsAt => SortValue::Time("2020-01-08T00:00:00Z".parse().unwrap()),
+        };
+        for filter in discount_filters() {
+            for page in pages(*key, &middle) {
+                let query = discounts::list(&View::Discounts.schema(), &filter, &page);
+                assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
+                    .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_customer_s_carts_are_served_by_an_index() {
+    let (database, mut connection) = filled_with(CARTS).await;
+    let filter = CartFilter {
+        customer_id: UserId(CUSTOMER),
+    };
+    for page in pages(CartSort::UpdatedAt, &SortValue::Time(middle_of_time())) {
+        let query = carts::list(&View::Carts.schema(), &filter, &page);
+        assert_served_by_indexes(&format!("{page:?}"), query, &mut connection).await;
     }
     database.drop_database().await;
 }

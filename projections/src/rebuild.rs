@@ -43,7 +43,9 @@ use self::{
     writer::Target,
 };
 use crate::{
+    carts::{CartsFold, CartsProjector},
     categories::CategoryView,
+    discounts::DiscountView,
     one_row_each::{RowFold, RowProjector},
     orders::{OrdersFold, OrdersProjector},
     payments::{PaymentsFold, PaymentsProjector},
@@ -240,6 +242,8 @@ async fn build(
         }
         View::Shops => pipeline::<RowFold<ShopView>>(options, view, schema, settings).await,
         View::Products => pipeline::<ProductsFold>(options, view, schema, settings).await,
+        View::Discounts => pipeline::<RowFold<DiscountView>>(options, view, schema, settings).await,
+        View::Carts => pipeline::<CartsFold>(options, view, schema, settings).await,
         View::Orders => pipeline::<OrdersFold>(options, view, schema, settings).await,
         View::Payments => pipeline::<PaymentsFold>(options, view, schema, settings).await,
         View::Timeline => pipeline::<TimelineFold>(options, view, schema, settings).await,
@@ -322,6 +326,14 @@ async fn build_carefully(
         }
         View::Products => {
             let projector = ProductsProjector::within(own);
+            careful::run(log, connection, projector, schema, settings).await
+        }
+        View::Discounts => {
+            let projector = RowProjector::<DiscountView>::within(own);
+            careful::run(log, connection, projector, schema, settings).await
+        }
+        View::Carts => {
+            let projector = CartsProjector::within(own);
             careful::run(log, connection, projector, schema, settings).await
         }
         View::Orders => {

@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use domain::{category, inventory, order, payment, product, region, shop};
+use domain::{cart, category, discount, inventory, order, payment, product, region, shop};
 use eventstore::{
     EventLog,
     subscription::{self, HandleError, Subscriptions},
@@ -15,9 +15,9 @@ use eventstore::{
 use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::{
-    categories::CategoryView, one_row_each::RowProjector, orders::OrdersProjector,
-    payments::PaymentsProjector, products::ProductsProjector, regions::RegionView, shops::ShopView,
-    timeline::TimelineProjector,
+    carts::CartsProjector, categories::CategoryView, discounts::DiscountView,
+    one_row_each::RowProjector, orders::OrdersProjector, payments::PaymentsProjector,
+    products::ProductsProjector, regions::RegionView, shops::ShopView, timeline::TimelineProjector,
 };
 
 /// A read model.
@@ -31,6 +31,10 @@ pub enum View {
     Shops,
     /// The catalogue with stock.
     Products,
+    /// What is taken off prices.
+    Discounts,
+    /// What customers mean to buy.
+    Carts,
     /// Orders with their lines.
     Orders,
     /// Payments with what the gateway said.
@@ -44,11 +48,13 @@ const MIGRATION_LOCK: i64 = 0x7669_6577;
 
 impl View {
     /// Every read model.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Regions,
         Self::Categories,
         Self::Shops,
         Self::Products,
+        Self::Discounts,
+        Self::Carts,
         Self::Orders,
         Self::Payments,
         Self::Timeline,
@@ -61,6 +67,8 @@ impl View {
             Self::Categories => "categories",
             Self::Shops => "shops",
             Self::Products => "products",
+            Self::Discounts => "discounts",
+            Self::Carts => "carts",
             Self::Orders => "orders",
             Self::Payments => "payments",
             Self::Timeline => "timeline",
@@ -70,8 +78,15 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Products | Self::Orders => 2,
-            Self::Regions | Self::Categories | Self::Shops | Self::Payments | Self::Timeline => 1,
+            Self::Orders => 3,
+            Self::Products => 2,
+            Self::Regions
+            | Self::Categories
+            | Self::Shops
+            | Self::Discounts
+            | Self::Carts
+            | Self::Payments
+            | Self::Timeline => 1,
         }
     }
 
@@ -82,6 +97,8 @@ impl View {
             Self::Categories => include_str!("../sql/categories.sql"),
             Self::Shops => include_str!("../sql/shops.sql"),
             Self::Products => include_str!("../sql/products.sql"),
+            Self::Discounts => include_str!("../sql/discounts.sql"),
+            Self::Carts => include_str!("../sql/carts.sql"),
             Self::Orders => include_str!("../sql/orders.sql"),
             Self::Payments => include_str!("../sql/payments.sql"),
             Self::Timeline => include_str!("../sql/timeline.sql"),
@@ -101,13 +118,15 @@ impl View {
             Self::Categories => &[category::TYPE],
             Self::Shops => &[shop::TYPE],
             Self::Products => &[product::TYPE, inventory::TYPE, shop::TYPE],
+            Self::Discounts => &[discount::TYPE],
+            Self::Carts => &[cart::TYPE],
             Self::Orders => &[order::TYPE],
             Self::Payments => &[payment::TYPE],
             Self::Timeline => &[order::TYPE, payment::TYPE, inventory::TYPE],
         }
     }
 
-    /// A schema of this version beside the live one, to be rebuilt into: `orders_v2_r7`.
+    /// A schema of this version beside the live one, to be rebuilt into: `orders_v3_r7`.
     pub fn beside(self, number: u32) -> Schema {
         Schema(format!("{}_r{number}", self.schema()).into())
     }
@@ -220,6 +239,10 @@ pub async fn spawn_all(subscriptions: &Subscriptions) {
         .await;
     subscriptions.spawn(RowProjector::<ShopView>::new()).await;
     subscriptions.spawn(ProductsProjector::new()).await;
+    subscriptions
+        .spawn(RowProjector::<DiscountView>::new())
+        .await;
+    subscriptions.spawn(CartsProjector::new()).await;
     subscriptions.spawn(OrdersProjector::new()).await;
     subscriptions.spawn(PaymentsProjector::new()).await;
     subscriptions.spawn(TimelineProjector::new()).await;
@@ -237,6 +260,10 @@ pub async fn retry(log: &EventLog, view: View, key: &str) -> Result<usize, Handl
         }
         View::Shops => subscription::retry(log, &mut RowProjector::<ShopView>::new(), key).await,
         View::Products => subscription::retry(log, &mut ProductsProjector::new(), key).await,
+        View::Discounts => {
+            subscription::retry(log, &mut RowProjector::<DiscountView>::new(), key).await
+        }
+        View::Carts => subscription::retry(log, &mut CartsProjector::new(), key).await,
         View::Orders => subscription::retry(log, &mut OrdersProjector::new(), key).await,
         View::Payments => subscription::retry(log, &mut PaymentsProjector::new(), key).await,
         View::Timeline => subscription::retry(log, &mut TimelineProjector::new(), key).await,

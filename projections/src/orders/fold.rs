@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use domain::order::{Order, OrderEvent};
 use eventstore::subscription::HandleError;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -54,6 +54,7 @@ impl OrdersFold {
             &row.discount,
             &row.tax,
             &row.total,
+            &Json(row.discounts),
             &row.payment_due_at,
             &row.created_at,
         ]);
@@ -71,6 +72,7 @@ impl OrdersFold {
                 &line.net,
                 &line.tax,
                 &line.gross,
+                &line.discount_id,
             ]);
         }
         for shop in row.shops() {
@@ -126,12 +128,14 @@ impl Fold for OrdersFold {
                 schema,
                 "orders",
                 "order_id, customer_id, customer_name, shipping_address, region_id, currency, tax_rate, \
-                 prices_include_tax, payment_method, subtotal, discount, tax, total, payment_due_at, created_at",
+                 prices_include_tax, payment_method, subtotal, discount, tax, total, discounts, payment_due_at, \
+                 created_at",
             ),
             lines: CopyRows::new(
                 schema,
                 "order_lines",
-                "order_id, line, product_id, shop_id, sku, title, quantity, unit_price, discount, net, tax, gross",
+                "order_id, line, product_id, shop_id, sku, title, quantity, unit_price, discount, net, tax, gross, \
+                 discount_id",
             ),
             shops: CopyRows::new(schema, "order_shops", "order_id, shop_id, created_at"),
             shipped: CopyRows::new(

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
+    ids::{DiscountId, OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
     money::Currency,
-    order::{OrderStatus, PaymentStatus},
+    order::{AppliedDiscount, OrderStatus, PaymentStatus},
     sealed::Sealed,
 };
 use serde::Deserialize;
@@ -41,10 +41,12 @@ pub struct OrderView {
     pub payment_method: String,
     /// What was bought.
     pub lines: Vec<OrderLineView>,
-    /// Sum of price times quantity, before the discount.
+    /// Sum of price times quantity, before discounts.
     pub subtotal: i64,
-    /// Taken off the whole.
+    /// Sum of what discounts took off.
     pub discount: i64,
+    /// Which discounts, in the order in which they were given.
+    pub discounts: Vec<AppliedDiscount>,
     /// Sum of the lines' tax.
     pub tax: i64,
     /// What is to be paid.
@@ -96,8 +98,10 @@ pub struct OrderLineView {
     pub shipped: i64,
     /// Price of one piece.
     pub unit_price: i64,
-    /// Share of the order's discount.
+    /// What a discount took off it.
     pub discount: i64,
+    /// Which discount did; none where none did.
+    pub discount_id: Option<DiscountId>,
     /// What is left after the discount, without tax.
     pub net: i64,
     /// Tax of the line.
@@ -282,6 +286,7 @@ impl OrderView {
     pub(super) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let unreadable = |error| sqlx::Error::Decode(Box::new(error));
         let lines: Option<Json<Vec<OrderLineView>>> = row.try_get("lines")?;
+        let Json(discounts) = row.try_get("discounts")?;
         Ok(Self {
             order_id: OrderId(row.try_get("order_id")?),
             customer_id: UserId(row.try_get("customer_id")?),
@@ -295,6 +300,7 @@ impl OrderView {
             lines: lines.map(|Json(lines)| lines).unwrap_or_default(),
             subtotal: row.try_get("subtotal")?,
             discount: row.try_get("discount")?,
+            discounts,
             tax: row.try_get("tax")?,
             total: row.try_get("total")?,
             payment_due_at: row.try_get("payment_due_at")?,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use domain::{
     ids::{ShipmentId, ShopId},
-    order::{LineQuantity, OrderEvent, OrderLine},
+    order::{AppliedDiscount, LineQuantity, OrderEvent, OrderLine},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -25,6 +25,7 @@ pub(super) struct OrderRow<'e> {
     pub(super) discount: i64,
     pub(super) tax: i64,
     pub(super) total: i64,
+    pub(super) discounts: &'e [AppliedDiscount],
     pub(super) payment_due_at: DateTime<Utc>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) lines: &'e [OrderLine],
@@ -46,6 +47,7 @@ impl<'e> OrderRow<'e> {
             lines,
             subtotal,
             discount,
+            discounts,
             tax,
             total,
             payment_delay_ms,
@@ -68,6 +70,7 @@ impl<'e> OrderRow<'e> {
             discount: *discount,
             tax: *tax,
             total: *total,
+            discounts,
             payment_due_at: decoded.later(*payment_delay_ms),
             created_at: decoded.at,
             lines,
@@ -97,6 +100,7 @@ fn line_rows(order_id: Uuid, lines: &[OrderLine]) -> impl Iterator<Item = LineRo
         net: line.net,
         tax: line.tax,
         gross: line.gross,
+        discount_id: line.discount_id.map(|discount_id| discount_id.0),
     })
 }
 
@@ -128,6 +132,7 @@ pub(super) struct LineRow<'e> {
     pub(super) net: i64,
     pub(super) tax: i64,
     pub(super) gross: i64,
+    pub(super) discount_id: Option<Uuid>,
 }
 
 /// A row of `order_shops`.
@@ -153,6 +158,7 @@ pub(super) struct ItemsNow {
     pub(super) discount: i64,
     pub(super) tax: i64,
     pub(super) total: i64,
+    pub(super) discounts: Vec<AppliedDiscount>,
 }
 
 impl ItemsNow {
@@ -184,6 +190,7 @@ impl Changes {
                 lines,
                 subtotal,
                 discount,
+                discounts,
                 tax,
                 total,
             } => {
@@ -194,6 +201,7 @@ impl Changes {
                     discount: *discount,
                     tax: *tax,
                     total: *total,
+                    discounts: discounts.clone(),
                 };
                 self.items.insert(decoded.id, now);
             }

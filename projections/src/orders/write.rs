@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use eventstore::subscription::HandleError;
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::{
@@ -38,10 +38,10 @@ impl Statements {
             insert: schema.sql(
                 "insert into {schema}.orders (order_id, customer_id, customer_name, shipping_address, region_id, \
                         currency, tax_rate, prices_include_tax, payment_method, subtotal, discount, tax, total, \
-                        payment_due_at, created_at) \
+                        discounts, payment_due_at, created_at) \
                  select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], \
                         $7::int[], $8::bool[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], \
-                        $13::bigint[], $14::timestamptz[], $15::timestamptz[])",
+                        $13::bigint[], $14::jsonb[], $15::timestamptz[], $16::timestamptz[])",
             ),
             insert_states: schema.sql(
                 "insert into {schema}.order_states (order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
@@ -52,9 +52,10 @@ impl Statements {
             ),
             insert_lines: schema.sql(
                 "insert into {schema}.order_lines (order_id, line, product_id, shop_id, sku, title, quantity, \
-                        unit_price, discount, net, tax, gross) \
+                        unit_price, discount, net, tax, gross, discount_id) \
                  select * from unnest($1::uuid[], $2::int[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], \
-                        $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])",
+                        $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
+                        $13::uuid[])",
             ),
             insert_shops: schema.sql(
                 "insert into {schema}.order_shops (order_id, shop_id, created_at) \
@@ -68,9 +69,9 @@ impl Statements {
             ),
             change_totals: schema.sql(
                 "update {schema}.orders o set subtotal = n.subtotal, discount = n.discount, tax = n.tax, \
-                        total = n.total \
-                 from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) \
-                      as n (order_id, subtotal, discount, tax, total) \
+                        total = n.total, discounts = n.discounts \
+                 from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::jsonb[]) \
+                      as n (order_id, subtotal, discount, tax, total, discounts) \
                  where o.order_id = n.order_id",
             ),
             delete_lines: schema.sql("delete from {schema}.order_lines where order_id = any($1)"),
@@ -137,6 +138,7 @@ impl Statements {
             .bind(column(orders, |(row, _)| row.discount))
             .bind(column(orders, |(row, _)| row.tax))
             .bind(column(orders, |(row, _)| row.total))
+            .bind(column(orders, |(row, _)| Json(row.discounts)))
             .bind(column(orders, |(row, _)| row.payment_due_at))
             .bind(column(orders, |(row, _)| row.created_at))
             .execute(&mut *tx)
@@ -165,6 +167,7 @@ impl Statements {
             .bind(column(lines, |line| line.net))
             .bind(column(lines, |line| line.tax))
             .bind(column(lines, |line| line.gross))
+            .bind(column(lines, |line| line.discount_id))
             .execute(&mut *tx)
             .await?;
         if shops.is_empty() {
@@ -207,6 +210,7 @@ impl Statements {
             .bind(column(&items, |(_, now)| now.discount))
             .bind(column(&items, |(_, now)| now.tax))
             .bind(column(&items, |(_, now)| now.total))
+            .bind(column(&items, |(_, now)| Json(&now.discounts)))
             .execute(&mut *tx)
             .await?;
         for delete in [&self.delete_lines, &self.delete_shops] {
