@@ -39,7 +39,9 @@ pub struct CartView {
     pub region_id: RegionId,
     /// What is in it, in the order in which it was first put there.
     pub items: Vec<CartItem>,
-    /// How many pieces that is.
+    /// How many products that is.
+    pub products: i64,
+    /// How many pieces of them.
     pub pieces: i64,
     /// The discount codes that are to be used.
     pub codes: Vec<DiscountCode>,

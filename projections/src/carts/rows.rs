@@ -41,6 +41,7 @@ impl From<CartRow> for CartView {
             customer_id: UserId(row.customer_id),
             region_id: RegionId(row.region_id),
             items: row.items.0,
+            products: row.products.into(),
             pieces: row.pieces,
             codes: row.codes.0,
             sequence: row.sequence,
