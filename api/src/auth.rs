@@ -72,6 +72,8 @@ policies! {
     ApproveShops = [ManageShops];
     /// Create, change and delete the products of one's own shops, or any.
     ManageProducts = [ManageOwnShop, ManageProducts];
+    /// See, make, change and delete the discounts of one's own shops, or any.
+    ManageDiscounts = [ManageOwnShop, ManageDiscounts];
     /// Create a product by the simple client contract.
     CreateContractProduct = [CreateContractProduct];
     /// Receive, adjust and set the stock of products of one's own shops, or of any.

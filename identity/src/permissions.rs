@@ -55,12 +55,14 @@ permissions! {
     ManageCategories = "manage_categories",
     /// Open a shop in one's own name, or ask for it, and change or give up what one asked for.
     OpenShop = "open_shop",
-    /// Change and close one's own shops, and manage their products and stock.
+    /// Change and close one's own shops, and manage their products, stock and discounts.
     ManageOwnShop = "manage_own_shop",
     /// Approve, change and close anybody's shop, and see those that are not open.
     ManageShops = "manage_shops",
     /// Create, change and delete any product, of whatever shop or of none.
     ManageProducts = "manage_products",
+    /// See, make, change and delete any discount, of whatever shop or of none.
+    ManageDiscounts = "manage_discounts",
     /// Create a product by the simple client contract (`POST /api/products`), which serves sellers too.
     CreateContractProduct = "create_contract_product",
     /// Receive, adjust and set the stock of any product.
@@ -186,6 +188,7 @@ impl Role {
                 P::ManageCategories,
                 P::ManageShops,
                 P::ManageProducts,
+                P::ManageDiscounts,
                 P::CreateContractProduct,
                 P::AdjustStock,
                 P::ReadPayments,
@@ -245,7 +248,7 @@ mod tests {
     use super::{Permission as P, *};
 
     /// One row per permission: customer, seller, admin, analyst.
-    const EXPECTED: [(P, [bool; 4]); 24] = {
+    const EXPECTED: [(P, [bool; 4]); 25] = {
         const Y: bool = true;
         const N: bool = false;
         [
@@ -265,6 +268,7 @@ mod tests {
             (P::ManageOwnShop, [N, Y, N, N]),
             (P::ManageShops, [N, N, Y, N]),
             (P::ManageProducts, [N, N, Y, N]),
+            (P::ManageDiscounts, [N, N, Y, N]),
             (P::CreateContractProduct, [N, Y, Y, N]),
             (P::AdjustStock, [N, N, Y, N]),
             (P::ReadPayments, [N, N, Y, N]),

@@ -1,9 +1,12 @@
 //! A history in which everything happens that a view shows: what is rebuilt must be what was followed.
 
 use domain::{
+    cart::{Cart, CartCommand, CartItem},
     category::{Category, CategoryCommand},
+    discount::{CreateDiscount, Discount, DiscountCommand, DiscountRules},
     ids::{
-        CategoryId, OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, ShopId, UserId,
+        CartId, CategoryId, DiscountId, OrderId, PaymentId, ProductId, RefundId, RegionId,
+        ShipmentId, ShopId, UserId,
     },
     inventory::{Inventory, InventoryCommand},
     order::{ContactChange, Order, OrderCommand, ShipLine},
@@ -12,11 +15,11 @@ use domain::{
     region::{Region, RegionCommand},
     sealed::Sealed,
     shop::ShopCommand,
-    text::{PaymentMethod, Reason, Reference, Title},
+    text::{DiscountCode, PaymentMethod, Reason, Reference, Title},
 };
 use uuid::Uuid;
 
-use crate::shop::{Shop, clothing, customer, quantity, usd};
+use crate::shop::{Shop, clothing, customer, quantity, tenth_off, usd};
 
 /// What an order of one piece costs, tax included.
 const TOTAL: i64 = 1_100;
@@ -59,19 +62,27 @@ const COURSES: [Course; 11] = [
     Course::Deleted,
 ];
 
-/// Two markets, categories, shops, four products with stock (one of them without any, one deleted, one changed), and so many orders: all
-/// are placed before the first of them goes on, and then they go on in turns.
+/// Two markets, categories, shops, four products with stock (one of them without any, one deleted, one changed), discounts,
+/// carts, and so many orders: all are placed before the first of them goes on, and then they go on in turns.
 pub(crate) async fn write(shop: &Shop, orders: usize) {
     let region_id = shop.region("United States", "USD").await;
     let other = shop.region("Elsewhere", "USD").await;
     sellers(shop).await;
     let products = products(shop, region_id, other).await;
+    let discounts = discounts(shop, region_id).await;
+    let carts = fill_carts(shop, region_id, products).await;
     let mut placed = vec![];
     for n in 0..orders {
-        let product_id = products[n % 2];
-        let order_id = shop.order(customer(), region_id, &[(product_id, 1)]).await;
+        let (product_id, course) = (products[n % 2], COURSES[n % COURSES.len()]);
+        let offers = match course {
+            Course::Nothing | Course::Changed | Course::Cancelled => vec![tenth_off(1)],
+            _ => vec![],
+        };
+        let order_id = shop
+            .order_with(customer(), region_id, &[(product_id, 1)], offers)
+            .await;
         reserve(shop, product_id, order_id).await;
-        placed.push((order_id, product_id, COURSES[n % COURSES.len()]));
+        placed.push((order_id, product_id, course));
     }
     for (order_id, product_id, course) in &placed {
         begin(shop, *order_id, *product_id, *course).await;
@@ -82,8 +93,114 @@ pub(crate) async fn write(shop: &Shop, orders: usize) {
     for (order_id, product_id, course) in &placed {
         end(shop, *order_id, *product_id, *course).await;
     }
+    change_discounts(shop, discounts).await;
+    empty_carts(shop, carts, products).await;
     shop.command::<Region>(other, RegionCommand::DisableRegion)
         .await;
+}
+
+fn rules(title: &str) -> DiscountRules {
+    DiscountRules {
+        title: Title::parse(title).unwrap(),
+        value: tenth_off(1).value,
+        scope: tenth_off(1).scope,
+        minimum: 0,
+        starts_at: None,
+        ends_at: None,
+        max_uses: None,
+        max_uses_per_customer: None,
+    }
+}
+
+/// One with a code, one of a shop, one that is given by itself.
+async fn discounts(shop: &Shop, region_id: RegionId) -> [DiscountId; 3] {
+    let made = [
+        ("Coded", Some("CODED"), None),
+        ("Of a shop", None, Some(ShopId(Uuid::now_v7()))),
+        ("Given", None, None),
+    ];
+    let mut ids = [DiscountId(Uuid::nil()); 3];
+    for (id, (title, code, shop_id)) in ids.iter_mut().zip(made) {
+        *id = DiscountId(Uuid::now_v7());
+        let create = DiscountCommand::CreateDiscount(CreateDiscount {
+            discount_id: *id,
+            region_id,
+            currency: usd(0).currency,
+            shop_id,
+            code: code.map(|code| DiscountCode::parse(code).unwrap()),
+            rules: rules(title),
+        });
+        shop.command::<Discount>(*id, create).await;
+    }
+    ids
+}
+
+async fn change_discounts(shop: &Shop, [coded, of_shop, given]: [DiscountId; 3]) {
+    let [first, second] = [1, 2].map(|n| OrderId(Uuid::from_u128(n)));
+    let commands = [
+        (coded, DiscountCommand::CountUse { order_id: first }),
+        (coded, DiscountCommand::CountUse { order_id: second }),
+        (
+            given,
+            DiscountCommand::ChangeDiscount {
+                rules: rules("Given to all"),
+            },
+        ),
+        (coded, DiscountCommand::ReturnUse { order_id: first }),
+        (of_shop, DiscountCommand::DeleteDiscount),
+        (given, DiscountCommand::CountUse { order_id: first }),
+    ];
+    for (id, command) in commands {
+        shop.command::<Discount>(id, command).await;
+    }
+}
+
+fn put(customer_id: UserId, region_id: RegionId, product_id: ProductId, n: u64) -> CartCommand {
+    CartCommand::PutItem {
+        customer_id,
+        region_id,
+        item: CartItem {
+            product_id,
+            quantity: quantity(n),
+            unit_price: 1_000,
+        },
+    }
+}
+
+/// Four carts with both products in them.
+async fn fill_carts(shop: &Shop, region_id: RegionId, products: [ProductId; 2]) -> [CartId; 4] {
+    let mut carts = [CartId(Uuid::nil()); 4];
+    for cart in &mut carts {
+        let customer_id = customer();
+        *cart = CartId::of(customer_id, region_id);
+        for (product_id, n) in [(products[0], 1), (products[1], 2), (products[0], 3)] {
+            let put = put(customer_id, region_id, product_id, n);
+            shop.command::<Cart>(*cart, put).await;
+        }
+        let codes = CartCommand::SetCodes {
+            customer_id,
+            region_id,
+            codes: vec![DiscountCode::parse("CODED").unwrap()],
+        };
+        shop.command::<Cart>(*cart, codes).await;
+    }
+    carts
+}
+
+/// The first cart stays as it is, of the second something is taken out, and the others are emptied.
+async fn empty_carts(shop: &Shop, carts: [CartId; 4], products: [ProductId; 2]) {
+    let remove = CartCommand::RemoveItem {
+        product_id: products[0],
+    };
+    let order_id = OrderId(Uuid::now_v7());
+    let commands = [
+        remove,
+        CartCommand::ClearCart,
+        CartCommand::CheckOut { order_id },
+    ];
+    for (cart, command) in carts.into_iter().skip(1).zip(commands) {
+        shop.command::<Cart>(cart, command).await;
+    }
 }
 
 async fn sellers(shop: &Shop) {
@@ -252,7 +369,8 @@ async fn refund(shop: &Shop, order_id: OrderId, cents: i64, fails_first: bool) {
 /// More is bought, of both products, by somebody of another name.
 async fn change(shop: &Shop, order_id: OrderId, products: [ProductId; 2]) {
     let items = shop.priced(&[(products[1], 2), (products[0], 3)]).await;
-    shop.command::<Order>(order_id, OrderCommand::ChangeItems { items })
+    let offers = vec![tenth_off(2)];
+    shop.command::<Order>(order_id, OrderCommand::ChangeItems { items, offers })
         .await;
     let name = OrderCommand::ChangeContact(ContactChange {
         customer_name: Some(Sealed::new("another sealed name")),

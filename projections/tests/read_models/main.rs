@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod carts;
 mod catalogue;
 mod closed_shops;
+mod discounts;
 mod history;
 mod orders;
 mod pages;

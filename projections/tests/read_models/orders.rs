@@ -15,7 +15,7 @@ use projections::{
 };
 use uuid::Uuid;
 
-use crate::shop::{Shop, customer, quantity, usd};
+use crate::shop::{Shop, customer, quantity, tenth_off, usd};
 
 fn reason() -> Reason {
     Reason::parse("changed my mind").unwrap()
@@ -103,6 +103,7 @@ async fn check(shop: &Shop, order_id: OrderId) -> OrderView {
         (&row.customer_name, &row.shipping_address),
         (&order.customer_name, &order.shipping_address)
     );
+    assert_eq!(row.discounts, order.discounts);
     assert_eq!(row.lines.len(), order.lines.len());
     for (line, expected) in row.lines.iter().zip(&order.lines) {
         assert_eq!(
@@ -113,6 +114,7 @@ async fn check(shop: &Shop, order_id: OrderId) -> OrderView {
             (line.sku.as_str(), line.title.as_str()),
             (expected.sku.as_str(), expected.title.as_str())
         );
+        assert_eq!(line.discount_id, expected.discount_id);
         assert_eq!(line.quantity, i64::from(expected.quantity));
         assert_eq!(line.shipped, i64::from(order.shipped_of(expected.line)));
         let amounts = (
@@ -287,13 +289,24 @@ async fn what_is_changed_of_an_order_replaces_what_was_there() {
         if !followed {
             shop.subscriptions.close().await;
         }
+        let bought = [(hat, 2), (plain, 3)];
         let order_id = shop
-            .order(customer(), region_id, &[(hat, 2), (plain, 3)])
+            .order_with(customer(), region_id, &bought, vec![tenth_off(1)])
             .await;
+        if followed {
+            shop.settle(&[View::Orders]).await;
+            let row = check(&shop, order_id).await;
+            assert_eq!((row.discounts.len(), row.discount), (1, 215));
+        }
         for (items, shops) in &changes {
             let items = shop.priced(items).await;
+            let offers = if shops.len() > 1 {
+                vec![tenth_off(1), tenth_off(2)]
+            } else {
+                vec![]
+            };
             let commands = [
-                OrderCommand::ChangeItems { items },
+                OrderCommand::ChangeItems { items, offers },
                 contact(Some(&format!("name {}", shops.len())), None),
             ];
             for command in commands {

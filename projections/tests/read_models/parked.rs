@@ -141,6 +141,7 @@ async fn a_parked_order_is_retried_in_order_once_the_cause_is_gone() {
         terms: region.terms().unwrap(),
         payment_method: domain::text::PaymentMethod::parse("test_succeeds").unwrap(),
         items: vec![product.priced(domain::text::Quantity::ONE).unwrap()],
+        offers: vec![],
         payment_delay_ms: 0,
         payment_window_ms: 0,
     });

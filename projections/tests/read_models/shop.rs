@@ -5,17 +5,18 @@ use std::{fmt::Display, time::Duration};
 use domain::{
     aggregate::Decider,
     category::{Category, CategoryCommand},
-    ids::{CategoryId, OperationId, OrderId, ProductId, RegionId, ShopId, UserId},
+    discount::{DiscountScope, DiscountValue, Percentage},
+    ids::{CategoryId, DiscountId, OperationId, OrderId, ProductId, RegionId, ShopId, UserId},
     inventory::{Inventory, InventoryCommand},
     kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
     order::{Order, OrderCommand, PlaceOrder},
-    pricing::PricedItem,
+    pricing::{Offer, PricedItem},
     product::{Product, ProductCommand},
     region::{Region, RegionCommand},
     sealed::Sealed,
     shop::ShopCommand,
-    text::{CountryCode, Description, PaymentMethod, Quantity, Sku, Title},
+    text::{CountryCode, Description, DiscountCode, PaymentMethod, Quantity, Sku, Title},
 };
 use eventstore::{
     EventLog,
@@ -202,6 +203,17 @@ impl Shop {
         region_id: RegionId,
         items: &[(ProductId, u64)],
     ) -> OrderId {
+        self.order_with(customer_id, region_id, items, vec![]).await
+    }
+
+    /// The same with these discounts; their uses are left alone.
+    pub(crate) async fn order_with(
+        &self,
+        customer_id: UserId,
+        region_id: RegionId,
+        items: &[(ProductId, u64)],
+        offers: Vec<Offer>,
+    ) -> OrderId {
         let order_id = OrderId(Uuid::now_v7());
         let (region, _) = self.log.load::<Region>(region_id).await.unwrap();
         let priced = self.priced(items).await;
@@ -213,6 +225,7 @@ impl Shop {
             terms: region.terms().unwrap(),
             payment_method: PaymentMethod::parse("test_succeeds").unwrap(),
             items: priced,
+            offers,
             payment_delay_ms: 60_000,
             payment_window_ms: 0,
         });
@@ -273,6 +286,21 @@ pub(crate) fn usd(cents: i64) -> Money {
 
 pub(crate) fn customer() -> UserId {
     UserId(Uuid::now_v7())
+}
+
+/// A tenth off everything.
+pub(crate) fn tenth_off(number: u128) -> Offer {
+    Offer {
+        discount_id: DiscountId(Uuid::from_u128(number)),
+        title: Title::parse(&format!("Discount {number}")).unwrap(),
+        code: Some(DiscountCode::parse("TENTH").unwrap()),
+        shop_id: None,
+        value: DiscountValue::Percentage {
+            basis_points: Percentage::from_basis_points(1_000).unwrap(),
+        },
+        minimum: 0,
+        scope: DiscountScope::default(),
+    }
 }
 
 /// A piece of clothing of that size and colour.

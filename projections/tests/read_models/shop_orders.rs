@@ -99,8 +99,14 @@ async fn a_shop_is_shown_its_lines_of_its_orders_and_nothing_else() {
 
     // something else is bought instead, of one shop less and in other lines
     let items = shop.priced(&[(cup, 1), (cap, 1)]).await;
-    shop.command::<Order>(both, OrderCommand::ChangeItems { items })
-        .await;
+    shop.command::<Order>(
+        both,
+        OrderCommand::ChangeItems {
+            items,
+            offers: vec![],
+        },
+    )
+    .await;
     shop.settle(&[View::Orders]).await;
     assert_eq!(shown(&shop, hats, both).await, Some(vec![cap]));
     assert_eq!(shown(&shop, coats, both).await, None);
