@@ -7,8 +7,10 @@ use crate::state::App;
 
 pub mod api_keys;
 pub mod body;
+pub mod carts;
 pub mod categories;
 pub mod closing;
+pub mod discounts;
 pub mod event_body;
 pub mod events;
 pub mod health;
@@ -51,6 +53,8 @@ pub fn api() -> OpenApiRouter<App> {
         .merge(products::router())
         .merge(stock::router())
         .merge(stock_feed::router())
+        .merge(discounts::router())
+        .merge(carts::router())
         .merge(orders::router())
         .merge(shop_orders::router())
         .merge(timeline::router())

@@ -78,6 +78,8 @@ ids! {
     ById = "id";
     /// The id of an order in a path that names something else first.
     OrderById = "order_id";
+    /// The id of a product in a path that names something else first.
+    ProductById = "product_id";
 }
 
 /// `attributes[name]=value` in a query.
@@ -160,6 +162,10 @@ refusals! {
     TitleTaken = [Taken, IdempotencyKeyInUse];
     /// 409 of a new product.
     NotOffered = [Taken, IdempotencyKeyInUse, RegionDisabled, ShopNotOpen];
+    /// 409 of a new discount.
+    NotGiven = [Taken, Conflict, IdempotencyKeyInUse, RegionDisabled, ShopNotOpen];
+    /// 409 of a change of a discount.
+    NotGivenAnew = [ShopNotOpen, Conflict];
     /// 409 of an API key.
     TooManyKeys = [Conflict];
     /// 409 of a registration.
@@ -171,7 +177,10 @@ refusals! {
     /// 503 of new users.
     NotHashed = [DeadlinePassed, Unavailable];
     /// 409 of an order.
-    NotOrdered = [InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, IdempotencyKeyInUse];
+    NotOrdered = [
+        InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, CountryOutsideRegion, DiscountNotDue, PriceChanged, CartEmpty,
+        IdempotencyKeyInUse
+    ];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
     /// 409 of a change of an order.

@@ -61,6 +61,11 @@ pub struct PriceInput {
 }
 
 impl PriceInput {
+    /// The amount, where both fields are right: for what is held against other fields before the body is taken.
+    pub fn money(&self) -> Option<Money> {
+        Some(Money::new(*self.amount.ok()?, *self.currency.ok()?))
+    }
+
     /// The amount.
     pub fn take(self) -> Money {
         Money::new(self.amount.take(), self.currency.take())
@@ -79,7 +84,7 @@ pub fn stored_id<T: std::str::FromStr>(resource: &str) -> Result<T, ApiError> {
 pub fn unknown_region(error: ApiError) -> ApiError {
     match error {
         ApiError::Command(Failure::NotFound { what: "region" }) => {
-            unknown("/region_id", "the region does not exist")
+            invalid("/region_id", "the region does not exist")
         }
         other => other,
     }
@@ -89,16 +94,17 @@ pub fn unknown_region(error: ApiError) -> ApiError {
 pub fn unknown_reference(error: ApiError) -> ApiError {
     match error {
         ApiError::Command(Failure::NotFound { what: "shop" }) => {
-            unknown("/shop_id", "the shop does not exist")
+            invalid("/shop_id", "the shop does not exist")
         }
         ApiError::Command(
             Failure::NotFound { what: "category" } | Failure::Category(CategoryError::Deleted),
-        ) => unknown("/category_id", "the category does not exist"),
+        ) => invalid("/category_id", "the category does not exist"),
         other => unknown_region(other),
     }
 }
 
-fn unknown(pointer: &str, detail: &str) -> ApiError {
+/// A body that is wrong there.
+pub fn invalid(pointer: &str, detail: &str) -> ApiError {
     let errors = vec![FieldError::at(pointer, detail)];
     Problem::new(Kind::Validation).errors(errors).into()
 }

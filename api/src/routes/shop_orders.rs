@@ -51,6 +51,9 @@ pub struct ShopOrderBody {
     /// Which.
     #[schema(value_type = Uuid)]
     order_id: OrderId,
+    /// Its number, for people.
+    #[schema(example = "100001")]
+    order_number: Option<String>,
     /// Who it is for; null unless it is paid and not called off, and where the customer was erased.
     customer_name: Option<String>,
     /// Where it goes; null as the name.
@@ -116,6 +119,7 @@ impl ShopOrderBody {
         };
         Self {
             order_id: order.order_id,
+            order_number: order.number.map(|number| number.to_string()),
             customer_name,
             shipping_address,
             region_id: order.region_id,
@@ -154,7 +158,8 @@ pub(super) async fn shops_of_seller(
     Ok(shops)
 }
 
-async fn owner_of(app: &App, shop_id: ShopId) -> Result<Option<UserId>, ApiError> {
+/// Whose shop it is, in whatever status.
+pub(super) async fn owner_of(app: &App, shop_id: ShopId) -> Result<Option<UserId>, ApiError> {
     let (shop, _) = app.log.load::<Shop>(shop_id).await?;
     Ok(shop.details().map(|shop| shop.owner_id))
 }
