@@ -40,7 +40,7 @@ const WARM_UP: f64 = 5.0;
 /// Enough that an order which falls due finds one free: at this rate all are busy only if answers take most of a second.
 const CONNECTIONS: usize = 256;
 /// The read model that is looked at.
-const ORDERS_VIEW: &str = "orders_v2";
+const ORDERS_VIEW: &str = "orders_v3";
 /// Between two looks at it.
 const LOOK: Duration = Duration::from_millis(2);
 

@@ -43,7 +43,7 @@ async fn processes_that_stand_still_stop_nobody_and_do_no_harm_when_they_go_on()
         load.successes(choices.between(20, 120)).await;
         let sleeper = match round % 3 {
             0 => choices.below(2) as usize,
-            1 => leader(&world, choices.of(&["orders_v2", "payment_saga"])).await,
+            1 => leader(&world, choices.of(&["orders_v3", "payment_saga"])).await,
             _ => leader(&world, "publisher").await,
         };
         if round % 3 == 2 {

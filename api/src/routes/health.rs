@@ -59,7 +59,7 @@ pub struct Readiness {
 #[derive(Serialize, ToSchema)]
 pub struct SubscriptionState {
     /// Its name.
-    #[schema(example = "orders_v2")]
+    #[schema(example = "orders_v3")]
     pub name: String,
     /// `leading`, `standby`, `retrying`, `handed_over` or `stopped` in this process; `elsewhere` where it does not run
     /// here.

@@ -35,7 +35,7 @@ pub struct Subscriptions {
 #[derive(Serialize, ToSchema)]
 pub struct Parked {
     /// Of which subscription.
-    #[schema(example = "orders_v2")]
+    #[schema(example = "orders_v3")]
     subscription: String,
     /// Which order, product and so on.
     key: String,

@@ -55,7 +55,7 @@ async fn assert_kept(shop: &Shop, admin: &Client, user: &str) {
 /// What is noted of an order that the read model of orders could not take; none where it is not parked.
 async fn parked(shop: &Shop, order: &str) -> Option<String> {
     let noted = sqlx::query_scalar(
-        "select error from parked_events where subscription = 'orders_v2' and key = $1",
+        "select error from parked_events where subscription = 'orders_v3' and key = $1",
     );
     noted.bind(order).fetch_optional(&shop.pool).await.unwrap()
 }

@@ -88,11 +88,13 @@ async fn the_status_of_projections_names_each_with_its_lag() {
     for name in [
         "regions_v1",
         "products_v2",
-        "orders_v2",
+        "orders_v3",
         "payments_v1",
         "timeline_v1",
         "categories_v1",
         "shops_v1",
+        "discounts_v1",
+        "carts_v1",
         "payment_saga",
         "sellers",
     ] {

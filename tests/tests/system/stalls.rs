@@ -1,8 +1,12 @@
 //! Sellers' shops with something in them, arranged by the commands themselves, as a program beside the servers would.
 
-use commands::{CommandSettings, Commands, Manager, Request, products::NewProduct, shops::NewShop};
+use commands::{
+    CommandSettings, Commands, Manager, Request, discounts::NewDiscount, products::NewProduct,
+    shops::NewShop,
+};
 use domain::{
-    ids::{ProductId, ShopId, UserId},
+    discount::{DiscountRules, DiscountScope, DiscountValue},
+    ids::{DiscountId, ProductId, ShopId, UserId},
     money::{Currency, Money},
     text::{Description, Quantity, Sku, Title},
 };
@@ -72,6 +76,33 @@ impl Stalls {
                 .create_product(request("CreateProduct"), Manager::Market, product);
         created.await.unwrap();
         product_id.to_string()
+    }
+
+    /// Gives a cent off there without a code, and returns the id of that discount.
+    pub(crate) async fn discount(&self, shop: &str, region: &str) -> String {
+        let discount_id = DiscountId(Uuid::now_v7());
+        let discount = NewDiscount {
+            discount_id,
+            region_id: region.parse().unwrap(),
+            currency: None,
+            shop_id: Some(shop.parse().unwrap()),
+            code: None,
+            rules: DiscountRules {
+                title: Title::parse("A cent off").unwrap(),
+                value: DiscountValue::Amount { amount: 1 },
+                scope: DiscountScope::default(),
+                minimum: 0,
+                starts_at: None,
+                ends_at: None,
+                max_uses: None,
+                max_uses_per_customer: None,
+            },
+        };
+        let given =
+            self.commands
+                .create_discount(request("CreateDiscount"), Manager::Market, discount);
+        given.await.unwrap();
+        discount_id.to_string()
     }
 
     /// Lets go of the log.
