@@ -85,12 +85,26 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("POST",   "/api/v1/products/{id}/stock/adjustments", "sa",      422),
     ("PUT",    "/api/v1/products/{id}/stock/threshold",   "sa",      422),
     ("GET",    "/api/v1/stock/feed",                      EVERYBODY, 400), // see `ask`
+    ("GET",    "/api/v1/discounts",                       "a",       200), // sellers name one of their shops
+    ("POST",   "/api/v1/discounts",                       "sa",      422),
+    ("GET",    "/api/v1/discounts/{id}",                  "sa",      200),
+    ("PATCH",  "/api/v1/discounts/{id}",                  "sa",      422),
+    ("DELETE", "/api/v1/discounts/{id}",                  "sa",      204),
     ("GET",    "/api/v1/orders",                          "ca",      200),
     ("POST",   "/api/v1/orders",                          "c",       422),
     ("GET",    "/api/v1/orders/{id}",                     "ca",      200),
     ("PATCH",  "/api/v1/orders/{id}",                     "ca",      422),
     ("POST",   "/api/v1/orders/{id}/cancel",              "ca",      422),
     ("GET",    "/api/v1/orders/{id}/timeline",            "cya",     200),
+    ("POST",   "/api/v1/orders/quote",                    "c",       422),
+    ("GET",    "/api/v1/carts",                           "c",       200),
+    ("GET",    "/api/v1/carts/{id}",                      "c",       200),
+    ("POST",   "/api/v1/carts/{id}/items",                "c",       422),
+    ("PUT",    "/api/v1/carts/{id}/items/{product_id}",   "c",       422),
+    ("DELETE", "/api/v1/carts/{id}/items/{product_id}",   "c",       200),
+    ("PUT",    "/api/v1/carts/{id}/codes",                "c",       422),
+    ("POST",   "/api/v1/carts/{id}/checkout",             "c",       422),
+    ("DELETE", "/api/v1/carts/{id}",                      "c",       200),
     ("POST",   "/api/v1/orders/bulk-create",              "c",       422),
     ("POST",   "/api/v1/orders/bulk-read",                "ca",      422),
     ("POST",   "/api/v1/orders/bulk-update",              "ca",      422),
@@ -143,7 +157,7 @@ enum Whose {
     /// Nobody's own: everybody's who may ask there.
     Shared,
     /// A seller's: whoever sells nothing may not ask there at all, and another seller is told that it does not exist, as
-    /// `shipping` shows.
+    /// `shipping` and `discounts` show.
     Sellers,
 }
 
@@ -179,6 +193,9 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("POST",   "/api/v1/products/{id}/stock/receipts",    SHARED, ""),
     ("POST",   "/api/v1/products/{id}/stock/adjustments", SHARED, ""),
     ("PUT",    "/api/v1/products/{id}/stock/threshold",   SHARED, ""),
+    ("GET",    "/api/v1/discounts/{id}",                  SELLERS, ""),
+    ("PATCH",  "/api/v1/discounts/{id}",                  SELLERS, ""),
+    ("DELETE", "/api/v1/discounts/{id}",                  SELLERS, ""),
     ("GET",    "/api/v1/orders/{id}",                     OWN,    ""),
     ("PATCH",  "/api/v1/orders/{id}",                     OWN,    "{}"),
     ("DELETE", "/api/v1/orders/{id}",                     OWN,    ""),
@@ -188,15 +205,28 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("POST",   "/api/v1/orders/{id}/deliver",             SELLERS, ""),
     ("GET",    "/api/v1/shops/{id}/orders",               SELLERS, ""),
     ("GET",    "/api/v1/shops/{id}/orders/{order_id}",    SELLERS, ""),
+    // the id is that of a region: whose cart it is, says who asks; see `checkout`
+    ("GET",    "/api/v1/carts/{id}",                      SHARED, ""),
+    ("POST",   "/api/v1/carts/{id}/items",                SHARED, ""),
+    ("PUT",    "/api/v1/carts/{id}/items/{product_id}",   SHARED, ""),
+    ("DELETE", "/api/v1/carts/{id}/items/{product_id}",   SHARED, ""),
+    ("PUT",    "/api/v1/carts/{id}/codes",                SHARED, ""),
+    ("POST",   "/api/v1/carts/{id}/checkout",             SHARED, ""),
+    ("DELETE", "/api/v1/carts/{id}",                      SHARED, ""),
     ("GET",    "/api/v1/payments/{id}",                   OWN,    ""),
     ("GET",    "/api/v1/events/{position}",               SHARED, ""),
 ];
 
 /// Lists of what is one's own.
-const LISTS: &[&str] = &["/api/v1/orders", "/api/v1/payments", "/api/v1/api-keys"];
+const LISTS: &[&str] = &[
+    "/api/v1/orders",
+    "/api/v1/carts",
+    "/api/v1/payments",
+    "/api/v1/api-keys",
+];
 
 /// What the ids of the paths stand for: things of `customer@example.com`, so that the customer of the table owns them, and
-/// the shop of `seller@example.com` that the order was bought in. The other shop is somebody else's, who is a seller by
+/// the shop of `seller@example.com` that the order was bought in and that gives the discount. The other shop is somebody else's, who is a seller by
 /// it, and the product is of no shop.
 struct Things {
     region: String,
@@ -204,6 +234,7 @@ struct Things {
     shop: String,
     stall: String,
     product: String,
+    discount: String,
     order: String,
     /// One that costs nothing: once it is deleted nothing is left to do.
     free_order: String,
@@ -232,6 +263,7 @@ impl Things {
         let stalls = Stalls::beside(shop).await;
         let stall = stalls.open(&user_id(&seller).await).await;
         let bought = stalls.offer(&stall, &region, (100, "CHF"), 10).await;
+        let discount = stalls.discount(&stall, &region).await;
         stalls.leave().await;
         let owner = shop.demo_user(server, "customer").await;
         let order = owner.place(&[(&bought, 1)], "test_succeeds").await;
@@ -248,6 +280,7 @@ impl Things {
             shop: opened.id(),
             stall,
             product,
+            discount,
             order,
             free_order,
             payment,
@@ -260,10 +293,12 @@ impl Things {
     fn id(&self, template: &str) -> &str {
         match template {
             path if path.starts_with("/api/v1/regions") => &self.region,
+            path if path.starts_with("/api/v1/carts") => &self.region,
             path if path.starts_with("/api/v1/categories") => &self.category,
             path if path.starts_with("/api/v1/shops/{id}/orders") => &self.stall,
             path if path.starts_with("/api/v1/shops") => &self.shop,
             path if path.starts_with("/api/v1/products") => &self.product,
+            path if path.starts_with("/api/v1/discounts") => &self.discount,
             path if path.starts_with("/api/v1/orders") => &self.order,
             path if path.starts_with("/api/v1/users") => &self.user,
             path if path.starts_with("/api/v1/api-keys") => &self.api_key,
@@ -276,7 +311,9 @@ impl Things {
         match (method, template) {
             (_, "/api/v1/api-keys/{id}") => path(template, &Uuid::nil().to_string()),
             ("DELETE", "/api/v1/orders/{id}") => path(template, &self.free_order),
-            _ => path(template, self.id(template)).replace("{order_id}", &self.order),
+            _ => path(template, self.id(template))
+                .replace("{order_id}", &self.order)
+                .replace("{product_id}", &self.product),
         }
     }
 }
