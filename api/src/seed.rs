@@ -1,4 +1,5 @@
-//! Demo data: users of every role, regions, products, categories and a seller's shop, for trying Souk out. Demo mode only.
+//! Demo data: users of every role, regions, products, categories, a seller's shop and discounts, for trying Souk out. Demo
+//! mode only.
 //!
 //! Made through the commands that clients use, under ids that derive from names, so that a second run finds all of it
 //! and adds nothing; what somebody has changed or deleted since stays as they left it. Several may run at once. Used by
@@ -7,17 +8,22 @@
 use std::fmt;
 
 use commands::{
-    Commands, Failure, Manager, Request, products::NewProduct, regions::NewRegion, shops::NewShop,
+    Commands, Failure, Manager, Request, discounts::NewDiscount, products::NewProduct,
+    regions::NewRegion, shops::NewShop,
 };
 use domain::{
     category::{Category, CategoryError},
-    ids::{CategoryId, NAMESPACE, ProductId, RegionId, ShopId, UserId},
+    discount::{
+        Discount, DiscountError, DiscountRules, DiscountScope, DiscountValue, Percentage,
+        RulesError,
+    },
+    ids::{CategoryId, DiscountId, NAMESPACE, ProductId, RegionId, ShopId, UserId},
     kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, MoneyError, TaxRate},
     product::{Product, ProductError},
     region::{Region, RegionError},
     shop::{Shop, ShopError},
-    text::{CountryCode, Description, Invalid, Quantity, Sku, Title},
+    text::{CountryCode, Description, DiscountCode, Invalid, Quantity, Sku, Title},
 };
 use eventstore::{LoadError, event::Cause};
 use identity::{Email, Fault, Identity, NewAccount, Password, PersonName, Role, Roles};
@@ -25,7 +31,7 @@ use uuid::Uuid;
 
 use self::{
     catalogue::{DemoProduct, DemoRegion, REGIONS},
-    market::{CATEGORIES, DemoShop, Offer, SHOP, Told},
+    market::{CATEGORIES, DISCOUNTS, DemoDiscount, DemoShop, Offer, SHOP, Told},
 };
 use crate::{
     config::Config,
@@ -93,6 +99,7 @@ macro_rules! invalid_from {
 invalid_from!(
     Invalid,
     MoneyError,
+    RulesError,
     identity::InvalidEmail,
     identity::InvalidPassword,
     identity::InvalidPersonName
@@ -109,6 +116,8 @@ pub struct Seeded {
     pub shops: usize,
     /// Products created.
     pub products: usize,
+    /// Discounts given.
+    pub discounts: usize,
 }
 
 impl fmt::Display for Seeded {
@@ -121,10 +130,11 @@ impl fmt::Display for Seeded {
             categories,
             shops,
             products,
+            discounts,
         } = self;
         write!(
             f,
-            "demo data: {regions} regions, {categories} categories, {shops} shops and {products} products made"
+            "demo data: {regions} regions, {categories} categories, {shops} shops, {products} products and {discounts} discounts made"
         )
     }
 }
@@ -163,6 +173,9 @@ async fn seed(services: &Services) -> Result<Seeded, SeedError> {
     for offer in SHOP.offers {
         let product = of_a_shop(&SHOP, offer)?;
         seeded.products += usize::from(maker.product(Manager::Seller(*owner_id), product).await?);
+    }
+    for demo in DISCOUNTS {
+        seeded.discounts += usize::from(maker.discount(demo).await?);
     }
     Ok(seeded)
 }
@@ -214,6 +227,15 @@ fn shop_id(slug: &str) -> ShopId {
     ))
 }
 
+/// Id of a demo discount: the same in every installation.
+fn discount_id(demo: &DemoDiscount) -> DiscountId {
+    let (region, slug) = (demo.region, demo.slug);
+    DiscountId(Uuid::new_v5(
+        &NAMESPACE,
+        format!("demo-discount:{region}:{slug}").as_bytes(),
+    ))
+}
+
 /// Kind and attributes of an offer.
 fn specification(offer: &Offer) -> Result<Specification, SeedError> {
     let invalid = |what: &dyn fmt::Display| {
@@ -261,6 +283,33 @@ fn of_a_shop(shop: &DemoShop, offer: &Offer) -> Result<NewProduct, SeedError> {
         category_id: Some(category_id(offer.category)),
         specification: Some(specification(offer)?),
         ..of_the_market(region, &offer.product)?
+    })
+}
+
+/// A discount of the market, or of the demo shop.
+fn given(demo: &DemoDiscount) -> Result<NewDiscount, SeedError> {
+    let category_ids = demo.of_shop.map(category_id).into_iter().collect();
+    Ok(NewDiscount {
+        discount_id: discount_id(demo),
+        region_id: region_id(demo.region),
+        currency: None,
+        shop_id: demo.of_shop.map(|_| shop_id(SHOP.slug)),
+        code: demo.code.map(DiscountCode::parse).transpose()?,
+        rules: DiscountRules {
+            title: Title::parse(demo.title)?,
+            value: DiscountValue::Percentage {
+                basis_points: Percentage::from_basis_points(demo.share)?,
+            },
+            scope: DiscountScope {
+                category_ids,
+                ..DiscountScope::default()
+            },
+            minimum: 0,
+            starts_at: None,
+            ends_at: None,
+            max_uses: None,
+            max_uses_per_customer: demo.per_customer,
+        },
     })
 }
 
@@ -364,6 +413,37 @@ impl Maker {
             Err(Failure::Shop(ShopError::AlreadyExists | ShopError::Closed)) => Ok(false),
             Err(failure) => Err(SeedError::Refused {
                 what: format!("shop {}", demo.title),
+                failure,
+            }),
+        }
+    }
+
+    /// Gives the discount unless it is there, whatever became of it. Returns whether it was given.
+    async fn discount(&self, demo: &DemoDiscount) -> Result<bool, SeedError> {
+        let id = discount_id(demo);
+        let (there, _) = self.commands.log().load::<Discount>(id).await?;
+        if there.details().is_some() {
+            return Ok(false);
+        }
+        let request = self.request("CreateDiscount");
+        let discount = given(demo)?;
+        match self
+            .commands
+            .create_discount(request, Manager::Market, discount)
+            .await
+        {
+            Ok(committed) => Ok(committed.appended > 0),
+            // given and changed by others since we looked, or without a place: nothing is sold in its region, its shop or
+            // its category is no more, or somebody gives another by its code
+            Err(
+                Failure::Discount(DiscountError::AlreadyExists | DiscountError::Deleted)
+                | Failure::Shop(ShopError::Closed)
+                | Failure::Category(CategoryError::Deleted)
+                | Failure::Region(RegionError::Disabled)
+                | Failure::ClaimTaken { .. },
+            ) => Ok(false),
+            Err(failure) => Err(SeedError::Refused {
+                what: format!("discount {}", demo.title),
                 failure,
             }),
         }

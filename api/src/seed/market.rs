@@ -1,6 +1,8 @@
-//! What sellers add to the demo shop: categories, and the shop of the demo seller with products of several kinds.
+//! What sellers add to the demo shop: categories, the shop of the demo seller with products of several kinds, and discounts.
 //!
 //! Only data, as in the catalogue. Which attributes a kind has is not said here: they are checked when they are seeded.
+
+use std::num::NonZeroU32;
 
 use super::catalogue::DemoProduct;
 
@@ -41,6 +43,52 @@ pub(super) struct Offer {
     pub(super) attributes: &'static [(&'static str, Told)],
     pub(super) product: DemoProduct,
 }
+
+/// A discount, as a share of what it covers.
+pub(super) struct DemoDiscount {
+    /// Names it for good, within its region.
+    pub(super) slug: &'static str,
+    /// Slug of the region where it is given.
+    pub(super) region: &'static str,
+    pub(super) title: &'static str,
+    /// What is to be typed in; given by itself where there is nothing.
+    pub(super) code: Option<&'static str>,
+    /// In basis points.
+    pub(super) share: u32,
+    /// How many orders of one customer may use it.
+    pub(super) per_customer: Option<NonZeroU32>,
+    /// Slug of the category that it covers, of the shop's products; everything of everybody, where there is none.
+    pub(super) of_shop: Option<&'static str>,
+}
+
+/// For the first order of each customer, in every region.
+const fn welcome(region: &'static str) -> DemoDiscount {
+    DemoDiscount {
+        slug: "welcome",
+        region,
+        title: "Welcome",
+        code: Some("WELCOME10"),
+        share: 1_000,
+        per_customer: Some(NonZeroU32::MIN),
+        of_shop: None,
+    }
+}
+
+/// The discounts.
+pub(super) const DISCOUNTS: &[DemoDiscount] = &[
+    welcome("vietnam"),
+    welcome("singapore"),
+    welcome("united-states"),
+    DemoDiscount {
+        slug: "sams-household",
+        region: "singapore",
+        title: "Household week at Sam's",
+        code: None,
+        share: 500,
+        per_customer: None,
+        of_shop: Some("household"),
+    },
+];
 
 /// The value of an attribute.
 #[derive(Clone, Copy)]
@@ -166,8 +214,9 @@ mod tests {
     use std::collections::HashSet;
 
     use domain::{
+        discount::Percentage,
         money::{Currency, Money},
-        text::{Description, Quantity, Sku, Title},
+        text::{Description, DiscountCode, Quantity, Sku, Title},
     };
 
     use super::*;
@@ -198,6 +247,25 @@ mod tests {
                     > 0
             );
         }
+    }
+
+    #[test]
+    fn discounts_are_given_where_there_is_something_to_buy() {
+        for discount in DISCOUNTS {
+            Title::parse(discount.title).unwrap();
+            Percentage::from_basis_points(discount.share).unwrap();
+            if let Some(code) = discount.code {
+                DiscountCode::parse(code).unwrap();
+            }
+            assert!(REGIONS.iter().any(|region| region.slug == discount.region));
+            let covered = |offer: &Offer| {
+                offer.region == discount.region && Some(offer.category) == discount.of_shop
+            };
+            assert!(discount.of_shop.is_none() || SHOP.offers.iter().any(covered));
+        }
+        let names = |discount: &DemoDiscount| (discount.slug, discount.region);
+        let names: HashSet<_> = DISCOUNTS.iter().map(names).collect();
+        assert_eq!(names.len(), DISCOUNTS.len());
     }
 
     #[test]

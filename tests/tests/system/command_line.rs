@@ -17,6 +17,7 @@ async fn seeding_and_migrating_again_add_nothing() {
     assert!(count("ProductCreated") >= 3 * 8);
     assert!(count("CategoryCreated") > 0);
     assert_eq!(count("ShopOpened"), 1);
+    assert!(count("DiscountCreated") > count("DiscountListed"));
     assert_eq!(count("ProductOfferedByShop"), count("ProductSpecified"));
     // two at once each, as when several servers are rolled out
     tokio::join!(shop.run(&["migrate"]), shop.run(&["migrate"]));
