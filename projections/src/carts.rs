@@ -8,9 +8,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    cart::{Cart, CartItem},
+    cart::{Cart, CartCode, CartItem},
     ids::{CartId, RegionId, UserId},
-    text::DiscountCode,
 };
 use eventstore::{
     event::RecordedEvent,
@@ -44,7 +43,7 @@ pub struct CartView {
     /// How many pieces of them.
     pub pieces: i64,
     /// The discount codes that are to be used.
-    pub codes: Vec<DiscountCode>,
+    pub codes: Vec<CartCode>,
     /// How many events it has.
     pub sequence: i64,
     /// When it was first used.

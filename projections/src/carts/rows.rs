@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    cart::{Cart, CartEvent, CartItem},
+    cart::{Cart, CartCode, CartEvent, CartItem},
     ids::{CartId, RegionId, UserId},
-    text::DiscountCode,
 };
 use eventstore::subscription::HandleError;
 use sqlx::{FromRow, PgConnection, types::Json};
@@ -28,7 +27,7 @@ pub(super) struct CartRow {
     products: i32,
     pieces: i64,
     items: Json<Vec<CartItem>>,
-    codes: Json<Vec<DiscountCode>>,
+    codes: Json<Vec<CartCode>>,
     sequence: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,

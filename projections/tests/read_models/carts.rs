@@ -1,8 +1,8 @@
 //! Carts: what customers mean to buy.
 
 use domain::{
-    cart::{Cart, CartCommand, CartItem},
-    ids::{CartId, OrderId, ProductId, RegionId, UserId},
+    cart::{Cart, CartCode, CartCommand, CartItem},
+    ids::{CartId, DiscountId, OrderId, ProductId, RegionId, UserId},
     text::DiscountCode,
 };
 use projections::{
@@ -53,7 +53,10 @@ async fn a_cart_is_as_its_events_tell_followed_or_in_one_batch() {
     let codes = |owner: (UserId, RegionId)| CartCommand::SetCodes {
         customer_id: owner.0,
         region_id: owner.1,
-        codes: vec![DiscountCode::parse("tet").unwrap()],
+        codes: vec![CartCode {
+            code: DiscountCode::parse("tet").unwrap(),
+            discount_id: DiscountId(Uuid::from_u128(9)),
+        }],
     };
     let history = |owner| {
         let order_id = OrderId(Uuid::now_v7());

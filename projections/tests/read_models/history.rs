@@ -1,7 +1,7 @@
 //! A history in which everything happens that a view shows: what is rebuilt must be what was followed.
 
 use domain::{
-    cart::{Cart, CartCommand, CartItem},
+    cart::{Cart, CartCode, CartCommand, CartItem},
     category::{Category, CategoryCommand},
     discount::{CreateDiscount, Discount, DiscountCommand, DiscountRules},
     ids::{
@@ -180,7 +180,10 @@ async fn fill_carts(shop: &Shop, region_id: RegionId, products: [ProductId; 2]) 
         let codes = CartCommand::SetCodes {
             customer_id,
             region_id,
-            codes: vec![DiscountCode::parse("CODED").unwrap()],
+            codes: vec![CartCode {
+                code: DiscountCode::parse("CODED").unwrap(),
+                discount_id: DiscountId(Uuid::from_u128(1)),
+            }],
         };
         shop.command::<Cart>(*cart, codes).await;
     }

@@ -15,7 +15,7 @@ use projections::{
 };
 use uuid::Uuid;
 
-use crate::shop::{Shop, customer, quantity, tenth_off, usd};
+use crate::shop::{Shop, customer, number, quantity, tenth_off, usd};
 
 fn reason() -> Reason {
     Reason::parse("changed my mind").unwrap()
@@ -103,7 +103,10 @@ async fn check(shop: &Shop, order_id: OrderId) -> OrderView {
         (&row.customer_name, &row.shipping_address),
         (&order.customer_name, &order.shipping_address)
     );
-    assert_eq!(row.discounts, order.discounts);
+    assert_eq!(
+        (row.number, &row.discounts),
+        (order.number, &order.discounts)
+    );
     assert_eq!(row.lines.len(), order.lines.len());
     for (line, expected) in row.lines.iter().zip(&order.lines) {
         assert_eq!(
@@ -424,6 +427,14 @@ async fn orders_are_filtered_and_sorted() {
     let list = async |filter| sorted(filter, OrderSort::CreatedAt, Direction::Asc).await;
     let all = OrderFilter::default;
     assert_eq!(list(all()).await, [first, second, third]);
+    assert_eq!(
+        list(OrderFilter {
+            number: Some(number(second)),
+            ..all()
+        })
+        .await,
+        [second]
+    );
     assert_eq!(
         sorted(all(), OrderSort::Total, Direction::Desc).await,
         [second, third, first]

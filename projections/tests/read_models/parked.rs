@@ -14,7 +14,7 @@ use eventstore::{
 use projections::{View, views};
 use uuid::Uuid;
 
-use crate::shop::{Shop, customer, usd};
+use crate::shop::{Shop, customer, number, usd};
 
 const DAMAGED: &str = r#"{"type":"OrderPlaced","order_id":"nonsense"}"#;
 
@@ -135,6 +135,7 @@ async fn a_parked_order_is_retried_in_order_once_the_cause_is_gone() {
         .unwrap();
     let place = OrderCommand::PlaceOrder(domain::order::PlaceOrder {
         order_id,
+        number: number(order_id),
         customer_id: customer(),
         customer_name: domain::sealed::Sealed::new("name"),
         shipping_address: domain::sealed::Sealed::new("address"),

@@ -10,7 +10,7 @@ use domain::{
     inventory::{Inventory, InventoryCommand},
     kinds::{AttributeValue, Kind, Specification},
     money::{Currency, Money, TaxRate},
-    order::{Order, OrderCommand, PlaceOrder},
+    order::{Order, OrderCommand, OrderNumber, PlaceOrder},
     pricing::{Offer, PricedItem},
     product::{Product, ProductCommand},
     region::{Region, RegionCommand},
@@ -219,6 +219,7 @@ impl Shop {
         let priced = self.priced(items).await;
         let command = OrderCommand::PlaceOrder(PlaceOrder {
             order_id,
+            number: number(order_id),
             customer_id,
             customer_name: Sealed::new("sealed name"),
             shipping_address: Sealed::new("sealed address"),
@@ -286,6 +287,12 @@ pub(crate) fn usd(cents: i64) -> Money {
 
 pub(crate) fn customer() -> UserId {
     UserId(Uuid::now_v7())
+}
+
+/// A number that no other order has.
+pub(crate) fn number(order_id: OrderId) -> OrderNumber {
+    let (_, random) = order_id.0.as_u64_pair();
+    OrderNumber((random >> 1) as i64)
 }
 
 /// A tenth off everything.
