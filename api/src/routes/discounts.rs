@@ -29,7 +29,9 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
-use self::body::{DiscountBody, DiscountInput, DiscountPatch, Fitting, ListedDiscount};
+use self::body::{
+    DiscountBody, DiscountInput, DiscountPatch, Fitting, ListedDiscount, TellsDiscount,
+};
 use super::{
     body::{invalid, stored_id, unknown_reference},
     list::{self, PageBody},
