@@ -48,6 +48,7 @@ pub const BEARER: &str = "bearer";
         (name = "products", description = "The catalogue."),
         (name = "stock", description = "How many pieces of a product there are."),
         (name = "discounts", description = "What is taken off prices, by code or by itself."),
+        (name = "carts", description = "What a customer means to buy, priced afresh."),
         (name = "orders", description = "Placing, reading and cancelling orders."),
         (name = "payments", description = "Payments, with what the gateway said."),
         (name = "history", description = "The event log."),
