@@ -346,6 +346,7 @@ mod tests {
         let id = Uuid::nil();
         OrderView {
             order_id: id.into(),
+            number: None,
             customer_id: id.into(),
             customer_name: sealed(),
             shipping_address: sealed(),
@@ -357,6 +358,7 @@ mod tests {
             lines: Vec::new(),
             subtotal: 0,
             discount: 0,
+            discounts: Vec::new(),
             tax: 0,
             total: 0,
             payment_due_at: DateTime::UNIX_EPOCH,

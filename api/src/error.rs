@@ -6,10 +6,13 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use commands::{Failure, Shortage};
+use commands::{Failure, PriceDifference, Shortage};
 use domain::{
+    cart::CartError,
     category::CategoryError,
+    discount::{DiscountError, RulesError},
     inventory::InventoryError,
+    money::Money,
     order::{OrderError, OrderStatus, PaymentStatus},
     pricing::PricingError,
     product::ProductError,
@@ -23,7 +26,10 @@ use identity::{
 };
 use projections::{QueryError, page::PageError};
 
-use crate::problem::{FieldError, Kind, Problem};
+use crate::{
+    problem::{FieldError, Kind, Problem},
+    routes::body::MoneyBody,
+};
 
 /// Everything that a request can fail of.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +182,20 @@ fn of_command(failure: Failure) -> Problem {
         Failure::Category(error) => of_category(&error),
         Failure::Shop(error) => of_shop(&error),
         Failure::Region(error) => of_region(&error),
+        Failure::CountryOutsideRegion { .. } => {
+            Problem::new(Kind::CountryOutsideRegion).detail(failure.to_string())
+        }
+        Failure::Discount(error) => of_discount(&error),
+        Failure::AutomaticDiscounts(_) | Failure::Redemptions(_) | Failure::CartChanged => {
+            Problem::new(Kind::Conflict).detail(failure.to_string())
+        }
+        Failure::NotCovered { .. } => invalid("/scope/product_ids", failure.to_string()),
+        Failure::DiscountNotDue { ref code, reason } => Problem::new(Kind::DiscountNotDue)
+            .detail(failure.to_string())
+            .member("code", code.as_str())
+            .member("reason", reason.as_str()),
+        Failure::Cart(error) => of_cart(error),
+        Failure::PriceChanged { differences, total } => of_price(&differences, total),
         Failure::Product(error) => of_product(&error),
         Failure::Inventory(error) => of_inventory(&error),
         Failure::Order(error) => of_order(error),
@@ -238,6 +258,53 @@ fn of_region(error: &RegionError) -> Problem {
         RegionError::Disabled => Kind::RegionDisabled,
     };
     Problem::new(kind).detail(error.to_string())
+}
+
+fn of_discount(error: &DiscountError) -> Problem {
+    let detail = error.to_string();
+    let rules = match error {
+        DiscountError::NotFound | DiscountError::Deleted => {
+            return Problem::new(Kind::NotFound).detail(detail);
+        }
+        DiscountError::AlreadyExists | DiscountError::UsedUp => {
+            return Problem::new(Kind::Conflict).detail(detail);
+        }
+        DiscountError::CurrencyDiffers { .. } => return invalid("/value/currency", detail),
+        DiscountError::Rules(rules) => rules,
+    };
+    let pointer = match rules {
+        RulesError::PercentageOutOfRange => "/value/basis_points",
+        RulesError::NothingOff => "/value/amount",
+        RulesError::NegativeMinimum => "/minimum/amount",
+        RulesError::EndsBeforeStart => "/ends_at",
+        RulesError::ScopeTooLarge => "/scope",
+    };
+    invalid(pointer, detail)
+}
+
+fn of_cart(error: CartError) -> Problem {
+    match error {
+        CartError::Empty => Problem::new(Kind::CartEmpty),
+        CartError::TooManyCodes => invalid("/discount_codes", error.to_string()),
+        CartError::TooManyItems => Problem::new(Kind::Conflict).detail(error.to_string()),
+    }
+}
+
+fn of_price(differences: &[PriceDifference], total: Money) -> Problem {
+    let differences: Vec<serde_json::Value> = differences
+        .iter()
+        .map(|difference| {
+            serde_json::json!({
+                "product_id": difference.product_id,
+                "price_when_added": MoneyBody::from(difference.was),
+                "unit_price": MoneyBody::from(difference.is),
+            })
+        })
+        .collect();
+    Problem::new(Kind::PriceChanged)
+        .detail(format!("it costs {total} now"))
+        .member("order_total", serde_json::json!(MoneyBody::from(total)))
+        .member("differences", differences)
 }
 
 fn of_category(error: &CategoryError) -> Problem {
@@ -353,7 +420,11 @@ fn of_claim(scope: &str, value: &str) -> Problem {
     if scope == commands::categories::CATEGORY_TITLE_SCOPE {
         return problem.detail("another category has this title");
     }
-    problem.detail(format!("sku {value:?} is taken in this region"))
+    let what = match scope.split_once(':') {
+        Some(("discount-code", _)) => "code",
+        _ => "sku",
+    };
+    problem.detail(format!("{what} {value:?} is taken in this region"))
 }
 
 fn of_query(error: QueryError) -> Problem {

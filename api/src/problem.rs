@@ -106,10 +106,21 @@ kinds! {
     /// The shop sells nothing: it waits for an admin's approval, or it was closed. Where a product of an order is meant,
     /// `product_id` names it.
     ShopNotOpen = "shop-not-open", CONFLICT, "The shop is not open";
+    /// A discount that was asked for by its code is not to be had. `code` names it, `reason` says why: `unknown`,
+    /// `not_started`, `ended`, `used_up`, `used_up_by_customer`, `nothing_covered` or `below_minimum`. Nothing was ordered.
+    DiscountNotDue = "discount-not-due", CONFLICT, "The discount is not to be had";
+    /// What was to be ordered costs something else than was shown. Nothing was ordered. `order_total` is what it costs now,
+    /// `differences` lists the products with another price than the cart shows. Who accepts that sends it again with
+    /// `expected_total`.
+    PriceChanged = "price-changed", CONFLICT, "The price has changed";
+    /// There is nothing in the cart that could be ordered.
+    CartEmpty = "cart-empty", CONFLICT, "The cart is empty";
+    /// The region serves its own country only, and the order goes to another one.
+    CountryOutsideRegion = "country-outside-region", CONFLICT, "The region does not serve that country";
     /// The region takes no orders and no products at the moment.
     RegionDisabled = "region-disabled", CONFLICT, "The region is disabled";
-    /// Something that must be unique belongs to something else: the sku in its region, the default region of a
-    /// currency, the title of a category.
+    /// Something that must be unique belongs to something else: the sku or the discount code in its region,
+    /// the default region of a currency, the title of a category.
     Taken = "taken", CONFLICT, "Taken already";
     /// The e-mail address belongs to an account already. Log in, or choose another one.
     EmailTaken = "email-taken", CONFLICT, "The e-mail address is taken";

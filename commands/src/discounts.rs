@@ -156,11 +156,7 @@ impl Commands {
     ) -> Result<Committed<Versioned<DiscountDetails>>, Failure> {
         let now = Utc::now();
         self.commit(request, vec![StreamRef::of::<Discount>(id)], move |work| {
-            let discount = work
-                .state::<Discount>(id)?
-                .shown()
-                .map_err(refuse)?
-                .clone();
+            let discount = work.state::<Discount>(id)?.shown().map_err(refuse)?.clone();
             by.assure_manages(work, discount.shop_id)?;
             check_revision(&discount, expected)?;
             check_currency(discount.currency, changes.currency)?;
@@ -168,7 +164,8 @@ impl Commands {
                 check_scope(work, discount.region_id, discount.shop_id, scope)?;
             }
             let rules = changes.made_to(&discount.rules);
-            let changed = work.execute::<Discount>(id, DiscountCommand::ChangeDiscount { rules })?;
+            let changed =
+                work.execute::<Discount>(id, DiscountCommand::ChangeDiscount { rules })?;
             if changed > 0 && discount.code.is_none() {
                 list(work, id, now)?;
             }
@@ -235,10 +232,7 @@ fn check_currency(expected: Currency, stated: Option<Currency>) -> Result<(), Ha
     }
 }
 
-fn check_revision(
-    discount: &DiscountDetails,
-    expected: Option<i64>,
-) -> Result<(), Halt<Failure>> {
+fn check_revision(discount: &DiscountDetails, expected: Option<i64>) -> Result<(), Halt<Failure>> {
     let current = discount.revision;
     match expected {
         Some(expected) if expected != current => {

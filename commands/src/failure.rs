@@ -5,15 +5,20 @@
 use std::fmt;
 
 use domain::{
+    automatic_discounts::AutomaticDiscountsError,
+    cart::CartError,
     category::CategoryError,
+    discount::{DiscountError, NotDue},
     ids::ProductId,
     inventory::InventoryError,
+    money::Money,
     order::OrderError,
     payment::PaymentError,
     product::ProductError,
+    redemptions::RedemptionsError,
     region::RegionError,
     shop::ShopError,
-    text::{PaymentMethod, Quantity},
+    text::{CountryCode, DiscountCode, PaymentMethod, Quantity},
 };
 use eventstore::{
     event::Unreadable,
@@ -46,6 +51,17 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// A product that has another price than a cart shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriceDifference {
+    /// Which.
+    pub product_id: ProductId,
+    /// Price of one piece when it was put into the cart.
+    pub was: Money,
+    /// Its price now.
+    pub is: Money,
+}
+
 /// Why a command was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -64,9 +80,54 @@ pub enum Failure {
     /// The shop refuses.
     #[error(transparent)]
     Shop(ShopError),
+    /// The discount refuses.
+    #[error(transparent)]
+    Discount(DiscountError),
+    /// The list of the discounts that are given without a code refuses.
+    #[error(transparent)]
+    AutomaticDiscounts(#[from] AutomaticDiscountsError),
+    /// The customer has used a discount as often as one may.
+    #[error(transparent)]
+    Redemptions(#[from] RedemptionsError),
+    /// A discount names a product that it cannot cover: of another region or shop, or one that is not on sale.
+    #[error("product {product_id} is not on sale where the discount is given")]
+    NotCovered {
+        /// Which.
+        product_id: ProductId,
+    },
+    /// A discount that was asked for by its code is not to be had.
+    #[error("code {code}: {reason}")]
+    DiscountNotDue {
+        /// The code.
+        code: DiscountCode,
+        /// Why not.
+        reason: NotDue,
+    },
+    /// The cart refuses.
+    #[error(transparent)]
+    Cart(#[from] CartError),
+    /// The cart was changed between being read and being ordered.
+    #[error("the cart was changed at the same time")]
+    CartChanged,
+    /// What is to be ordered costs something else than what was shown. Nothing was ordered.
+    #[error("the order costs {total} now")]
+    PriceChanged {
+        /// The products whose price is another than the cart shows; none where the total differs for other reasons.
+        differences: Vec<PriceDifference>,
+        /// What is to be paid now.
+        total: Money,
+    },
     /// The region refuses.
     #[error(transparent)]
     Region(RegionError),
+    /// The order goes to a country that its region does not serve.
+    #[error("the region serves {expected}, not {country}")]
+    CountryOutsideRegion {
+        /// Where it goes.
+        country: CountryCode,
+        /// Where the region is.
+        expected: CountryCode,
+    },
     /// The product refuses.
     #[error(transparent)]
     Product(ProductError),
@@ -124,7 +185,7 @@ pub enum Failure {
     /// Something that must be unique belongs to somebody else.
     #[error("{scope} {value:?} is taken")]
     ClaimTaken {
-        /// What must be unique: `sku:<region>`, `region-default` or `category-title`.
+        /// What must be unique: `sku:<region>`, `discount-code:<region>`, `region-default` or `category-title`.
         scope: String,
         /// The value.
         value: String,
@@ -217,6 +278,7 @@ macro_rules! from_domain {
 from_domain! {
     CategoryError => Category, "category";
     ShopError => Shop, "shop";
+    DiscountError => Discount, "discount";
     RegionError => Region, "region";
     ProductError => Product, "product";
     OrderError => Order, "order";

@@ -1,5 +1,5 @@
-//! The commands of Souk: what can be done to regions, categories, shops, products, stock, orders and payments, and the
-//! saga that drives payments.
+//! The commands of Souk: what can be done to regions, categories, shops, products, stock, discounts, carts, orders and
+//! payments, and the saga that drives payments.
 //!
 //! - [`Commands`] has one method per use case. Each reads what it needs from the log, lets the aggregates decide and
 //!   commits one unit of work: an order, its payment and its stock never disagree.
@@ -9,7 +9,9 @@
 //! Guaranteed: a refusal stores nothing; a command that is satisfied already changes nothing; personal data is sealed
 //! before anything is decided. Used by the HTTP routes and the seed.
 
+pub mod carts;
 pub mod categories;
+pub mod discounts;
 mod failure;
 pub mod gateway;
 pub mod inventory;
@@ -26,7 +28,7 @@ pub mod shops;
 pub mod testing;
 
 pub use self::{
-    failure::{Failure, Shortage},
+    failure::{Failure, PriceDifference, Shortage},
     manager::Manager,
     request::{CommandSettings, Commands, Request, Versioned},
 };

@@ -5,32 +5,47 @@
 mod bulk;
 mod cancel;
 mod change;
+mod checkout;
+mod discounts;
+mod numbers;
 mod place;
+mod quote;
 mod ship;
 
 use domain::{
     aggregate::Decider,
     ids::{OperationId, OrderId, UserId},
     inventory::{Inventory, InventoryCommand, InventoryError},
-    order::{Order, OrderCommand, OrderError, OrderEvent, PlacedOrder, StockEffect, StockLine},
+    order::{
+        DiscountEffect, Order, OrderCommand, OrderError, OrderEvent, PlacedOrder, StockEffect,
+        StockLine,
+    },
 };
 use eventstore::unit::{Halt, Work};
 
-pub(crate) use self::cancel::{give_back, stop_payment};
 pub use self::{
     bulk::MAX_BULK_ITEMS,
     cancel::{CancelOrder, Cancellation, Progress},
     change::{ChangeOrder, DeleteOrder},
+    checkout::CheckOut,
     place::{NewOrder, OrderItem},
+    quote::{CodeNotDue, Quote, QuoteRequest},
     ship::ShipOrder,
+};
+pub(crate) use self::{
+    cancel::{give_back, stop_payment},
+    discounts::{Buyer, NamedDiscount},
+    numbers::OrderNumbers,
+    place::{few_codes, priced},
+    quote::quoted,
 };
 use crate::{
     failure::{Failure, Shortage, refuse},
     request::Versioned,
 };
 
-/// Lets the order decide and writes what that means for stock beside it. Returns what `see` makes of the order's new
-/// events.
+/// Lets the order decide and writes what that means for stock and for discounts beside it. Returns what `see` makes of the
+/// order's new events.
 pub(crate) fn move_order<R>(
     work: &mut Work<'_, Failure>,
     order_id: OrderId,
@@ -38,26 +53,30 @@ pub(crate) fn move_order<R>(
     see: impl FnOnce(&[OrderEvent]) -> R,
 ) -> Result<R, Halt<Failure>> {
     let (effects, seen) = work.execute_seeing::<Order, _>(order_id, command, |order, events| {
-        (stock_effects(order, events), see(events))
+        (effects(order, events), see(events))
     })?;
-    for effect in &effects {
-        move_stock(work, order_id, effect)?;
+    for (stock, discounts) in &effects {
+        move_stock(work, order_id, stock)?;
+        discounts::count(work, order_id, discounts)?;
     }
     Ok(seen)
 }
 
 /// Each event's effect depends on the state that it finds.
-fn stock_effects(order: &Order, events: &[OrderEvent]) -> Vec<StockEffect> {
+fn effects(order: &Order, events: &[OrderEvent]) -> Vec<(StockEffect, DiscountEffect)> {
+    let effect = |order: &Order, event: &OrderEvent| {
+        (order.stock_effect(event), order.discount_effect(event))
+    };
     if let [only] = events {
-        return vec![order.stock_effect(only)];
+        return vec![effect(order, only)];
     }
     let mut order = order.clone();
-    let effect = |event| {
-        let effect = order.stock_effect(event);
+    let each = |event| {
+        let effect = effect(&order, event);
         order.evolve(event);
         effect
     };
-    events.iter().map(effect).collect()
+    events.iter().map(each).collect()
 }
 
 fn move_stock(

@@ -11,7 +11,7 @@ use eventstore::{
     unit::{Committed, Halt, IdempotencyKey, Unit, Work},
 };
 
-use crate::{failure::Failure, payment_methods::PaymentMethods};
+use crate::{failure::Failure, orders::OrderNumbers, payment_methods::PaymentMethods};
 
 /// What orders freeze when they are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,12 +71,14 @@ pub struct Commands {
     log: EventLog,
     vault: Vault,
     settings: CommandSettings,
+    order_numbers: OrderNumbers,
 }
 
 impl Commands {
     /// Commands on this log; personal data is sealed by `vault`.
-    pub const fn new(log: EventLog, vault: Vault, settings: CommandSettings) -> Self {
+    pub fn new(log: EventLog, vault: Vault, settings: CommandSettings) -> Self {
         Self {
+            order_numbers: OrderNumbers::of(log.pool().clone()),
             log,
             vault,
             settings,
@@ -90,6 +92,18 @@ impl Commands {
 
     pub(crate) const fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    pub(crate) const fn order_numbers(&self) -> &OrderNumbers {
+        &self.order_numbers
+    }
+
+    /// Has these numbers given out first, where there is no database to take them from.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with_order_numbers(mut self, numbers: std::ops::Range<i64>) -> Self {
+        self.order_numbers = self.order_numbers.beginning_with(numbers);
+        self
     }
 
     pub(crate) const fn settings(&self) -> CommandSettings {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     aggregate::{Decider, impl_aggregate, impl_domain_event},
-    ids::{OrderId, ProductId, RegionId, UserId},
+    ids::{DiscountId, OrderId, ProductId, RegionId, UserId},
     pricing::MAX_LINES,
     text::{DiscountCode, Quantity},
 };
@@ -46,7 +46,7 @@ pub enum CartEvent {
     /// These discount codes are to be used.
     CartCodesSet {
         /// All of them.
-        codes: Vec<DiscountCode>,
+        codes: Vec<CartCode>,
     },
     /// Nothing is in it any more.
     CartCleared {},
@@ -77,12 +77,21 @@ pub struct CartItem {
     pub unit_price: i64,
 }
 
+/// A discount code in a cart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CartCode {
+    /// The code.
+    pub code: DiscountCode,
+    /// What it belonged to when it was typed in.
+    pub discount_id: DiscountId,
+}
+
 /// A cart as its events tell; empty until it is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cart {
     owner: Option<(UserId, RegionId)>,
     items: Vec<CartItem>,
-    codes: Vec<DiscountCode>,
+    codes: Vec<CartCode>,
     last_order: Option<OrderId>,
 }
 
@@ -93,7 +102,7 @@ impl Cart {
     }
 
     /// The discount codes that are to be used.
-    pub fn codes(&self) -> &[DiscountCode] {
+    pub fn codes(&self) -> &[CartCode] {
         &self.codes
     }
 
@@ -127,7 +136,7 @@ pub enum CartCommand {
         /// Where.
         region_id: RegionId,
         /// All of them; one that is named twice counts once.
-        codes: Vec<DiscountCode>,
+        codes: Vec<CartCode>,
     },
     /// Empty it.
     ClearCart,
@@ -260,7 +269,7 @@ impl Decider for Cart {
         let codes = self.codes.iter();
         self.items.len() * size_of::<CartItem>()
             + codes
-                .map(|code| size_of::<DiscountCode>() + code.as_str().len())
+                .map(|code| size_of::<CartCode>() + code.code.as_str().len())
                 .sum::<usize>()
     }
 }
@@ -288,10 +297,10 @@ impl Cart {
     }
 }
 
-fn once_each(codes: Vec<DiscountCode>) -> Vec<DiscountCode> {
-    let mut once: Vec<DiscountCode> = Vec::with_capacity(codes.len().min(MAX_CODES));
+fn once_each(codes: Vec<CartCode>) -> Vec<CartCode> {
+    let mut once: Vec<CartCode> = Vec::with_capacity(codes.len().min(MAX_CODES));
     for code in codes {
-        if !once.contains(&code) {
+        if once.iter().all(|it| it.code != code.code) {
             once.push(code);
         }
     }
@@ -305,8 +314,8 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        CUSTOMER, ORDER, OTHER_ORDER, OTHER_PRODUCT, PRODUCT, REGION, assert_text, given, history,
-        outcomes, pieces, when,
+        CUSTOMER, DISCOUNT, ORDER, OTHER_ORDER, OTHER_PRODUCT, PRODUCT, REGION, assert_text, given,
+        history, outcomes, pieces, when,
     };
 
     fn put(product_id: ProductId, quantity: u64, unit_price: i64) -> CartCommand {
@@ -322,7 +331,10 @@ mod tests {
     }
 
     fn codes(codes: &[&str]) -> CartCommand {
-        let codes = codes.iter().map(|code| DiscountCode::parse(code).unwrap());
+        let codes = codes.iter().map(|code| CartCode {
+            code: DiscountCode::parse(code).unwrap(),
+            discount_id: DISCOUNT,
+        });
         CartCommand::SetCodes {
             customer_id: CUSTOMER,
             region_id: REGION,

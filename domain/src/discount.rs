@@ -347,10 +347,12 @@ impl Discount {
                 == (discount_id, region_id, shop_id)
                 && (discount.currency, &discount.code, &discount.rules)
                     == (currency, &code, &rules);
-            return match same {
-                _ if discount.deleted => Err(DiscountError::Deleted),
-                true => Ok(vec![]),
-                false => Err(DiscountError::AlreadyExists),
+            return if discount.deleted {
+                Err(DiscountError::Deleted)
+            } else if same {
+                Ok(vec![])
+            } else {
+                Err(DiscountError::AlreadyExists)
             };
         }
         rules.check()?;

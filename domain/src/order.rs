@@ -35,6 +35,7 @@ mod decide;
 mod discounts;
 mod event;
 mod evolve;
+mod number;
 mod state;
 mod status;
 mod stock;
@@ -43,6 +44,7 @@ pub use self::{
     command::{ContactChange, OrderCommand, OrderError, PlaceOrder, ShipLine},
     discounts::DiscountEffect,
     event::{LineQuantity, OrderEvent},
+    number::OrderNumber,
     state::{Order, PlacedOrder},
     status::{OrderStatus, PaymentStatus},
     stock::{StockEffect, StockLine},

@@ -1,6 +1,7 @@
 -- Orders: what hardly ever changes. Written once, and again only where name, address or items are changed.
 create table {schema}.orders (
     order_id           uuid not null,
+    number             bigint, -- none: placed before orders had one
     customer_id        uuid not null,
     customer_name      text not null, -- sealed
     shipping_address   text not null, -- sealed
@@ -72,6 +73,8 @@ create table {schema}.shipped_lines (
 -- # Keys and indexes: a rebuild makes them last
 
 alter table {schema}.orders add primary key (order_id);
+-- An order by the number that its customer tells.
+create index on {schema}.orders (number);
 -- A customer's own orders, newest first.
 create index on {schema}.orders (customer_id, created_at, order_id);
 -- All orders by age, and a span of time.

@@ -10,7 +10,7 @@ use domain::{
     ids::{CategoryId, OrderId, RegionId, ShopId, UserId},
     kinds::AttributeValue,
     money::Currency,
-    order::{OrderStatus, PaymentStatus},
+    order::{OrderNumber, OrderStatus, PaymentStatus},
     payment::PaymentState,
     shop::ShopStatus,
     text::{DiscountCode, Title},
@@ -54,7 +54,7 @@ const PRODUCTS: &str = "
 ";
 const ORDERS: &str = "
     insert into orders_v3.orders
-        select md5('o' || n)::uuid, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
+        select md5('o' || n)::uuid, 100000 + n, md5('c' || n % 2000)::uuid, repeat('s', 80), repeat('s', 120),
                md5('r' || n % 3)::uuid, 'USD', 0, false, 'default', n, 0, 0, n * 7919 % 100000, '[]', now(),
                timestamptz '2026-01-01' + n * interval '1 minute'
         from generate_series(1, 20000) n;
@@ -148,6 +148,10 @@ fn order_filters() -> Vec<OrderFilter> {
     let customer_id = Some(UserId(CUSTOMER));
     vec![
         all(),
+        OrderFilter {
+            number: Some(OrderNumber(100_007)),
+            ..all()
+        },
         OrderFilter {
             customer_id,
             ..all()

@@ -19,7 +19,7 @@ use domain::{
     ids::{OperationId, OrderId, ProductId, RegionId, UserId},
     inventory::{Inventory, InventoryCommand, InventoryError},
     money::{Currency, Money, TaxRate},
-    order::{Order, OrderCommand, PlaceOrder},
+    order::{Order, OrderCommand, OrderNumber, PlaceOrder},
     pricing::PricedItem,
     region::RegionTerms,
     sealed::Sealed,
@@ -198,6 +198,7 @@ impl Shop {
         let customer_id = UserId(Uuid::now_v7());
         Ok(OrderCommand::PlaceOrder(PlaceOrder {
             order_id,
+            number: OrderNumber(100_001),
             customer_id,
             customer_name: as_long_as_sealed(customer_id, NAME),
             shipping_address: as_long_as_sealed(customer_id, ADDRESS),
@@ -218,6 +219,7 @@ impl Shop {
                 quantity: Quantity::parse(1)?,
                 unit_price: Money::new(1_000, currency),
             }],
+            offers: vec![],
             payment_delay_ms: 60_000,
             payment_window_ms: 0,
         }))

@@ -175,12 +175,15 @@ impl Shop {
             customer_id: self.customers[turn % self.customers.len()],
             customer_name: NAME.into(),
             shipping_address: ADDRESS.into(),
+            shipping_country: None,
             region_id: Some(self.region_id),
             payment_method: None,
             items: vec![OrderItem {
                 product_id,
                 quantity: Quantity::parse(1)?,
             }],
+            codes: vec![],
+            expected_total: None,
         };
         match self.commands.place_order(request, order).await {
             Ok(_) => Ok(Some(order_id)),

@@ -8,10 +8,13 @@ use axum::{
     http::{StatusCode, Uri},
 };
 use chrono::{DateTime, Utc};
-use commands::orders::{CancelOrder, NewOrder, OrderItem, Progress};
+use commands::{
+    Versioned,
+    orders::{CancelOrder, NewOrder, OrderItem, Progress},
+};
 use domain::{
     ids::{OrderId, RegionId, UserId},
-    order::{OrderStatus, PaymentStatus},
+    order::{OrderNumber, OrderStatus, PaymentStatus, PlacedOrder},
 };
 use garde::Validate;
 use identity::Permission;
@@ -49,6 +52,7 @@ use crate::{
 pub(super) mod body;
 mod bulk;
 mod changes;
+pub(super) mod quote;
 mod shipping;
 
 /// The routes.
@@ -59,10 +63,13 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(cancel))
         .merge(shipping::router())
         .merge(bulk::router())
+        .merge(quote::router())
 }
 
 /// Most items in one request: more than the lines an order may have, since products may be named twice.
 const MAX_ITEMS: usize = 1_000;
+/// Most discount codes in one request.
+pub(super) const MAX_CODES: usize = domain::cart::MAX_CODES;
 
 /// An order to be placed.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
@@ -86,10 +93,25 @@ pub struct OrderInput {
     #[garde(dive)]
     #[serde(default)]
     shipping_address: Option<input::PostalAddress>,
+    /// The country that it goes to; where it is given, it must be the region's.
+    #[garde(dive)]
+    #[serde(default)]
+    shipping_country: Option<input::CountryCode>,
     /// How it is to be paid; `default` when absent.
     #[garde(dive)]
     #[serde(default)]
     payment_method: Option<input::PaymentMethod>,
+    /// Codes of discounts that are to be used; those without a code are used anyway. A code that brings nothing is refused.
+    #[garde(length(max = MAX_CODES), dive)]
+    #[serde(default)]
+    #[schema(max_items = 10, value_type = Vec<String>)]
+    discount_codes: Vec<input::DiscountCode>,
+    /// The `order_total` that the customer was shown and accepts, in minor units: where the order costs anything else, nothing
+    /// is ordered.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    expected_total: Option<input::Integer>,
 }
 
 /// So many pieces of a product.
@@ -99,10 +121,10 @@ pub struct ItemInput {
     /// Which product.
     #[garde(dive)]
     #[schema(value_type = Uuid)]
-    product_id: input::ProductId,
+    pub(super) product_id: input::ProductId,
     /// How many pieces.
     #[garde(dive)]
-    quantity: input::Quantity,
+    pub(super) quantity: input::Quantity,
 }
 
 /// Why an order is cancelled.
@@ -120,6 +142,8 @@ pub struct CancelInput {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct OrderQuery {
+    /// With this number.
+    order_number: Option<i64>,
     /// Of this customer; others than oneself need the permission to read any order.
     #[param(value_type = Option<Uuid>)]
     customer_id: Option<UserId>,
@@ -192,9 +216,20 @@ async fn place(
     let placed = run_once(&app.log, attempt, command)
         .await
         .map_err(unknown_region)?;
+    answered_order(&app, &who, placed, name, address).await
+}
+
+/// The order that was just placed, or that was placed before with the same key.
+pub(super) async fn answered_order<P>(
+    app: &App,
+    who: &Allowed<P>,
+    placed: Outcome<Versioned<PlacedOrder>>,
+    name: String,
+    address: String,
+) -> Result<Answer<OrderBody>, ApiError> {
     match placed {
         Outcome::Done(done) => {
-            let sequence = done.output.sequence;
+            let (order_id, sequence) = (done.output.state.order_id, done.output.sequence);
             let order = Snapshot::just_placed(done.output, done.recorded_at);
             let body = if who.may_read_order_of(who.user_id) {
                 order.into_body(Some(name), Some(address))
@@ -208,7 +243,7 @@ async fn place(
         }
         Outcome::Before(earlier) => {
             let id = stored_id(&earlier.resource)?;
-            let (body, sequence) = stored(&app, &who, id).await?;
+            let (body, sequence) = stored(app, who, id).await?;
             Ok(Answer::ok(body)
                 .version(sequence)
                 .created(&location(id))
@@ -222,22 +257,13 @@ async fn new_order(
     customer_id: UserId,
     input: OrderInput,
 ) -> Result<NewOrder, ApiError> {
-    let name = input
-        .customer_name
-        .map(|name| name.take().as_str().to_owned());
-    let address = input
-        .shipping_address
-        .map(|address| address.take().as_str().to_owned());
-    let (customer_name, shipping_address) = match (name, address) {
-        (Some(name), Some(address)) => (name, address),
-        (name, address) => {
-            let profile = app.profiles.of(customer_id).await?;
-            (
-                name.unwrap_or_else(|| profile.name.clone()),
-                address.unwrap_or_else(|| profile.address.clone()),
-            )
-        }
-    };
+    let (customer_name, shipping_address) = contact(
+        app,
+        customer_id,
+        input.customer_name,
+        input.shipping_address,
+    )
+    .await?;
     let items = input.items.into_iter().map(|Object(item)| OrderItem {
         product_id: item.product_id.take(),
         quantity: item.quantity.take(),
@@ -247,9 +273,37 @@ async fn new_order(
         customer_id,
         customer_name,
         shipping_address,
+        shipping_country: input.shipping_country.map(Checked::take),
         region_id: input.region_id.map(Checked::take),
         payment_method: input.payment_method.map(Checked::take),
         items: items.collect(),
+        codes: input
+            .discount_codes
+            .into_iter()
+            .map(Checked::take)
+            .collect(),
+        expected_total: input.expected_total.map(Checked::take),
+    })
+}
+
+/// Who an order is for and where it goes: by default as the customer's profile says.
+pub(super) async fn contact(
+    app: &App,
+    customer_id: UserId,
+    name: Option<input::PersonName>,
+    address: Option<input::PostalAddress>,
+) -> Result<(String, String), ApiError> {
+    let name = name.map(|name| name.take().as_str().to_owned());
+    let address = address.map(|address| address.take().as_str().to_owned());
+    Ok(match (name, address) {
+        (Some(name), Some(address)) => (name, address),
+        (name, address) => {
+            let profile = app.profiles.of(customer_id).await?;
+            (
+                name.unwrap_or_else(|| profile.name.clone()),
+                address.unwrap_or_else(|| profile.address.clone()),
+            )
+        }
     })
 }
 
@@ -296,6 +350,7 @@ async fn list_orders(
     }
     let filter = OrderFilter {
         include_deleted,
+        number: query.order_number.map(OrderNumber),
         customer_id: who.whose(Permission::ReadAnyOrder, query.customer_id)?,
         region_id: query.region_id,
         status: query.status,

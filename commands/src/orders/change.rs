@@ -1,18 +1,20 @@
 //! Changing an order before it is shipped, and deleting it: each one unit of work.
 //!
 //! Name and address can be changed until something is shipped, what is bought until the payment is started: at the prices
-//! of today and under the terms that the order froze. Stock is reserved for the difference only; what the order holds
+//! of today, with the discounts that the order has or that are given by themselves, as far as they are still to be had, and
+//! under the terms that the order froze. Stock is reserved for the difference only; what the order holds
 //! already never stands in its way. A deleted order is called off where it still can be, and no longer exists for its
 //! customer; its payment is still voided or given back.
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use domain::{
     ids::{OrderId, PaymentId, ProductId, UserId},
     inventory::Inventory,
-    order::{ContactChange, Order, OrderCommand, OrderError, PlacedOrder},
+    order::{AppliedDiscount, ContactChange, Order, OrderCommand, OrderError, PlacedOrder},
     payment::Payment,
-    pricing::PricedItem,
+    pricing::{Offer, PricedItem},
     product::Product,
     region::Region,
     sealed::Sealed,
@@ -27,8 +29,9 @@ use eventstore::{
 
 use super::{
     cancel::{Progress, progress, stop_payment},
+    discounts::{Buyer, Due, NamedDiscount, due},
     move_order, order_now,
-    place::{OrderItem, different_products, paid_if_free, priced},
+    place::{OrderItem, different_products, paid_if_free, priced_items},
     placed, seen_by,
 };
 use crate::{
@@ -159,6 +162,7 @@ impl Commands {
             items,
             products: products.unwrap_or_default(),
             only_of,
+            now: Utc::now(),
         })
     }
 
@@ -190,6 +194,8 @@ pub(super) struct SealedChange {
     items: Option<Vec<OrderItem>>,
     products: BTreeSet<ProductId>,
     only_of: Option<UserId>,
+    /// When it is made, as far as the windows of discounts go.
+    now: DateTime<Utc>,
 }
 
 impl SealedChange {
@@ -227,13 +233,36 @@ impl SealedChange {
     ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
         let region_id = placed(work, self.order_id)?.terms.region_id;
         work.state::<Region>(region_id)?.terms().map_err(refuse)?;
-        let items = items
-            .iter()
-            .map(|item| priced(work, item))
-            .collect::<Result<Vec<PricedItem>, _>>()?;
-        let change = OrderCommand::ChangeItems { items };
+        let items = priced_items(work, items)?;
+        let offers = self.offers(work, &items)?;
+        let change = OrderCommand::ChangeItems { items, offers };
         move_order(work, self.order_id, change, |_| ())?;
         paid_if_free(work, self.order_id)
+    }
+}
+
+impl SealedChange {
+    /// What the order uses already it needs no further use of; a code that brings nothing any more is let go.
+    fn offers(
+        &self,
+        work: &mut Work<'_, Failure>,
+        items: &[PricedItem],
+    ) -> Result<Vec<Offer>, Halt<Failure>> {
+        let order = placed(work, self.order_id)?;
+        let buyer = Buyer {
+            customer_id: order.customer_id,
+            region_id: order.terms.region_id,
+            order_id: Some(self.order_id),
+            now: self.now,
+        };
+        let named = |discount: &AppliedDiscount| {
+            let code = discount.code.clone()?;
+            let discount_id = Some(discount.discount_id);
+            Some(NamedDiscount { code, discount_id })
+        };
+        let codes: Vec<_> = order.discounts.iter().filter_map(named).collect();
+        let Due { offers, refused: _ } = due(work, &buyer, items, &codes)?;
+        Ok(offers)
     }
 }
 

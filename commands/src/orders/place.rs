@@ -1,27 +1,33 @@
-//! Placing an order: prices and terms from the products and the region, stock reserved, all in one unit of work.
+//! Placing an order: prices and terms from the products and the region, discounts, stock reserved, all in one unit of work.
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use domain::{
+    automatic_discounts::AutomaticDiscounts,
+    cart::{CartError, CartItem, MAX_CODES},
     ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
     inventory::Inventory,
     money::Money,
-    order::{Order, OrderCommand, OrderError, PlaceOrder, PlacedOrder},
+    order::{Order, OrderCommand, OrderError, OrderNumber, PlaceOrder, PlacedOrder},
     pricing::{MAX_LINES, PricedItem, PricingError},
     product::Product,
     region::Region,
     sealed::Sealed,
     shop::Shop,
-    text::{PaymentMethod, Quantity},
+    text::{CountryCode, DiscountCode, PaymentMethod, Quantity},
 };
 use eventstore::{
     stream::StreamRef,
     unit::{Committed, Halt, Work},
 };
 
-use super::{move_order, order_now};
+use super::{
+    discounts::{Buyer, NamedDiscount, offers},
+    move_order, order_now, placed,
+};
 use crate::{
-    failure::{Failure, refuse},
+    failure::{Failure, PriceDifference, refuse},
     request::{CommandSettings, Commands, Request, Versioned},
 };
 
@@ -45,12 +51,19 @@ pub struct NewOrder {
     pub customer_name: String,
     /// Where it goes. Sealed before anything is decided.
     pub shipping_address: String,
+    /// The country that it goes to, where that is known: refused unless it is the region's.
+    pub shipping_country: Option<CountryCode>,
     /// Where it is placed; by default in the region of its first product.
     pub region_id: Option<RegionId>,
     /// How it is to be paid; by default [`crate::payment_methods::DEFAULT`].
     pub payment_method: Option<PaymentMethod>,
     /// What is bought.
     pub items: Vec<OrderItem>,
+    /// Codes of discounts that are to be used, at most [`MAX_CODES`]; those without a code are used anyway.
+    pub codes: Vec<DiscountCode>,
+    /// What the customer accepts to pay, in minor units of the region's currency: where it costs anything else, nothing is
+    /// ordered.
+    pub expected_total: Option<i64>,
 }
 
 impl Commands {
@@ -63,7 +76,9 @@ impl Commands {
     ) -> Result<Committed<Versioned<PlacedOrder>>, Failure> {
         let order = self.seal(order).await?;
         let mut streams = vec![StreamRef::fresh::<Order>(order.order.order_id)];
-        streams.extend(order.order.region_id.map(StreamRef::of::<Region>));
+        let region_id = order.order.region_id;
+        streams.extend(region_id.map(StreamRef::of::<Region>));
+        streams.extend(region_id.map(StreamRef::of::<AutomaticDiscounts>));
         streams.extend(order.products.iter().map(StreamRef::of::<Product>));
         streams.extend(order.products.iter().map(StreamRef::of::<Inventory>));
         let settings = self.settings();
@@ -78,6 +93,7 @@ impl Commands {
             .settings()
             .payment_methods
             .choose(order.payment_method.clone())?;
+        let codes = self.codes_of(&order).await?;
         let key = self.vault().key_for(order.customer_id.0).await?;
         let stream = format!("{}/{}", domain::order::TYPE, order.order_id);
         Ok(SealedOrder {
@@ -85,16 +101,64 @@ impl Commands {
             shipping_address: key.seal(&stream, "shipping_address", &order.shipping_address)?,
             products,
             payment_method,
+            codes,
+            number: self.order_numbers().next().await?,
+            shown: vec![],
+            now: Utc::now(),
             order,
         })
     }
+
+    /// The order's codes, each once, and what they belong to in its region.
+    async fn codes_of(&self, order: &NewOrder) -> Result<Vec<NamedDiscount>, Failure> {
+        let codes = few_codes(&order.codes)?;
+        let region_id = match (codes.is_empty(), order.region_id, order.items.first()) {
+            (true, _, _) | (_, None, None) => None,
+            (false, Some(region_id), _) => Some(region_id),
+            (false, None, Some(item)) => self.region_of_product(item.product_id).await?,
+        };
+        match region_id {
+            Some(region_id) => self.named_discounts(region_id, &codes).await,
+            // nothing to look up, or a product that is refused when it is decided on
+            None => Ok(vec![]),
+        }
+    }
+
+    /// Where a product is sold, which never changes.
+    pub(super) async fn region_of_product(
+        &self,
+        product_id: ProductId,
+    ) -> Result<Option<RegionId>, Failure> {
+        let (product, _) = self.log().load::<Product>(product_id).await?;
+        Ok(product.details().map(|product| product.region_id))
+    }
+}
+
+/// Each code once. Too many are refused before they are looked up.
+pub(crate) fn few_codes(codes: &[DiscountCode]) -> Result<Vec<DiscountCode>, Failure> {
+    let mut few: Vec<DiscountCode> = Vec::new();
+    for code in codes {
+        if !few.contains(code) {
+            few.push(code.clone());
+        }
+        if few.len() > MAX_CODES {
+            return Err(CartError::TooManyCodes.into());
+        }
+    }
+    Ok(few)
 }
 
 /// An order that can be decided on: its name and address are sealed, its products counted, its payment method is accepted.
 pub(super) struct SealedOrder {
     pub(super) order: NewOrder,
+    number: OrderNumber,
     pub(super) products: BTreeSet<ProductId>,
     payment_method: PaymentMethod,
+    pub(super) codes: Vec<NamedDiscount>,
+    /// The prices that the customer was shown, where that is known.
+    pub(super) shown: Vec<CartItem>,
+    /// When it is placed, as far as the windows of discounts go.
+    now: DateTime<Utc>,
     customer_name: Sealed,
     shipping_address: Sealed,
 }
@@ -108,26 +172,76 @@ impl SealedOrder {
     ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
         let order = &self.order;
         let region_id = region_of(work, order)?;
-        let terms = work.state::<Region>(region_id)?.terms().map_err(refuse)?;
+        let region = work.state::<Region>(region_id)?;
+        let terms = region.terms().map_err(refuse)?;
+        assure_within(region, order.shipping_country.as_ref())?;
+        let items = priced_items(work, &order.items)?;
+        let buyer = Buyer {
+            customer_id: order.customer_id,
+            region_id,
+            order_id: Some(order.order_id),
+            now: self.now,
+        };
+        let offers = offers(work, &buyer, &items, &self.codes)?;
         let placing = PlaceOrder {
             order_id: order.order_id,
+            number: self.number,
             customer_id: order.customer_id,
             customer_name: self.customer_name.clone(),
             shipping_address: self.shipping_address.clone(),
             terms,
             payment_method: self.payment_method.clone(),
-            items: order
-                .items
-                .iter()
-                .map(|item| priced(work, item))
-                .collect::<Result<_, _>>()?,
+            items,
+            offers,
             payment_delay_ms: milliseconds(settings.payment_delay),
             payment_window_ms: milliseconds(settings.payment_window),
         };
         let place = OrderCommand::PlaceOrder(placing);
         move_order(work, order.order_id, place, |_| ())?;
+        self.assure_accepted(placed(work, order.order_id)?)?;
         paid_if_free(work, order.order_id)
     }
+
+    /// Refuses what the customer was not shown. The order is drafted by then: with the refusal nothing of it is kept.
+    fn assure_accepted(&self, order: &PlacedOrder) -> Result<(), Halt<Failure>> {
+        let differences = differences(&self.shown, order);
+        let accepted = match self.order.expected_total {
+            Some(expected) => expected == order.total,
+            None => differences.is_empty(),
+        };
+        if accepted {
+            return Ok(());
+        }
+        let total = order.money(order.total);
+        Err(refuse(Failure::PriceChanged { differences, total }))
+    }
+}
+
+/// Refuses what goes to another country than the region's.
+fn assure_within(region: &Region, country: Option<&CountryCode>) -> Result<(), Halt<Failure>> {
+    match (region.details(), country) {
+        (Some(region), Some(country)) if region.country != *country => {
+            Err(refuse(Failure::CountryOutsideRegion {
+                country: country.clone(),
+                expected: region.country.clone(),
+            }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The products that have another price than was shown.
+fn differences(shown: &[CartItem], order: &PlacedOrder) -> Vec<PriceDifference> {
+    let difference = |item: &CartItem| {
+        let mut lines = order.lines.iter();
+        let line = lines.find(|line| line.product_id == item.product_id)?;
+        (line.unit_price != item.unit_price).then(|| PriceDifference {
+            product_id: item.product_id,
+            was: order.money(item.unit_price),
+            is: order.money(line.unit_price),
+        })
+    };
+    shown.iter().filter_map(difference).collect()
 }
 
 /// The order as this unit leaves it. One that costs nothing is paid at once, without a gateway.
@@ -164,7 +278,16 @@ fn region_of(work: &mut Work<'_, Failure>, order: &NewOrder) -> Result<RegionId,
     }
 }
 
-pub(super) fn priced(
+/// All of them at the prices of today.
+pub(super) fn priced_items(
+    work: &mut Work<'_, Failure>,
+    items: &[OrderItem],
+) -> Result<Vec<PricedItem>, Halt<Failure>> {
+    items.iter().map(|item| priced(work, item)).collect()
+}
+
+/// So many pieces at the price of today; refused where it is not sold.
+pub(crate) fn priced(
     work: &mut Work<'_, Failure>,
     item: &OrderItem,
 ) -> Result<PricedItem, Halt<Failure>> {

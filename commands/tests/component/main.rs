@@ -3,8 +3,10 @@
 
 mod bulk;
 mod cancelling;
+mod carts;
 mod catalogue;
 mod changing;
+mod discounts;
 mod interrupted;
 mod paying;
 mod placing;

@@ -340,9 +340,12 @@ pub(crate) fn new_order(items: &[(ProductId, u64)], method: &str) -> NewOrder {
         customer_id: UserId(Uuid::now_v7()),
         customer_name: "Nguyễn Thị Mai".into(),
         shipping_address: "12 Hàng Bạc, Hà Nội".into(),
+        shipping_country: None,
         region_id: None,
         payment_method: Some(PaymentMethod::parse(method).unwrap()),
         items: items.iter().map(item).collect(),
+        codes: vec![],
+        expected_total: None,
     }
 }
 

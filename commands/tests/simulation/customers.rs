@@ -66,9 +66,12 @@ pub(crate) fn new_order(order_id: OrderId, random: &mut Random) -> NewOrder {
         customer_id: CUSTOMER,
         customer_name: "A".into(),
         shipping_address: "B".into(),
+        shipping_country: None,
         region_id: None,
         payment_method: None,
         items: some_items(random),
+        codes: vec![],
+        expected_total: None,
     }
 }
 

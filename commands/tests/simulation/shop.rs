@@ -271,7 +271,8 @@ impl Keeper {
         let master = MasterKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
         let vault = Vault::new(log.pool().clone(), master.unwrap());
         vault.remember(CUSTOMER.0, &[7; 32]).unwrap();
-        let commands = Commands::new(log.clone(), vault, self.settings);
+        let commands =
+            Commands::new(log.clone(), vault, self.settings).with_order_numbers(1..i64::MAX);
         let subscriptions = process.subscriptions(&log);
         let (saga, runner) = simulated_payment_saga(
             process.clone(),

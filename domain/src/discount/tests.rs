@@ -2,7 +2,7 @@
 use super::*;
 use crate::testing::{
     CATEGORY, DISCOUNT, ORDER, OTHER_ORDER, OTHER_PRODUCT, PRODUCT, REGION, assert_text, at,
-    currency, given, off, outcomes, percent, title, when,
+    currency, given, off, outcomes, percent, when,
 };
 
 fn create(rules: DiscountRules) -> CreateDiscount {

@@ -1,6 +1,6 @@
 //! What can be asked of an order, and why it refuses.
 
-use super::{OrderStatus, PaymentStatus};
+use super::{OrderNumber, OrderStatus, PaymentStatus};
 use crate::{
     ids::{OrderId, PaymentId, RefundId, ShipmentId, UserId},
     money::Money,
@@ -25,6 +25,8 @@ pub struct ShipLine {
 pub struct PlaceOrder {
     /// Which.
     pub order_id: OrderId,
+    /// Its number, as people say it.
+    pub number: OrderNumber,
     /// Whose.
     pub customer_id: UserId,
     /// Who it is for.

@@ -20,6 +20,7 @@ pub(super) fn place(wished: PlaceOrder) -> Decision {
     let priced = price_lines(&wished.terms, &wished.items, &wished.offers)?;
     Ok(vec![OrderEvent::OrderPlaced {
         order_id: wished.order_id,
+        number: Some(wished.number),
         customer_id: wished.customer_id,
         customer_name: wished.customer_name,
         shipping_address: wished.shipping_address,
@@ -40,8 +41,8 @@ pub(super) fn place(wished: PlaceOrder) -> Decision {
 }
 
 impl PlacedOrder {
-    /// The same order placed again is satisfied, whatever was changed in it since. A value sealed again is another text, and delays are settings: they
-    /// make it no other order.
+    /// The same order placed again is satisfied, whatever was changed in it since. A value sealed again is another text, its
+    /// number was drawn anew, and delays are settings: they make it no other order.
     pub(super) fn place_again(&self, wished: &PlaceOrder) -> Decision {
         let lines = price_lines(&wished.terms, &wished.items, &wished.offers)?.lines;
         let same = (self.order_id, self.customer_id, self.terms)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedDiscount, OrderLine};
+use super::{AppliedDiscount, OrderLine, OrderNumber};
 use crate::{
     aggregate::impl_domain_event,
     ids::{OrderId, PaymentId, ProductId, RefundId, RegionId, ShipmentId, UserId},
@@ -30,6 +30,9 @@ pub enum OrderEvent {
     OrderPlaced {
         /// Which.
         order_id: OrderId,
+        /// Its number, as people say it; absent where it was placed before orders had one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<OrderNumber>,
         /// Whose.
         customer_id: UserId,
         /// Who it is for.
@@ -188,7 +191,7 @@ impl_domain_event!(OrderEvent {
 });
 
 /// Versions of before. `OrderPlaced` 1.1: a line names the shop whose product it is. `OrderPlaced` 1.2 and
-/// `OrderItemsChanged` 1.1: the order names its discounts, and a line the one that it has.
+/// `OrderItemsChanged` 1.1: the order names its discounts, and a line the one that it has; 1.2 also has the order's number.
 pub(super) const EARLIER: &[(&str, &str)] = &[
     ("OrderPlaced", "1.0"),
     ("OrderPlaced", "1.1"),

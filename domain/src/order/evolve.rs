@@ -10,6 +10,7 @@ impl PlacedOrder {
     pub(super) fn from_event(event: &OrderEvent) -> Option<Self> {
         let OrderEvent::OrderPlaced {
             order_id,
+            number,
             customer_id,
             customer_name,
             shipping_address,
@@ -32,6 +33,7 @@ impl PlacedOrder {
         };
         Some(Self {
             order_id: *order_id,
+            number: *number,
             customer_id: *customer_id,
             customer_name: customer_name.clone(),
             shipping_address: shipping_address.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AppliedDiscount, LineQuantity, OrderLine, OrderStatus, PaymentStatus};
+use super::{AppliedDiscount, LineQuantity, OrderLine, OrderNumber, OrderStatus, PaymentStatus};
 use crate::{
     ids::{OrderId, PaymentId, RefundId, ShipmentId, UserId},
     money::{Money, portion},
@@ -24,6 +24,8 @@ pub struct Order {
 pub struct PlacedOrder {
     /// Which.
     pub order_id: OrderId,
+    /// Its number, as people say it; none where it was placed before orders had one.
+    pub number: Option<OrderNumber>,
     /// Whose.
     pub customer_id: UserId,
     /// Who it is for.

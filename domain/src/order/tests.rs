@@ -53,6 +53,7 @@ fn items() -> Vec<PricedItem> {
 fn place(items: Vec<PricedItem>) -> OrderCommand {
     OrderCommand::PlaceOrder(PlaceOrder {
         order_id: ORDER,
+        number: OrderNumber(100_001),
         customer_id: CUSTOMER,
         customer_name: Sealed::new("name"),
         shipping_address: Sealed::new("address"),
@@ -369,6 +370,7 @@ fn an_order_freezes_prices_tax_and_totals() {
     };
     let expected = OrderEvent::OrderPlaced {
         order_id: ORDER,
+        number: Some(OrderNumber(100_001)),
         customer_id: CUSTOMER,
         customer_name: Sealed::new("name"),
         shipping_address: Sealed::new("address"),

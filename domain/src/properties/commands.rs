@@ -9,13 +9,13 @@ use super::LONGEST_HISTORY;
 use crate::{
     aggregate::Decider,
     automatic_discounts::AutomaticDiscountsCommand,
-    cart::{CartCommand, CartItem},
+    cart::{CartCode, CartCommand, CartItem},
     category::CategoryCommand,
     discount::{CreateDiscount, DiscountCommand, DiscountRules, DiscountScope},
     ids::{DiscountId, OrderId, PaymentId, ProductId, RefundId, ShipmentId},
     inventory::InventoryCommand,
     money::Money,
-    order::{ContactChange, Order, OrderCommand, OrderEvent, PlaceOrder, ShipLine},
+    order::{ContactChange, Order, OrderCommand, OrderEvent, OrderNumber, PlaceOrder, ShipLine},
     payment::{PaymentCommand, StartPayment},
     pricing::{Offer, PricedItem},
     product::{Change, ProductChanges, ProductCommand},
@@ -276,8 +276,10 @@ pub(super) fn automatic_discounts_command() -> impl Strategy<Value = AutomaticDi
 
 pub(super) fn cart_command() -> impl Strategy<Value = CartCommand> {
     let product = || (0_u128..4).prop_map(|number| ProductId(Uuid::from_u128(number)));
-    let code =
-        select(vec!["TET", "tet", "XMAS"]).prop_map(|code| DiscountCode::parse(code).unwrap());
+    let code = select(vec!["TET", "tet", "XMAS"]).prop_map(|code| CartCode {
+        code: DiscountCode::parse(code).unwrap(),
+        discount_id: DISCOUNT,
+    });
     let (customer_id, region_id) = (CUSTOMER, REGION);
     prop_oneof![
         6 => (product(), 1_u64..4, 0_i64..3).prop_map(move |(product_id, quantity, unit_price)| {
@@ -321,6 +323,7 @@ fn place_order() -> impl Strategy<Value = OrderCommand> {
     (items(), offers(), any::<bool>()).prop_map(|(items, offers, prices_include_tax)| {
         OrderCommand::PlaceOrder(PlaceOrder {
             order_id: ORDER,
+            number: OrderNumber(100_001),
             customer_id: CUSTOMER,
             customer_name: Sealed::new("name"),
             shipping_address: Sealed::new("address"),

@@ -42,6 +42,7 @@ impl OrdersFold {
     fn place(&mut self, row: &OrderRow<'_>) {
         self.orders.push(&[
             &row.order_id,
+            &row.number,
             &row.customer_id,
             &row.customer_name,
             &row.shipping_address,
@@ -127,7 +128,7 @@ impl Fold for OrdersFold {
             orders: CopyRows::new(
                 schema,
                 "orders",
-                "order_id, customer_id, customer_name, shipping_address, region_id, currency, tax_rate, \
+                "order_id, number, customer_id, customer_name, shipping_address, region_id, currency, tax_rate, \
                  prices_include_tax, payment_method, subtotal, discount, tax, total, discounts, payment_due_at, \
                  created_at",
             ),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     ids::{DiscountId, OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
     money::Currency,
-    order::{AppliedDiscount, OrderStatus, PaymentStatus},
+    order::{AppliedDiscount, OrderNumber, OrderStatus, PaymentStatus},
     sealed::Sealed,
 };
 use serde::Deserialize;
@@ -23,6 +23,8 @@ use crate::{
 pub struct OrderView {
     /// Which.
     pub order_id: OrderId,
+    /// Its number, as people say it; none where it was placed before orders had one.
+    pub number: Option<OrderNumber>,
     /// Whose.
     pub customer_id: UserId,
     /// Who it is for.
@@ -113,6 +115,8 @@ pub struct OrderLineView {
 /// Which orders are listed; all of what is given must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderFilter {
+    /// With this number.
+    pub number: Option<OrderNumber>,
     /// Of this customer.
     pub customer_id: Option<UserId>,
     /// Of this region.
@@ -248,6 +252,9 @@ pub(crate) fn list<'q>(
     if !filter.include_deleted {
         sql.push(" and not s.deleted");
     }
+    if let Some(number) = filter.number {
+        sql.push(" and o.number = ").push_bind(number.0);
+    }
     if let Some(customer_id) = filter.customer_id {
         sql.push(" and o.customer_id = ").push_bind(customer_id.0);
     }
@@ -289,6 +296,7 @@ impl OrderView {
         let Json(discounts) = row.try_get("discounts")?;
         Ok(Self {
             order_id: OrderId(row.try_get("order_id")?),
+            number: row.try_get::<Option<i64>, _>("number")?.map(OrderNumber),
             customer_id: UserId(row.try_get("customer_id")?),
             customer_name: Sealed::new(row.try_get::<String, _>("customer_name")?),
             shipping_address: Sealed::new(row.try_get::<String, _>("shipping_address")?),

@@ -13,6 +13,7 @@ use crate::decode::Decoded;
 /// A row of `orders`.
 pub(super) struct OrderRow<'e> {
     pub(super) order_id: Uuid,
+    pub(super) number: Option<i64>,
     pub(super) customer_id: Uuid,
     pub(super) customer_name: &'e str,
     pub(super) shipping_address: &'e str,
@@ -36,6 +37,7 @@ impl<'e> OrderRow<'e> {
     pub(super) fn placed(decoded: &'e Decoded<OrderEvent>) -> Option<Self> {
         let OrderEvent::OrderPlaced {
             order_id: _,
+            number,
             customer_id,
             customer_name,
             shipping_address,
@@ -58,6 +60,7 @@ impl<'e> OrderRow<'e> {
         };
         Some(Self {
             order_id: decoded.id,
+            number: number.map(|number| number.0),
             customer_id: customer_id.0,
             customer_name: customer_name.as_str(),
             shipping_address: shipping_address.as_str(),

@@ -36,12 +36,12 @@ impl Statements {
                  from {schema}.order_states where order_id = any($1)",
             ),
             insert: schema.sql(
-                "insert into {schema}.orders (order_id, customer_id, customer_name, shipping_address, region_id, \
+                "insert into {schema}.orders (order_id, number, customer_id, customer_name, shipping_address, region_id, \
                         currency, tax_rate, prices_include_tax, payment_method, subtotal, discount, tax, total, \
                         discounts, payment_due_at, created_at) \
-                 select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::text[], \
-                        $7::int[], $8::bool[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], \
-                        $13::bigint[], $14::jsonb[], $15::timestamptz[], $16::timestamptz[])",
+                 select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], \
+                        $7::text[], $8::int[], $9::bool[], $10::text[], $11::bigint[], $12::bigint[], \
+                        $13::bigint[], $14::bigint[], $15::jsonb[], $16::timestamptz[], $17::timestamptz[])",
             ),
             insert_states: schema.sql(
                 "insert into {schema}.order_states (order_id, status, payment_status, payment_id, paid, paid_at, refunded, \
@@ -126,6 +126,7 @@ impl Statements {
             .await?;
         sqlx::query(&self.insert)
             .bind(column(orders, |(row, _)| row.order_id))
+            .bind(column(orders, |(row, _)| row.number))
             .bind(column(orders, |(row, _)| row.customer_id))
             .bind(column(orders, |(row, _)| row.customer_name))
             .bind(column(orders, |(row, _)| row.shipping_address))

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use commands::Versioned;
 use domain::{
     aggregate::Decider,
-    ids::{OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
+    ids::{DiscountId, OrderId, PaymentId, ProductId, RegionId, ShopId, UserId},
     money::Currency,
     order::{Order, OrderEvent, OrderLine, OrderStatus, PaymentStatus, PlacedOrder},
     sealed::Sealed,
@@ -17,6 +17,7 @@ use projections::orders::{OrderLineView, OrderView};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::quote::{DiscountGiven, discounts_given};
 use crate::{error::ApiError, problem::Kind, routes::body::MoneyBody};
 
 /// An order.
@@ -25,6 +26,10 @@ pub struct OrderBody {
     /// Which.
     #[schema(value_type = Uuid)]
     order_id: OrderId,
+    /// Its number, for people: digits only, never given twice, some never given. Null where it was placed before orders had
+    /// one.
+    #[schema(example = "100001")]
+    order_number: Option<String>,
     /// Whose.
     #[schema(value_type = Uuid)]
     customer_id: UserId,
@@ -49,10 +54,14 @@ pub struct OrderBody {
     next_payment_statuses: Vec<PaymentStatus>,
     /// What was bought.
     items: Vec<LineBody>,
-    /// Sum of price times quantity, before the discount; with tax inside where prices include it.
+    /// The same by shop: one group for each, and one for what belongs to none.
+    shops: Vec<ShopLines>,
+    /// Sum of price times quantity, before discounts; with tax inside where prices include it.
     subtotal: MoneyBody,
-    /// Taken off the whole.
+    /// Sum of what discounts took off.
     discount: MoneyBody,
+    /// Which discounts, in the order in which they were given.
+    discounts: Vec<DiscountGiven>,
     /// Sum of the lines' tax.
     tax: MoneyBody,
     /// Rate of the tax in basis points, as it was.
@@ -109,14 +118,53 @@ pub(in crate::routes) struct LineBody {
     shipped: i64,
     /// Price of one piece.
     unit_price: MoneyBody,
-    /// Share of the order's discount.
+    /// What a discount took off it.
     discount: MoneyBody,
+    /// Which discount did; null where none did.
+    #[schema(value_type = Option<Uuid>)]
+    discount_id: Option<DiscountId>,
     /// What is left after the discount, without tax.
     net: MoneyBody,
     /// Tax of the line.
     tax: MoneyBody,
     /// What the line costs.
     total: MoneyBody,
+}
+
+/// The lines of one shop.
+#[derive(Serialize, ToSchema)]
+struct ShopLines {
+    /// Which shop; null for what belongs to none.
+    #[schema(value_type = Option<Uuid>)]
+    shop_id: Option<ShopId>,
+    /// The numbers of its lines.
+    #[schema(example = json!([1, 3]))]
+    lines: Vec<u32>,
+    /// What they cost.
+    total: MoneyBody,
+}
+
+/// In the order in which the shops' first lines come.
+fn by_shop(lines: &[OrderLineView], currency: Currency) -> Vec<ShopLines> {
+    let mut shops: Vec<(Option<ShopId>, Vec<u32>, i64)> = Vec::new();
+    for line in lines {
+        match shops
+            .iter_mut()
+            .find(|(shop_id, ..)| *shop_id == line.shop_id)
+        {
+            Some((_, numbers, total)) => {
+                numbers.push(line.line);
+                *total = total.saturating_add(line.gross);
+            }
+            None => shops.push((line.shop_id, vec![line.line], line.gross)),
+        }
+    }
+    let shop = |(shop_id, lines, total)| ShopLines {
+        shop_id,
+        lines,
+        total: MoneyBody::of(total, currency),
+    };
+    shops.into_iter().map(shop).collect()
 }
 
 /// An order at one moment, its personal fields sealed.
@@ -224,6 +272,7 @@ impl Snapshot {
         let money = |amount| MoneyBody::of(amount, view.currency);
         OrderBody {
             order_id: view.order_id,
+            order_number: view.number.map(|number| number.to_string()),
             customer_id: view.customer_id,
             customer_name,
             shipping_address,
@@ -234,6 +283,8 @@ impl Snapshot {
             next_payment_statuses: view.payment_status.next(view.total),
             subtotal: money(view.subtotal),
             discount: money(view.discount),
+            discounts: discounts_given(&view.discounts, view.currency),
+            shops: by_shop(&view.lines, view.currency),
             tax: money(view.tax),
             tax_rate: view.tax_rate,
             prices_include_tax: view.prices_include_tax,
@@ -296,6 +347,7 @@ fn view(
         .collect();
     OrderView {
         order_id: order.order_id,
+        number: order.number,
         customer_id: order.customer_id,
         region_id: order.terms.region_id,
         currency: order.terms.currency,
@@ -305,6 +357,7 @@ fn view(
         lines,
         subtotal: order.subtotal,
         discount: order.discount,
+        discounts: order.discounts,
         tax: order.tax,
         total: order.total,
         payment_due_at: due_at.unwrap_or(DateTime::<Utc>::MAX_UTC),
@@ -336,6 +389,7 @@ fn line_view(line: &OrderLine, shipped: u32) -> OrderLineView {
         shipped: shipped.into(),
         unit_price: line.unit_price,
         discount: line.discount,
+        discount_id: line.discount_id,
         net: line.net,
         tax: line.tax,
         gross: line.gross,
@@ -355,6 +409,7 @@ pub(in crate::routes) fn line_body(line: OrderLineView, currency: Currency) -> L
         shipped: line.shipped,
         unit_price: money(line.unit_price),
         discount: money(line.discount),
+        discount_id: line.discount_id,
         net: money(line.net),
         tax: money(line.tax),
         total: money(line.gross),

@@ -111,9 +111,12 @@ async fn create(
         customer_id: who.user_id,
         customer_name: profile.name.clone(),
         shipping_address: profile.address.clone(),
+        shipping_country: None,
         region_id: None,
         payment_method: None,
         items: items.collect(),
+        codes: vec![],
+        expected_total: None,
     };
     let key = attempt
         .as_ref()

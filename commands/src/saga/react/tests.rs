@@ -42,6 +42,7 @@ fn on_payment(event: &PaymentEvent) -> Vec<Reaction> {
 fn placed(total: i64, payment_delay_ms: u64) -> OrderEvent {
     OrderEvent::OrderPlaced {
         order_id: order_id(),
+        number: None,
         customer_id: UserId(Uuid::from_u128(1)),
         customer_name: Sealed::new("name"),
         shipping_address: Sealed::new("address"),
@@ -53,6 +54,7 @@ fn placed(total: i64, payment_delay_ms: u64) -> OrderEvent {
         lines: vec![],
         subtotal: total,
         discount: 0,
+        discounts: vec![],
         tax: 0,
         total,
         payment_delay_ms,

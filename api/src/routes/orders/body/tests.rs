@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use domain::{
     money::{Money, TaxRate},
-    order::{OrderCommand, PlaceOrder},
+    order::{OrderCommand, OrderNumber, PlaceOrder},
     pricing::PricedItem,
     region::RegionTerms,
     text::{PaymentMethod, Quantity, Sku, Title},
@@ -17,6 +17,7 @@ fn placed(pieces: u64) -> PlacedOrder {
     let currency = Currency::parse("USD").unwrap();
     let command = OrderCommand::PlaceOrder(PlaceOrder {
         order_id: OrderId(Uuid::from_u128(2)),
+        number: OrderNumber(100_001),
         customer_id: UserId(Uuid::from_u128(3)),
         customer_name: Sealed::new("sealed name"),
         shipping_address: Sealed::new("sealed address"),
@@ -37,6 +38,7 @@ fn placed(pieces: u64) -> PlacedOrder {
             quantity: Quantity::parse(pieces).unwrap(),
             unit_price: Money::new(2_599, currency),
         }],
+        offers: vec![],
         payment_delay_ms: 60_000,
         payment_window_ms: 0,
     });

@@ -1,0 +1,215 @@
+//! The discounts of an order: which are to be had for it, and the counting of those that it uses.
+//!
+//! Decided from the log in the order's own unit of work, so that the last use of a discount goes to exactly one of all who
+//! want it at the same time.
+
+use chrono::{DateTime, Utc};
+use domain::{
+    automatic_discounts::AutomaticDiscounts,
+    discount::{Discount, DiscountCommand, NotDue},
+    ids::{DiscountId, OrderId, RedemptionsId, RegionId, UserId},
+    order::DiscountEffect,
+    pricing::{Offer, PricedItem},
+    redemptions::{Redemptions, RedemptionsCommand},
+    text::DiscountCode,
+};
+use eventstore::unit::{Halt, Work};
+
+use super::placed;
+use crate::{
+    discounts::code_scope,
+    failure::{Failure, refuse},
+    request::Commands,
+};
+
+/// A code as it was typed in, and the discount that it belongs to in the order's region, if any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedDiscount {
+    pub(crate) code: DiscountCode,
+    pub(crate) discount_id: Option<DiscountId>,
+}
+
+/// Who buys where, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Buyer {
+    pub(crate) customer_id: UserId,
+    pub(crate) region_id: RegionId,
+    /// The order that may use a discount already; none where a price is only shown.
+    pub(crate) order_id: Option<OrderId>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// The discounts that are to be had for some items.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) offers: Vec<Offer>,
+    /// The codes that bring nothing, and why.
+    pub(super) refused: Vec<(DiscountCode, NotDue)>,
+}
+
+impl Commands {
+    /// What the codes belong to. Looked up before the decision, which finds out whether that still holds.
+    pub(crate) async fn named_discounts(
+        &self,
+        region_id: RegionId,
+        codes: &[DiscountCode],
+    ) -> Result<Vec<NamedDiscount>, Failure> {
+        let scope = code_scope(region_id);
+        let mut named = Vec::with_capacity(codes.len());
+        for code in codes {
+            let owner = self
+                .log()
+                .claim_owner(&scope, code.as_str())
+                .await
+                .map_err(|error| Failure::Unavailable(error.to_string()))?;
+            named.push(NamedDiscount {
+                code: code.clone(),
+                discount_id: owner.and_then(|id| id.parse().ok()),
+            });
+        }
+        Ok(named)
+    }
+}
+
+/// The discounts for these items: those that are given by themselves, and those of the codes.
+pub(super) fn due(
+    work: &mut Work<'_, Failure>,
+    buyer: &Buyer,
+    items: &[PricedItem],
+    codes: &[NamedDiscount],
+) -> Result<Due, Halt<Failure>> {
+    let automatic: Vec<DiscountId> = work
+        .state::<AutomaticDiscounts>(buyer.region_id)?
+        .ids()
+        .collect();
+    let mut due = Due::default();
+    let mut absent = None;
+    for id in automatic {
+        match offer(work, buyer, id) {
+            Ok(offer) => due.offers.extend(offer.ok()),
+            // noted by the unit: one that goes on has all that is absent loaded at once
+            Err(Halt::Missing) => absent = Some(Halt::Missing),
+            Err(other) => return Err(other),
+        }
+    }
+    for NamedDiscount { code, discount_id } in codes {
+        let offer = match discount_id.map(|id| offer(work, buyer, id)) {
+            None => Err(NotDue::Unknown),
+            Some(Ok(offer)) => offer,
+            Some(Err(Halt::Missing)) => {
+                absent = Some(Halt::Missing);
+                continue;
+            }
+            Some(Err(other)) => return Err(other),
+        };
+        let checked = offer.and_then(|offer| offer.check(items).map(|()| offer));
+        match checked {
+            Ok(offer) => due.offers.push(offer),
+            Err(reason) => due.refused.push((code.clone(), reason)),
+        }
+    }
+    absent.map_or(Ok(due), Err)
+}
+
+/// The same for an order: a code that brings nothing is refused, since its customer counts on it. One that others outdo is
+/// not: the order costs less than the customer thinks.
+pub(super) fn offers(
+    work: &mut Work<'_, Failure>,
+    buyer: &Buyer,
+    items: &[PricedItem],
+    codes: &[NamedDiscount],
+) -> Result<Vec<Offer>, Halt<Failure>> {
+    let Due {
+        offers,
+        mut refused,
+    } = due(work, buyer, items, codes)?;
+    if refused.is_empty() {
+        Ok(offers)
+    } else {
+        let (code, reason) = refused.swap_remove(0);
+        Err(refuse(Failure::DiscountNotDue { code, reason }))
+    }
+}
+
+fn offer(
+    work: &mut Work<'_, Failure>,
+    buyer: &Buyer,
+    id: DiscountId,
+) -> Result<Result<Offer, NotDue>, Halt<Failure>> {
+    let redemptions = work.state::<Redemptions>(RedemptionsId::of(id, buyer.customer_id));
+    let redemptions = match redemptions {
+        Ok(redemptions) => Some(redemptions.clone()),
+        Err(Halt::Missing) => None,
+        Err(other) => return Err(other),
+    };
+    let discount = work.state::<Discount>(id)?;
+    let redemptions = redemptions.ok_or(Halt::Missing)?;
+    let in_use = buyer
+        .order_id
+        .is_some_and(|order_id| redemptions.is_used_by(order_id));
+    let offer = discount.offer(buyer.region_id, buyer.now, in_use);
+    let limit = discount
+        .details()
+        .and_then(|discount| discount.rules.max_uses_per_customer);
+    if offer.is_ok() && !in_use && redemptions.are_used_up(limit) {
+        return Ok(Err(NotDue::UsedUpByCustomer));
+    }
+    Ok(offer)
+}
+
+/// Counts what the order uses from now on and gives back what it does not use any more, once for each.
+pub(super) fn count(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+    effect: &DiscountEffect,
+) -> Result<(), Halt<Failure>> {
+    if *effect == DiscountEffect::default() {
+        return Ok(());
+    }
+    let customer_id = placed(work, order_id)?.customer_id;
+    let mut absent = None;
+    let ids = effect.returned.iter().map(|id| (*id, false));
+    for (id, begin) in ids.chain(effect.used.iter().map(|id| (*id, true))) {
+        match count_one(work, order_id, customer_id, id, begin) {
+            Ok(()) => {}
+            Err(Halt::Missing) => absent = Some(Halt::Missing),
+            Err(other) => return Err(other),
+        }
+    }
+    absent.map_or(Ok(()), Err)
+}
+
+fn count_one(
+    work: &mut Work<'_, Failure>,
+    order_id: OrderId,
+    customer_id: UserId,
+    discount_id: DiscountId,
+    begin: bool,
+) -> Result<(), Halt<Failure>> {
+    let redemptions_id = RedemptionsId::of(discount_id, customer_id);
+    // both are asked for, so that both are loaded at once
+    let redemptions = work.state::<Redemptions>(redemptions_id).map(|_| ());
+    let discount = work.state::<Discount>(discount_id)?;
+    let limit = discount
+        .details()
+        .and_then(|discount| discount.rules.max_uses_per_customer);
+    redemptions?;
+    let (redeem, count) = if begin {
+        let redeem = RedemptionsCommand::Redeem {
+            discount_id,
+            customer_id,
+            order_id,
+            limit,
+        };
+        (redeem, DiscountCommand::CountUse { order_id })
+    } else {
+        (
+            RedemptionsCommand::ReturnRedemption { order_id },
+            DiscountCommand::ReturnUse { order_id },
+        )
+    };
+    if work.execute::<Redemptions>(redemptions_id, redeem)? > 0 {
+        work.execute::<Discount>(discount_id, count)?;
+    }
+    Ok(())
+}
