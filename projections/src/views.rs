@@ -70,7 +70,8 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Products | Self::Orders => 2,
+            Self::Products => 3,
+            Self::Orders => 2,
             Self::Regions | Self::Categories | Self::Shops | Self::Payments | Self::Timeline => 1,
         }
     }

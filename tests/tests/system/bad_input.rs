@@ -777,6 +777,13 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "kind=electronics&attributes[warranty_months]=many",
         "kind=electronics&attributes[rechargeable]=1",
         "low_stock=maybe",
+        "q=",
+        "q=%00",
+        "q=...",
+        "q=-red",
+        "q=a&q=b",
+        "sort=relevance",
+        "q=a&sort=rank",
         "%ff=1",
     ];
     for list in lists {
