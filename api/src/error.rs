@@ -433,6 +433,7 @@ fn of_query(error: QueryError) -> Problem {
             let parameter = match error {
                 PageError::LimitOutOfRange { .. } => "limit",
                 PageError::InvalidCursor => "cursor",
+                PageError::NothingToRank => "sort",
             };
             let errors = vec![FieldError::parameter(parameter, error.to_string())];
             Problem::new(Kind::InvalidParameter).errors(errors)

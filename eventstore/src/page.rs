@@ -8,7 +8,7 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -46,6 +46,9 @@ pub enum PageError {
     /// Damaged, or of another sort.
     #[error("the cursor is not valid for this list and sort")]
     InvalidCursor,
+    /// No text was given that rows could be more or less relevant to.
+    #[error("relevance needs a text to search for")]
+    NothingToRank,
 }
 
 /// Which way a list goes.
@@ -114,6 +117,8 @@ pub struct PageRequest<K> {
     pub sort: Sort<K>,
     /// Sort value and id of the row that it begins behind; none for the first page.
     pub after: Option<(SortValue, Uuid)>,
+    /// What the list has noted down at its first page.
+    note: Option<serde_json::Value>,
     limit: u32,
 }
 
@@ -134,6 +139,9 @@ struct CursorContent {
     d: Direction,
     v: CursorValue,
     i: Uuid,
+    /// What else the list needs to go on in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n: Option<serde_json::Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,7 +166,22 @@ impl<K: SortKey> PageRequest<K> {
         let after = cursor
             .map(|cursor| parse_cursor(sort, cursor))
             .transpose()?;
-        Ok(Self { sort, after, limit })
+        let (after, note) = match after {
+            Some((value, id, note)) => (Some((value, id)), note),
+            None => (None, None),
+        };
+        Ok(Self {
+            sort,
+            after,
+            note,
+            limit,
+        })
+    }
+
+    /// What the list has noted down at its first page; none at that one.
+    pub fn note<T: DeserializeOwned>(&self) -> Result<Option<T>, PageError> {
+        let note = self.note.clone().map(serde_json::from_value);
+        note.transpose().map_err(|_| PageError::InvalidCursor)
     }
 
     /// Adds what is behind the cursor, the order, and one row more than wanted, to know whether there are any.
@@ -189,18 +212,28 @@ impl<K: SortKey> PageRequest<K> {
     }
 
     /// The page of these rows, of which there may be one more than wanted.
-    pub fn page<T>(&self, mut rows: Vec<T>, last: impl Fn(&T) -> (SortValue, Uuid)) -> Page<T> {
+    pub fn page<T>(&self, rows: Vec<T>, last: impl Fn(&T) -> (SortValue, Uuid)) -> Page<T> {
+        self.page_noting(rows, last, self.note.clone())
+    }
+
+    /// The same for a list that goes on by more than the last row: the note comes back with the cursor.
+    pub fn page_noting<T>(
+        &self,
+        mut rows: Vec<T>,
+        last: impl Fn(&T) -> (SortValue, Uuid),
+        note: Option<serde_json::Value>,
+    ) -> Page<T> {
         let wanted = self.limit as usize;
         let more = rows.len() > wanted;
         rows.truncate(wanted);
         let next = rows
             .last()
             .filter(|_| more)
-            .map(|row| self.cursor(last(row)));
+            .map(|row| self.cursor(last(row), note));
         Page { items: rows, next }
     }
 
-    fn cursor(&self, (value, id): (SortValue, Uuid)) -> String {
+    fn cursor(&self, (value, id): (SortValue, Uuid), note: Option<serde_json::Value>) -> String {
         let content = CursorContent {
             s: self.sort.key.name().to_owned(),
             d: self.sort.direction,
@@ -210,17 +243,21 @@ impl<K: SortKey> PageRequest<K> {
                 SortValue::Text(text) => CursorValue::Text(text),
             },
             i: id,
+            n: note,
         };
         // cannot fail: strings and numbers only; an empty cursor would be refused when it comes back
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&content).unwrap_or_default())
     }
 }
 
-fn parse_cursor<K: SortKey>(sort: Sort<K>, cursor: &str) -> Result<(SortValue, Uuid), PageError> {
+/// The row that a cursor names, and what is noted down in it.
+type Place = (SortValue, Uuid, Option<serde_json::Value>);
+
+fn parse_cursor<K: SortKey>(sort: Sort<K>, cursor: &str) -> Result<Place, PageError> {
     parse(sort, cursor).ok_or(PageError::InvalidCursor)
 }
 
-fn parse<K: SortKey>(sort: Sort<K>, cursor: &str) -> Option<(SortValue, Uuid)> {
+fn parse<K: SortKey>(sort: Sort<K>, cursor: &str) -> Option<Place> {
     if cursor.len() > MAX_CURSOR_BYTES {
         return None;
     }
@@ -230,16 +267,19 @@ fn parse<K: SortKey>(sort: Sort<K>, cursor: &str) -> Option<(SortValue, Uuid)> {
         return None;
     }
     let value = match (sort.key.kind(), content.v) {
-        (SortKind::Time, CursorValue::Integer(micros)) => {
-            let ours = (0..=MAX_MICROSECONDS).contains(&micros);
-            SortValue::Time(DateTime::from_timestamp_micros(micros).filter(|_| ours)?)
-        }
+        (SortKind::Time, CursorValue::Integer(micros)) => SortValue::Time(time_of(micros)?),
         (SortKind::Integer, CursorValue::Integer(number)) => SortValue::Integer(number),
         // PostgreSQL takes no NUL in a text
         (SortKind::Text, CursorValue::Text(text)) if !text.contains('\0') => SortValue::Text(text),
         _ => return None,
     };
-    Some((value, content.i))
+    Some((value, content.i, content.n))
+}
+
+/// The moment so many microseconds after 1970, where it can be one of ours.
+pub fn time_of(micros: i64) -> Option<DateTime<Utc>> {
+    let ours = (0..=MAX_MICROSECONDS).contains(&micros);
+    DateTime::from_timestamp_micros(micros).filter(|_| ours)
 }
 
 /// From one value to another, each end included; open where none is given.
@@ -333,7 +373,9 @@ mod tests {
             (NEWEST, SortValue::Time(time)),
             (BY_TITLE, SortValue::Text("Áo dài \"đỏ\" 👘".into())),
         ] {
-            let cursor = request(sort, None).unwrap().cursor((value.clone(), id));
+            let cursor = request(sort, None)
+                .unwrap()
+                .cursor((value.clone(), id), None);
             assert_eq!(
                 request(sort, Some(&cursor)).unwrap().after,
                 Some((value, id))
@@ -405,6 +447,20 @@ mod tests {
         assert_eq!(request.page(vec![1, 2], last).next, None);
         let page = request.page(vec![1, 2, 3], last);
         assert_eq!(page.items, [1, 2]);
-        assert_eq!(page.next, Some(request.cursor(last(&2))));
+        assert_eq!(page.next, Some(request.cursor(last(&2), None)));
+    }
+
+    #[test]
+    fn what_a_list_notes_down_comes_back_with_every_cursor() {
+        let first = PageRequest::new(Limits::STANDARD, BY_TITLE, Some(1), None).unwrap();
+        let last = |row: &u128| (SortValue::Text(row.to_string()), Uuid::from_u128(*row));
+        assert_eq!(first.note::<[u8; 2]>(), Ok(None));
+        let page = first.page_noting(vec![1, 2], last, Some([4, 2].into_iter().collect()));
+        let second = request(BY_TITLE, page.next.as_deref()).unwrap();
+        assert_eq!(second.note(), Ok(Some([4, 2])));
+        let rows = (0..60).collect();
+        let third = request(BY_TITLE, second.page(rows, last).next.as_deref()).unwrap();
+        assert_eq!(third.note(), Ok(Some([4, 2])));
+        assert_eq!(third.note::<String>(), Err(PageError::InvalidCursor));
     }
 }

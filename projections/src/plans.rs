@@ -17,7 +17,7 @@ use domain::{
 };
 use eventstore::testing::{
     TestDatabase,
-    plans::{assert_served_by_indexes, pages},
+    plans::{assert_served_by_indexes, assert_served_within, pages},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ use crate::{
     orders::{self, OrderFilter, OrderSort, ShopOrderFilter, ShopOrderSort},
     page::{SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
-    products::{self, PriceSpan, ProductFilter, ProductSort},
+    products::{self, ALIKE, Found, PriceSpan, ProductFilter, ProductSort, SearchText},
     shops::{self, ShopFilter, ShopSort},
     timeline::{self, TimelineSort},
     views::{View, migrate_views},
@@ -37,20 +37,26 @@ use crate::{
 // Rows of the same shape as the projectors', with the spread of a shop: few regions, many customers, most orders
 // settled, a few in trouble.
 const PRODUCTS: &str = "
-    insert into products_v2.products
-        select md5('p' || n)::uuid, md5('r' || n % 3)::uuid, 'sku-' || n, 'Title ' || md5(n::text), repeat('x', 200), null,
+    insert into products_v3.products
+        select md5('p' || n)::uuid, md5('r' || n % 3)::uuid, 'sku-' || n, title, description, null,
                n * 7919 % 100000, case n % 3 when 0 then 'USD' when 1 then 'VND' else 'SGD' end,
                case when n % 3 > 0 then md5('s' || n % 400)::uuid end, md5('g' || n % 40)::uuid,
                case n % 4 when 0 then 'clothing' when 1 then 'furniture' end,
                case n % 4 when 0 then jsonb_build_object('size', 'M', 'colour', 'c' || n % 97)
                     when 1 then jsonb_build_object('material', 'oak', 'width_mm', n % 1000) else '{}' end,
                n % 50 = 0, 1,
-               timestamptz '2026-01-01' + n * interval '1 minute', now()
-        from generate_series(1, 20000) n;
-    insert into products_v2.stock (product_id, available, reserved, sold, threshold, sequence, updated_at)
+               timestamptz '2026-01-01' + n * interval '1 minute', now(),
+               lower(title), setweight(to_tsvector('simple', title), 'A'),
+               setweight(to_tsvector('simple', title), 'A') || to_tsvector('simple', description)
+        from generate_series(1, 20000) n,
+            lateral (select 'Title ' || md5(n::text) || case n % 2 when 0 then ' cotton' else ' linen' end || ' w' || n % 20
+                        || case when n % 500 = 0 then ' velvet' else '' end,
+                            'soft' || repeat(' and soft', 18) || case n % 10 when 0 then ' woollen' else '' end
+                        || ' r' || n % 2000) as told (title, description);
+    insert into products_v3.stock (product_id, available, reserved, sold, threshold, sequence, updated_at)
         select md5('p' || n)::uuid, case when n % 400 = 0 then 0 when n % 999 = 0 then 3 else n % 40 + 6 end, 0, 0, 5, 1, now()
         from generate_series(1, 20000) n;
-    analyze products_v2.products, products_v2.stock;
+    analyze products_v3.products, products_v3.stock;
 ";
 const ORDERS: &str = "
     insert into orders_v3.orders
@@ -365,16 +371,124 @@ async fn every_filter_and_sort_of_products_is_served_by_an_index() {
         },
     ];
     for key in ProductSort::ALL {
-        let middle = match key {
-            ProductSort::CreatedAt => SortValue::Time(middle_of_time()),
-            ProductSort::Price => SortValue::Integer(50_000),
-            ProductSort::Title => SortValue::Text("Title 8".into()),
-        };
+        // only what a text finds has one
+        if *key == ProductSort::Relevance {
+            continue;
+        }
+        let middle = middle_of_products(*key);
         for filter in &filters {
             for page in pages(*key, &middle) {
                 let query = products::list(&View::Products.schema(), filter, &page);
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+fn middle_of_products(key: ProductSort) -> SortValue {
+    match key {
+        ProductSort::CreatedAt => SortValue::Time(middle_of_time()),
+        ProductSort::Price => SortValue::Integer(50_000),
+        ProductSort::Title => SortValue::Text("Title 8".into()),
+        ProductSort::Relevance => SortValue::Integer(500_000),
+    }
+}
+
+/// Filters that shoppers put beside a text.
+fn filters_of_searches() -> Vec<ProductFilter> {
+    let all = ProductFilter::default;
+    let region_id = Some(RegionId(REGION));
+    vec![
+        all(),
+        ProductFilter { region_id, ..all() },
+        ProductFilter {
+            category_id: Some(CategoryId(CATEGORY)),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            shop_id: Some(ShopId(SHOP)),
+            ..all()
+        },
+        ProductFilter {
+            price: Some(PriceSpan {
+                currency: Currency::parse("VND").unwrap(),
+                amount: Span {
+                    gte: Some(5_000),
+                    lte: Some(9_000),
+                },
+            }),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            kind: Some("clothing".into()),
+            attributes: attribute("colour", "c12"),
+            ..all()
+        },
+        ProductFilter {
+            in_stock: Some(true),
+            region_id,
+            ..all()
+        },
+        ProductFilter {
+            in_stock: Some(false),
+            ..all()
+        },
+        ProductFilter {
+            low_stock: Some(true),
+            ..all()
+        },
+        ProductFilter {
+            sku: Some("sku-77".into()),
+            ..all()
+        },
+    ]
+}
+
+/// Words of half of all titles, of few, of none but of all descriptions, of a tenth of them, of a handful of products; the
+/// beginning of one; a phrase; what is not wanted; a spelling mistake.
+const TEXTS: [&str; 9] = [
+    "cotton",
+    "velvet",
+    "soft",
+    "woollen",
+    "r77",
+    "wooll",
+    "\"linen w7\"",
+    "cotton w12 -woollen",
+    "velvte",
+];
+
+/// Searches look at candidates: more blocks than a page has, and still far fewer than the catalogue takes.
+const MOST_BLOCKS_OF_SEARCHES: i64 = 2_500;
+
+#[tokio::test]
+async fn every_search_with_every_filter_and_sort_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(PRODUCTS).await;
+    let threshold = format!("set pg_trgm.word_similarity_threshold = {ALIKE}");
+    let _ = sqlx::raw_sql(&threshold)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    for text in TEXTS {
+        let found = Found {
+            alike: text == "velvte",
+            ..Found::default()
+        };
+        let text = SearchText::parse(text).unwrap();
+        for key in ProductSort::ALL {
+            for filter in filters_of_searches() {
+                for page in pages(*key, &middle_of_products(*key)) {
+                    let schema = View::Products.schema();
+                    let query =
+                        products::statement(&schema, &filter, &text, &page, &found).unwrap();
+                    let what = format!("{page:?} {text:?} {filter:?}");
+                    assert_served_within(&what, MOST_BLOCKS_OF_SEARCHES, query, &mut connection)
+                        .await;
+                }
             }
         }
     }

@@ -4,12 +4,18 @@
 //! shops that were closed, whose products are hidden. A batch is folded
 //! over the rows it touches and written back whole, one statement per table, so a thousand reservations of one hot
 //! product are one update. An event that a row has taken (by its sequence) changes nothing. Keyed by product.
+//!
+//! Products are listed with filters and sorts, and searched by text: `text` is what is looked for, `words` how it is
+//! compared with what products say, `search` how they are found and ranked.
 
 mod catalogue;
 mod closed_shops;
 mod fold;
 mod queries;
+mod search;
 mod stock;
+mod text;
+mod words;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -26,9 +32,15 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use self::fold::ProductsFold;
+pub use self::{
+    queries::{PriceSpan, ProductFilter, ProductSort, ProductView, StockView},
+    text::{InvalidSearch, SearchText},
+};
 #[cfg(test)]
-pub(crate) use self::queries::list;
-pub use self::queries::{PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
+pub(crate) use self::{
+    queries::list,
+    search::{ALIKE, Found, statement},
+};
 use self::{catalogue::ProductRow, stock::StockRow};
 use crate::{
     decode::decode_all,

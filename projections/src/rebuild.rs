@@ -31,7 +31,7 @@ use tokio::sync::mpsc;
 
 pub use self::differences::{CompareError, Difference, Found, differences};
 pub(crate) use self::{
-    copy::CopyRows,
+    copy::{CopyRows, Field},
     fold::Fold,
     rows::{Row, Rows},
     writer::{Closed, Writer},

@@ -78,8 +78,7 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Orders => 3,
-            Self::Products => 2,
+            Self::Products | Self::Orders => 3,
             Self::Regions
             | Self::Categories
             | Self::Shops

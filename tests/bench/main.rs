@@ -7,7 +7,7 @@
 //! - `report`: rows and their table. `env`: servers, sizes, passes in turn. `machine`: on what it was measured.
 //! - `plain`: the baseline, a program as the documentation of cqrs-es and postgres-es shows it.
 //! - `shop`: buyers at the store, through the production path. `history`: a long log, written in bulk.
-//! - `store`, `bare`, `held`, `deep`, `cold`, `rebuild`: the rows measured there.
+//! - `store`, `bare`, `held`, `deep`, `cold`, `rebuild`, `search`: the rows measured there.
 //! - `auth`: what every request pays to be let in.
 //! - `market`: a shop as processes see it. `load`: orders over HTTP, from a process of its own. `process`: what one takes.
 //! - `http`, `saga`, `publish`, `latency`, `sign_in`, `memory`: the rows measured at server processes and Kafka;
@@ -42,6 +42,7 @@ mod publish;
 mod rebuild;
 mod report;
 mod saga;
+mod search;
 mod shop;
 mod sign_in;
 mod store;
@@ -99,6 +100,7 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
     take("saga", saga::run(&env).await);
     take("publish", publish::run(&env).await);
     take("rebuild", rebuild::run(&env).await);
+    take("search", search::run(&env).await);
     take("latency", latency::run(&env).await);
     take("sign-in", sign_in::run(&env).await);
     take("memory", memory::run(&env).await);

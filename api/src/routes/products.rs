@@ -22,8 +22,8 @@ use garde::Validate;
 use identity::Permission;
 use projections::{
     View,
-    page::{Page, Span},
-    products::{PriceSpan, ProductFilter, ProductSort, ProductView},
+    page::{Direction, Limits, Page, PageRequest, Sort, Span},
+    products::{PriceSpan, ProductFilter, ProductSort, ProductView, SearchText},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -155,6 +155,11 @@ impl From<ProductView> for CatalogueProduct {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ProductQuery {
+    /// Found by these words, in title, sku, kind and its texts, and description: all of them, whatever their case and
+    /// accents; the last one may be the beginning of a word. `"a phrase"` stands as it is, `-word` is not to be there.
+    /// Where nothing has them, titles that are spelled alike are found. At most 200 characters.
+    #[param(max_length = 200, example = "ao dai -red")]
+    q: Option<String>,
     /// Of this region.
     #[param(value_type = Option<Uuid>)]
     region_id: Option<RegionId>,
@@ -182,7 +187,8 @@ pub struct ProductQuery {
     /// At most this price, in minor units of `currency`.
     #[serde(rename = "price[lte]")]
     price_lte: Option<i64>,
-    /// `created_at`, `price` or `title`, with a `-` in front for the other direction; `-created_at` when absent.
+    /// `created_at`, `price` or `title`, with a `-` in front for the other direction; with `q` also `relevance`, the
+    /// best first. When absent: `relevance` with `q`, `-created_at` without.
     sort: Option<String>,
     /// How many: 1 to 200, 50 when absent.
     #[param(minimum = 1, maximum = 200)]
@@ -192,6 +198,16 @@ pub struct ProductQuery {
 }
 
 impl ProductQuery {
+    fn page(&self) -> Result<PageRequest<ProductSort>, ApiError> {
+        let (key, direction) = match self.q {
+            Some(_) => (ProductSort::Relevance, Direction::Asc),
+            None => (ProductSort::CreatedAt, Direction::Desc),
+        };
+        let (sort, cursor) = (self.sort.as_deref(), self.cursor.as_deref());
+        let default = Sort { key, direction };
+        list::request(Limits::STANDARD, default, sort, self.limit, cursor)
+    }
+
     fn filter(&self, attributes: BTreeMap<String, String>) -> Result<ProductFilter, ApiError> {
         let amount = Span {
             gte: self.price_gte,
@@ -202,7 +218,9 @@ impl ProductQuery {
             None if amount == Span::default() => None,
             None => return Err(bad_parameter("currency", "is needed to compare prices")),
         };
+        let text = self.q.as_deref().map(SearchText::parse).transpose();
         Ok(ProductFilter {
+            text: text.map_err(|invalid| bad_parameter("q", invalid.to_string()))?,
             region_id: self.region_id,
             sku: self.sku.as_ref().map(ToString::to_string),
             in_stock: self.in_stock,
@@ -366,7 +384,7 @@ fn location(id: ProductId) -> String {
     format!("/api/v1/products/{id}")
 }
 
-/// List products
+/// List and search products
 ///
 /// With their stock; deleted ones and those of closed shops are not shown. `attributes[<name>]=<value>` picks those of a
 /// `kind` with such an attribute.
@@ -378,8 +396,7 @@ async fn list_products(
     position: MinPosition,
     uri: Uri,
 ) -> Result<Answer<PageBody<CatalogueProduct>>, ApiError> {
-    let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
-    let page = list::newest_first(ProductSort::CreatedAt, sort, query.limit, cursor)?;
+    let page = query.page()?;
     let filter = query.filter(attributes)?;
     app.caught_up(View::Products, position).await?;
     let Page { items, next } = app.read_models.products(&filter, &page).await?;

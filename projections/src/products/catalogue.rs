@@ -1,4 +1,4 @@
-//! Rows of the catalogue: how events change them, and how they are read and written.
+//! Rows of the catalogue: how events change them, what they are found by, and how they are read and written.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,6 +8,7 @@ use eventstore::subscription::HandleError;
 use sqlx::{FromRow, PgConnection, types::Json};
 use uuid::Uuid;
 
+use super::words::{Weight, WordVector, words};
 use crate::{decode::Decoded, views::Schema};
 
 /// What is told of a product beside its kind, by name.
@@ -103,13 +104,51 @@ impl ProductRow {
     }
 }
 
+/// What a product is found by: follows from the row.
+pub(super) struct FoundBy {
+    /// The title's words.
+    pub(super) folded_title: String,
+    /// The same, with their places.
+    pub(super) title_words: WordVector,
+    /// The words of all that is told of it.
+    pub(super) words: WordVector,
+}
+
+impl ProductRow {
+    /// See [`FoundBy`].
+    pub(super) fn found_by(&self) -> FoundBy {
+        let mut title_words = WordVector::default();
+        title_words.add(&self.title, Weight::Most);
+        let mut all = title_words.clone();
+        all.add(&self.sku, Weight::Much);
+        if let Some(kind) = &self.kind {
+            all.add(kind, Weight::Little);
+        }
+        for value in self.attributes.values() {
+            if let AttributeValue::Text(text) = value {
+                all.add(text.as_str(), Weight::Little);
+            }
+        }
+        all.add(&self.description, Weight::Least);
+        FoundBy {
+            folded_title: words(&self.title).join(" "),
+            title_words,
+            words: all,
+        }
+    }
+}
+
 /// Those of the products that have a row.
 pub(super) async fn load(
     schema: &Schema,
     ids: &[Uuid],
     tx: &mut PgConnection,
 ) -> Result<HashMap<Uuid, ProductRow>, HandleError> {
-    let sql = format!("select * from {schema}.products where product_id = any($1)");
+    let sql = schema.sql(
+        "select product_id, region_id, sku, title, description, image_url, price, currency, shop_id, category_id, kind, \
+                attributes, deleted, sequence, created_at, updated_at \
+         from {schema}.products where product_id = any($1)",
+    );
     let rows: Vec<ProductRow> = sqlx::query_as(&sql).bind(ids).fetch_all(tx).await?;
     Ok(rows.into_iter().map(|row| (row.product_id, row)).collect())
 }
@@ -122,16 +161,26 @@ pub(super) async fn store(
 ) -> Result<(), HandleError> {
     let sql = schema.sql(
         "insert into {schema}.products (product_id, region_id, sku, title, description, image_url, price, currency, \
-                shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at) \
-         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], \
+                shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at, folded_title, \
+                title_words, words) \
+         select product_id, region_id, sku, title, description, image_url, price, currency, shop_id, category_id, kind, \
+                attributes, deleted, sequence, created_at, updated_at, folded_title, title_words::tsvector, words::tsvector \
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], \
                 $8::text[], $9::uuid[], $10::uuid[], $11::text[], $12::jsonb[], $13::bool[], $14::bigint[], \
-                $15::timestamptz[], $16::timestamptz[]) \
+                $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::text[]) \
+              as told (product_id, region_id, sku, title, description, image_url, price, currency, shop_id, category_id, \
+                kind, attributes, deleted, sequence, created_at, updated_at, folded_title, title_words, words) \
          on conflict (product_id) do update \
          set title = excluded.title, description = excluded.description, image_url = excluded.image_url, \
              price = excluded.price, shop_id = excluded.shop_id, category_id = excluded.category_id, \
              kind = excluded.kind, attributes = excluded.attributes, deleted = excluded.deleted, sequence = excluded.sequence, \
-             updated_at = excluded.updated_at",
+             updated_at = excluded.updated_at, folded_title = excluded.folded_title, \
+             title_words = excluded.title_words, words = excluded.words",
     );
+    let found_by: Vec<FoundBy> = rows.values().map(ProductRow::found_by).collect();
+    let vectors = |of: fn(&FoundBy) -> &WordVector| -> Vec<String> {
+        found_by.iter().map(|row| of(row).to_string()).collect()
+    };
     let rows = || rows.values();
     sqlx::query(&sql)
         .bind(rows().map(|row| row.product_id).collect::<Vec<_>>())
@@ -158,6 +207,14 @@ pub(super) async fn store(
         .bind(rows().map(|row| row.sequence).collect::<Vec<_>>())
         .bind(rows().map(|row| row.created_at).collect::<Vec<_>>())
         .bind(rows().map(|row| row.updated_at).collect::<Vec<_>>())
+        .bind(
+            found_by
+                .iter()
+                .map(|row| row.folded_title.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(vectors(|row| &row.title_words))
+        .bind(vectors(|row| &row.words))
         .execute(tx)
         .await?;
     Ok(())

@@ -135,9 +135,10 @@ impl Fold for ProductsFold {
 impl Row for ProductRow {
     const TABLE: &'static str = "products";
     const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, \
-         shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at";
+         shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at, folded_title, title_words, words";
 
     fn push(&self, id: Uuid, rows: &mut CopyRows) {
+        let found_by = self.found_by();
         rows.push(&[
             &id,
             &self.region_id,
@@ -155,6 +156,9 @@ impl Row for ProductRow {
             &self.sequence,
             &self.created_at,
             &self.updated_at,
+            &found_by.folded_title,
+            &found_by.title_words,
+            &found_by.words,
         ]);
     }
 

@@ -12,8 +12,9 @@ use domain::{
 use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
+use super::text::SearchText;
 use crate::{
-    page::{Page, PageRequest, SortKey, SortKind, SortValue, Span},
+    page::{Page, PageError, PageRequest, SortKey, SortKind, SortValue, Span},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
 };
@@ -110,6 +111,8 @@ pub struct PriceSpan {
 /// Which products are listed; all of what is given must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProductFilter {
+    /// Found by this text.
+    pub text: Option<SearchText>,
     /// Of this region.
     pub region_id: Option<RegionId>,
     /// With this number; one per region.
@@ -132,6 +135,13 @@ pub struct ProductFilter {
     pub include_deleted: bool,
 }
 
+impl ProductFilter {
+    /// Whether it takes the stock to tell.
+    pub(super) const fn is_of_stock(&self) -> bool {
+        self.in_stock.is_some() || self.low_stock.is_some()
+    }
+}
+
 /// What products are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProductSort {
@@ -141,16 +151,19 @@ pub enum ProductSort {
     Price,
     /// Title, by the collation of the database.
     Title,
+    /// How far they are from what a text says: the best first, going up.
+    Relevance,
 }
 
 impl SortKey for ProductSort {
-    const ALL: &'static [Self] = &[Self::CreatedAt, Self::Price, Self::Title];
+    const ALL: &'static [Self] = &[Self::CreatedAt, Self::Price, Self::Title, Self::Relevance];
 
     fn name(self) -> &'static str {
         match self {
             Self::CreatedAt => "created_at",
             Self::Price => "price",
             Self::Title => "title",
+            Self::Relevance => "relevance",
         }
     }
 
@@ -159,13 +172,14 @@ impl SortKey for ProductSort {
             Self::CreatedAt => ["created_at", "product_id"],
             Self::Price => ["price", "product_id"],
             Self::Title => ["title", "product_id"],
+            Self::Relevance => ["off", "product_id"],
         }
     }
 
     fn kind(self) -> SortKind {
         match self {
             Self::CreatedAt => SortKind::Time,
-            Self::Price => SortKind::Integer,
+            Self::Price | Self::Relevance => SortKind::Integer,
             Self::Title => SortKind::Text,
         }
     }
@@ -181,13 +195,19 @@ impl ReadModels {
         Ok(row.as_ref().map(ProductView::from_row).transpose()?)
     }
 
-    /// A page of products.
+    /// A page of products. Those that a text finds: see `products/search.rs`.
     pub async fn products(
         &self,
         filter: &ProductFilter,
         page: &PageRequest<ProductSort>,
     ) -> Result<Page<ProductView>, QueryError> {
         let schema = self.schema(View::Products).await?;
+        if let Some(text) = &filter.text {
+            return self.search(&schema, filter, text, page).await;
+        }
+        if page.sort.key == ProductSort::Relevance {
+            return Err(PageError::NothingToRank.into());
+        }
         let rows = list(&schema, filter, page)
             .build()
             .fetch_all(self.pool())
@@ -202,11 +222,15 @@ impl ReadModels {
     }
 }
 
+/// What a row is read from.
+pub(super) const COLUMNS: &str = "p.product_id, p.region_id, p.sku, p.title, p.description, p.image_url, p.price, p.currency, \
+     p.shop_id, p.category_id, p.kind, p.attributes, p.deleted, p.shop_closed, p.sequence, p.created_at, p.updated_at, \
+     s.available, s.reserved, s.sold, s.threshold, s.sequence as stock_sequence, s.updated_at as stock_updated_at";
+
 /// Every product has a row of stock.
-fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
-    QueryBuilder::new(schema.sql(
-        "select p.*, s.available, s.reserved, s.sold, s.threshold, s.sequence as stock_sequence, s.updated_at as stock_updated_at \
-         from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where true",
+pub(super) fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
+    QueryBuilder::new(format!(
+        "select {COLUMNS} from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where true"
     ))
 }
 
@@ -216,6 +240,13 @@ pub(crate) fn list<'q>(
     page: &PageRequest<ProductSort>,
 ) -> QueryBuilder<'q, Postgres> {
     let mut sql = select(schema);
+    push_filter(&mut sql, filter);
+    page.push_to(&mut sql, "p");
+    sql
+}
+
+/// Adds the conditions of the filter, its text apart. `p` is the product, `s` its stock.
+pub(super) fn push_filter(sql: &mut QueryBuilder<'_, Postgres>, filter: &ProductFilter) {
     if !filter.include_deleted {
         sql.push(" and not p.deleted and not p.shop_closed");
     }
@@ -243,7 +274,7 @@ pub(crate) fn list<'q>(
     if let Some(price) = &filter.price {
         sql.push(" and p.currency = ")
             .push_bind(price.currency.code());
-        price.amount.push_to(&mut sql, "p.price");
+        price.amount.push_to(sql, "p.price");
     }
     if let Some(shop_id) = filter.shop_id {
         sql.push(" and p.shop_id = ").push_bind(shop_id.0);
@@ -259,20 +290,20 @@ pub(crate) fn list<'q>(
         sql.push(" and p.kind is not null and p.attributes @> ")
             .push_bind(Json(filter.attributes.clone()));
     }
-    page.push_to(&mut sql, "p");
-    sql
 }
 
 impl ProductView {
-    fn sort_value(&self, key: ProductSort) -> SortValue {
+    /// What it is sorted by where that is in its row: not by relevance, which a search knows.
+    pub(super) fn sort_value(&self, key: ProductSort) -> SortValue {
         match key {
             ProductSort::CreatedAt => SortValue::Time(self.created_at),
             ProductSort::Price => SortValue::Integer(self.price.amount),
             ProductSort::Title => SortValue::Text(self.title.clone()),
+            ProductSort::Relevance => SortValue::Integer(0),
         }
     }
 
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let unreadable = |error| sqlx::Error::Decode(Box::new(error));
         let currency = Currency::parse(row.try_get("currency")?).map_err(unreadable)?;
         Ok(Self {

@@ -13,6 +13,7 @@ mod parked;
 mod payments;
 mod rebuild;
 mod running;
+mod search;
 mod shop;
 mod shop_orders;
 mod timeline;

@@ -849,6 +849,13 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "code=a%20b",
         "automatic=maybe",
         "active=maybe",
+        "q=",
+        "q=%00",
+        "q=...",
+        "q=-red",
+        "q=a&q=b",
+        "sort=relevance",
+        "q=a&sort=rank",
         "%ff=1",
     ];
     for list in lists {

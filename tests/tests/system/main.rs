@@ -27,6 +27,7 @@ mod money;
 mod order_changes;
 mod payment;
 mod positions;
+mod search;
 mod sellers;
 mod sessions;
 mod shipping;
