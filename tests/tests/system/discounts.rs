@@ -474,7 +474,7 @@ async fn a_discount_that_is_used_counts_and_keeps_its_version() {
         (&changed.json()["used"], changed.etag()),
         (&json!(1), "\"2\"".into())
     );
-    let active = format!("active=true&region_id={region}");
+    let active = format!("active=true&automatic=true&region_id={region}");
     let position = changed.position();
     assert!(
         titles(&admin, &active, &position).await.is_empty(),
