@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub(crate) mod create;
+pub(crate) mod many;
 
 /// An account to be made.
 #[derive(Clone, Debug)]

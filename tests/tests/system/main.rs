@@ -25,6 +25,7 @@ mod money;
 mod order_changes;
 mod payment;
 mod positions;
+mod scale;
 mod sellers;
 mod sessions;
 mod shipping;
