@@ -28,7 +28,9 @@ use uuid::Uuid;
 pub(crate) use self::fold::ProductsFold;
 #[cfg(test)]
 pub(crate) use self::queries::list;
-pub use self::queries::{PriceSpan, ProductFilter, ProductSort, ProductView, StockView};
+pub use self::queries::{
+    PriceSpan, ProductAsOf, ProductFilter, ProductSort, ProductView, StockView,
+};
 use self::{catalogue::ProductRow, stock::StockRow};
 use crate::{
     decode::decode_all,

@@ -28,6 +28,7 @@ mod positions;
 mod scale;
 mod sellers;
 mod sessions;
+mod sharing;
 mod shipping;
 mod stalls;
 mod stock;
