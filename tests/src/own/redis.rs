@@ -97,8 +97,8 @@ impl Redis {
 async fn connect(url: &str) -> Option<MultiplexedConnection> {
     let client = Client::open(url).expect("the address of a Redis");
     let mut connection = client.get_multiplexed_async_connection().await.ok()?;
-    let answered = redis::cmd("PING").query_async::<String>(&mut connection);
-    answered.await.ok()?;
+    let ping = redis::cmd("PING");
+    ping.query_async::<String>(&mut connection).await.ok()?;
     Some(connection)
 }
 
