@@ -3,7 +3,7 @@
 # Rust toolchain by rustup. Says what it does, touches nothing that is there, and where it may not install says what
 # is missing. What does not come from apt stays in .local.
 #
-#   scripts/install.sh [tests]   with `tests`, also what only they need: Go, which builds toxiproxy
+#   scripts/install.sh [tests]   with `tests`, also what only they need: Go, which builds toxiproxy, and Redis
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -43,6 +43,7 @@ missing_packages() {
         has_java || echo default-jre-headless
         has mvn || echo maven
         has go || echo golang-go
+        has redis-server || echo redis-server
     fi
 }
 

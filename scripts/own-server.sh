@@ -5,8 +5,10 @@
 #
 #   scripts/own-server.sh create NAME postgres                      makes the data, prints their folder
 #   scripts/own-server.sh create NAME kafka BROKER CONTROLLER       the same, listening on these two ports
+#   scripts/own-server.sh create NAME redis                         the same
 #   scripts/own-server.sh serve NAME postgres PORT [NAME=VALUE…]    becomes the server, with these settings
 #   scripts/own-server.sh serve NAME kafka
+#   scripts/own-server.sh serve NAME redis PORT                     keeps nothing when it ends
 #   scripts/own-server.sh remove NAME                               removes the data of a server that has ended
 #   scripts/own-server.sh toxiproxy                                 prints where toxiproxy is, fetching it first
 set -euo pipefail
@@ -46,6 +48,10 @@ create() {
             kafka_create "$libs" "$(kafka_folder)"
             kafka_folder
             ;;
+        redis)
+            mkdir -p "$(redis_folder)"
+            redis_folder
+            ;;
     esac
 }
 
@@ -57,6 +63,14 @@ serve_postgres() {
 }
 
 serve_kafka() { exec "${KAFKA_JAVA[@]}" -cp "$(kafka_libs)/*" kafka.Kafka "$(kafka_folder)/server.properties"; }
+
+redis_folder() { echo "$LOCAL/$MODE/redis"; }
+
+# The system's own; unlike the others it is not one that Souk needs.
+serve_redis() {
+    command -v redis-server >/dev/null || fail "missing: redis-server. As root: apt-get install redis-server"
+    exec redis-server --bind 127.0.0.1 --port "$1" --dir "$(redis_folder)" --save '' --appendonly no
+}
 
 remove() { rm -rf "${LOCAL:?}/${MODE:?}" "${POSTGRES_BASE:?}/${MODE:?}"; }
 
@@ -83,8 +97,8 @@ main() {
     MODE=chaos/$2
     POSTGRES_BASE=$(find_postgres_base)
     case $1:${3:-} in
-        create:postgres | create:kafka) create "${@:3}" ;;
-        serve:postgres | serve:kafka) "serve_$3" "${@:4}" ;;
+        create:postgres | create:kafka | create:redis) create "${@:3}" ;;
+        serve:postgres | serve:kafka | serve:redis) "serve_$3" "${@:4}" ;;
         remove:) remove ;;
         *) usage ;;
     esac

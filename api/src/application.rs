@@ -27,6 +27,7 @@ use crate::{
     router::router,
     sellers::Sellers,
     services::{Services, StartError},
+    shared::{Invalidation, Shared},
     state::App,
     stock_feed::StockFeed,
 };
@@ -65,6 +66,7 @@ impl Application {
         // everything that can be refused is looked at before anything runs
         config.assure_erasures_come_last()?;
         let publisher = publisher_settings(&config)?;
+        let redis = config.redis.client()?;
         let sender = Sender::new(&config.mail)?;
         let addr = config.http.listen_addr();
         let listener = TcpListener::bind(addr)
@@ -72,8 +74,18 @@ impl Application {
             .map_err(|source| StartError::Listen { addr, source })?;
         let services = Services::open(config).await?;
         let subscriptions = Subscriptions::new(services.log.clone());
+        let shared = redis.map(|client| {
+            let secret = services.derivation_secret();
+            Shared::start(client, &services.config.redis, secret)
+        });
         if services.config.parts.runs(Part::Projectors) {
             projections::spawn_all(&subscriptions).await;
+            if let Some(shared) = &shared {
+                let products = shared.products();
+                subscriptions
+                    .spawn_worker(Invalidation::new(services.log.clone(), products))
+                    .await;
+            }
         }
         let (timers, closing) = if services.config.parts.runs(Part::Saga) {
             let timers = start_saga(&services, &subscriptions, gateway).await;
@@ -90,7 +102,7 @@ impl Application {
                 .spawn_worker(Publisher::new(services.log.clone(), settings))
                 .await;
         }
-        let app = App::new(services.clone(), subscriptions.clone());
+        let app = App::new(services.clone(), subscriptions.clone(), shared);
         let stock_feed = app.stock_feed.clone();
         let router = router(app);
         let interval = services.config.database.expiry_interval;

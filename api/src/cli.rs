@@ -25,6 +25,7 @@ mod mails;
 mod migrate;
 mod openapi;
 mod projections;
+mod seed;
 mod serve;
 mod table;
 mod welcome;
@@ -52,8 +53,8 @@ enum Command {
     Serve(Box<Config>),
     /// Bring the database to the version of this program; safe to run by several at once
     Migrate(DatabaseConfig),
-    /// Make demo users, regions and products (demo mode only); run again it adds nothing
-    Seed(Box<Config>),
+    /// Make demo users, regions and products (demo mode only), a large shop if asked to; run again it adds nothing
+    Seed(Box<Seed>),
     /// Print the event log as JSON lines
     Events(Events),
     /// Print the mails that were written as JSON lines, the newest first
@@ -66,6 +67,14 @@ enum Command {
     Erasures(Erasures),
     /// Print the OpenAPI document
     Openapi,
+}
+
+#[derive(Args)]
+struct Seed {
+    #[command(flatten)]
+    config: Config,
+    #[command(flatten)]
+    what: seed::SeedArgs,
 }
 
 #[derive(Args)]
@@ -142,6 +151,9 @@ pub enum Failure {
     /// The demo data could not be made.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// Somebody wanted it to stop.
+    #[error("stopped before it was done; the same command goes on from there")]
+    Stopped,
     /// An event that is not JSON: the database makes sure of it, so its disk is damaged.
     #[error("the event at position {position} is not JSON: {error}")]
     NotJson {
@@ -229,11 +241,9 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve(config) => serve::run(*config).await,
         Command::Migrate(database) => migrate::run(&database).await,
-        Command::Seed(config) => {
-            reach(&config.database).await?;
-            let done = crate::seed::run(*config).await?;
-            eprintln!("souk: {done}");
-            Ok(())
+        Command::Seed(command) => {
+            let Seed { config, what } = *command;
+            seed::run(config, what).await
         }
         Command::Events(Events { database, what }) => {
             let log = open(&database).await?;

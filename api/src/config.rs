@@ -56,10 +56,13 @@
 //! | `SOUK_KAFKA_PARTITIONS` | `6` | partitions of a topic; never changes within a generation |
 //! | `SOUK_KAFKA_REPLICATION` | `-1` | replicas of a topic; -1 is the brokers' default |
 //! | `SOUK_KAFKA_GENERATION` | `1` | generation of the topics |
+//! | `SOUK_REDIS_URL` | none | a Redis in which several servers share limits and reads of products |
+//! | `SOUK_REDIS_PREFIX` | `souk` | first part of its keys; another one for each database |
+//! | `SOUK_REDIS_TIMEOUT` | `50ms` | how long a request waits for Redis before it goes on without |
 //! | `SOUK_LOG` | `info` | filter of the logs, as of `tracing_subscriber::EnvFilter` |
 //! | `SOUK_LOG_FORMAT` | `text` | `text` or `json` |
 //!
-//! `KAFKA_BROKERS`, `SOUK_SMTP_URL` and the secrets count as not set where they are set and empty.
+//! `KAFKA_BROKERS`, `SOUK_REDIS_URL`, `SOUK_SMTP_URL` and the secrets count as not set where they are set and empty.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -79,12 +82,14 @@ use sqlx::postgres::PgConnectOptions;
 pub use self::{
     limits::{InvalidLimit, Limit, LimitsConfig},
     mail::MailConfig,
+    redis::RedisConfig,
     secrets::{Secrets, SecretsConfig},
     values::{ByteSize, Secret},
 };
 
 mod limits;
 mod mail;
+mod redis;
 mod secrets;
 mod token_keys;
 mod values;
@@ -126,6 +131,11 @@ pub enum ConfigError {
         "SOUK_SMTP_URL must be like smtps://user:password@host or smtp://user:password@host:587?tls=required"
     )]
     SmtpUrl,
+    /// Not the address of a Redis. The address itself is not told, since it may hold a password.
+    #[error(
+        "SOUK_REDIS_URL must be like redis://:password@host:6379 or rediss://:password@host:6379"
+    )]
+    RedisUrl,
     /// Mails could be sent, but from nobody.
     #[error(
         "SOUK_MAIL_FROM must be an address such as Souk <shop@example.com>, since SOUK_SMTP_URL is set"
@@ -187,6 +197,9 @@ pub struct Config {
     /// Kafka.
     #[command(flatten)]
     pub kafka: KafkaConfig,
+    /// What several servers share.
+    #[command(flatten)]
+    pub redis: RedisConfig,
     /// The server's own logs.
     #[command(flatten)]
     pub logging: LoggingConfig,

@@ -7,7 +7,7 @@
 //! - [`router`] puts the [`routes`] together, in a frame ([`request_id`], [`unread`]); [`mod@openapi`] describes them; [`docs`] shows the description.
 //! - [`error`] says which [`problem`] each error is answered with.
 //! - [`extract`], [`fields`], [`auth`], [`call`]: what handlers take. [`answer`]: what they give.
-//! - [`limits`]: how often one may try.
+//! - [`limits`]: how often one may try. [`shared`]: what several servers share in Redis.
 //! - [`idempotency`] and [`consistency`]: doing once what is asked twice, reading what one has written.
 
 pub mod answer;
@@ -36,6 +36,7 @@ pub mod routes;
 pub mod seed;
 mod sellers;
 pub mod services;
+pub mod shared;
 pub mod state;
 pub mod stock_feed;
 pub mod unread;

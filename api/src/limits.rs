@@ -8,10 +8,12 @@
 //!
 //! Each process counts for itself, in memory that is bounded: what is counted goes by a keyed hash into one of
 //! `SLOTS` slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some
-//! ten thousands share a slot.
+//! ten thousands share a slot. Where servers share a Redis they count together there as well ([`crate::shared::tries`]),
+//! and the stricter of both decides: without Redis, or with one that has lost what it had, a process still allows
+//! nobody more than the limit. What all servers together refuse is not counted here.
 
 use std::{
-    hash::{BuildHasher, Hash, RandomState},
+    hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -35,6 +37,7 @@ use crate::{
     config::{Limit, LimitsConfig},
     error::ApiError,
     problem::{Kind, Problem},
+    shared::tries::{SharedTries, Verdict},
 };
 
 /// How many callers each limit can tell apart.
@@ -128,10 +131,12 @@ impl Bucket {
     }
 }
 
-/// All limits of this process.
+/// All limits, as they hold in this process.
 pub struct Limits {
     /// In the order of [`Policy::ALL`]; none where trying is not limited.
     buckets: Option<[Bucket; Policy::ALL.len()]>,
+    /// What all servers count together, where they share a Redis.
+    shared: Option<SharedTries>,
     hasher: RandomState,
     clock: DefaultClock,
     trusted_proxies: Vec<IpNet>,
@@ -148,39 +153,74 @@ pub struct Allowance {
     reset: Duration,
 }
 
+impl Allowance {
+    fn new(policy: Policy, limit: Limit, remaining: u32, reset: Duration) -> Self {
+        Self {
+            policy,
+            limit,
+            remaining,
+            reset,
+        }
+    }
+
+    /// After a try that was counted: what was spent is given again bit by bit.
+    fn left(policy: Policy, limit: Limit, remaining: u32) -> Self {
+        let spent = limit.burst.get().saturating_sub(remaining);
+        let each = limit.within / limit.burst.get();
+        Self::new(policy, limit, remaining, each * spent)
+    }
+}
+
 impl Limits {
-    /// The limits of these settings.
-    pub fn new(config: &LimitsConfig) -> Self {
+    /// The limits of these settings, counted together with other servers where that is possible.
+    pub fn new(config: &LimitsConfig, shared: Option<SharedTries>) -> Self {
         let buckets = || Policy::ALL.map(|policy| Bucket::new(policy.limit(config)));
         Self {
             buckets: config.rate_limits.then(buckets),
+            shared,
             hasher: RandomState::new(),
             clock: DefaultClock::default(),
             trusted_proxies: config.trusted_proxies.clone(),
         }
     }
 
-    /// Counts one try. Returns what is left; none where trying is not limited.
-    fn spend(&self, policy: Policy, who: impl Hash) -> Result<Option<Allowance>, Allowance> {
+    /// Counts one try, at all servers where they count together. Returns what is left; none where trying is not limited.
+    async fn spend(&self, policy: Policy, who: &str) -> Result<Option<Allowance>, Allowance> {
+        let Some(buckets) = &self.buckets else {
+            return Ok(None);
+        };
+        let limit = buckets[policy as usize].limit;
+        let shared = match &self.shared {
+            Some(shared) => shared.spend(policy.name(), who, limit).await,
+            None => None,
+        };
+        match shared {
+            None => self.spend_here(policy, who),
+            Some(Verdict::Refused { wait }) => Err(Allowance::new(policy, limit, 0, wait)),
+            Some(Verdict::Allowed { remaining }) => {
+                let here = self.spend_here(policy, who)?;
+                let stricter = |here: Allowance| here.remaining.min(remaining);
+                Ok(here.map(|here| Allowance::left(policy, limit, stricter(here))))
+            }
+        }
+    }
+
+    /// Counts one try in this process.
+    fn spend_here(&self, policy: Policy, who: &str) -> Result<Option<Allowance>, Allowance> {
         let Some(buckets) = &self.buckets else {
             return Ok(None);
         };
         let Bucket { limit, limiter } = &buckets[policy as usize];
         let slot = self.hasher.hash_one(who) % SLOTS;
-        let allowance = |remaining, reset| Allowance {
-            policy,
-            limit: *limit,
-            remaining,
-            reset,
-        };
         match limiter.check_key(&slot) {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
-                let spent = limit.burst.get().saturating_sub(remaining);
-                let each = limit.within / limit.burst.get();
-                Ok(Some(allowance(remaining, each * spent)))
+                Ok(Some(Allowance::left(policy, *limit, remaining)))
             }
-            Err(until) => Err(allowance(0, until.wait_time_from(self.clock.now()))),
+            Err(until) => {
+                let wait = until.wait_time_from(self.clock.now());
+                Err(Allowance::new(policy, *limit, 0, wait))
+            }
         }
     }
 
@@ -244,8 +284,8 @@ pub struct Said(Arc<Mutex<Option<Allowance>>>);
 
 impl Said {
     /// Counts one try, and refuses where it is one too many.
-    pub fn spend(&self, limits: &Limits, policy: Policy, who: impl Hash) -> Result<(), ApiError> {
-        let (allowance, refused) = match limits.spend(policy, who) {
+    pub async fn spend(&self, limits: &Limits, policy: Policy, who: &str) -> Result<(), ApiError> {
+        let (allowance, refused) = match limits.spend(policy, who).await {
             Ok(None) => return Ok(()),
             Ok(Some(allowance)) => (allowance, false),
             Err(allowance) => (allowance, true),
@@ -306,7 +346,7 @@ mod tests {
     use super::*;
 
     fn limits(all: &str, proxies: &[&str]) -> Limits {
-        Limits::new(&config(all, proxies))
+        Limits::new(&config(all, proxies), None)
     }
 
     fn config(all: &str, proxies: &[&str]) -> LimitsConfig {
@@ -326,41 +366,43 @@ mod tests {
         }
     }
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+    fn address(last: u8) -> String {
+        Ipv4Addr::new(192, 0, 2, last).to_string()
     }
 
     #[test]
     fn so_many_are_allowed_and_the_next_one_is_told_when() {
         let limits = limits("3/30s", &[]);
         for remaining in [2, 1, 0] {
-            let left = limits.spend(Policy::LogIn, address(1)).unwrap().unwrap();
+            let left = limits.spend_here(Policy::LogIn, &address(1));
+            let left = left.unwrap().unwrap();
             assert_eq!(left.remaining, remaining);
             let spent = 3 - remaining;
             assert_eq!(left.reset, Duration::from_secs(u64::from(10 * spent)));
         }
-        let refused = limits.spend(Policy::LogIn, address(1)).unwrap_err();
+        let refused = limits.spend_here(Policy::LogIn, &address(1)).unwrap_err();
         let wait = refused.reset;
         assert!(
             wait <= Duration::from_secs(10) && wait > Duration::from_secs(9),
             "{wait:?}"
         );
         assert!(
-            limits.spend(Policy::LogIn, address(2)).is_ok(),
+            limits.spend_here(Policy::LogIn, &address(2)).is_ok(),
             "another caller"
         );
         assert!(
-            limits.spend(Policy::Refresh, address(1)).is_ok(),
+            limits.spend_here(Policy::Refresh, &address(1)).is_ok(),
             "another limit"
         );
     }
 
-    #[test]
-    fn limits_that_are_turned_off_limit_nothing() {
+    #[tokio::test]
+    async fn limits_that_are_turned_off_limit_nothing() {
         let mut limits = limits("1/1h", &[]);
         limits.buckets = None;
         for _ in 0..10 {
-            assert_eq!(limits.spend(Policy::LogIn, address(1)), Ok(None));
+            let left = limits.spend(Policy::LogIn, &address(1)).await;
+            assert_eq!(left, Ok(None));
         }
     }
 
@@ -368,7 +410,7 @@ mod tests {
     fn a_flood_of_callers_takes_no_more_memory_than_there_is() {
         let limits = limits("1/1h", &[]);
         for caller in 0..200_000_u32 {
-            let _ = limits.spend(Policy::LogIn, caller);
+            let _ = limits.spend_here(Policy::LogIn, &caller.to_string());
         }
         let kept = limits.buckets.as_ref().unwrap()[Policy::LogIn as usize]
             .limiter
@@ -381,9 +423,10 @@ mod tests {
         let limits = limits("1/1h", &[]);
         for (index, policy) in Policy::ALL.into_iter().enumerate() {
             assert_eq!(policy as usize, index);
-            let left = limits.spend(policy, "x").unwrap().unwrap();
+            let left = limits.spend_here(policy, "x").unwrap().unwrap();
             assert_eq!(left.policy, policy);
-            assert!(limits.spend(policy, "x").is_err(), "{}", policy.name());
+            let again = limits.spend_here(policy, "x");
+            assert!(again.is_err(), "{}", policy.name());
         }
     }
 
@@ -394,11 +437,12 @@ mod tests {
             burst: NonZeroU32::MAX,
             within: Duration::from_nanos(1),
         };
-        let limits = Limits::new(&config);
-        assert!(limits.spend(Policy::LogIn, "x").is_ok());
+        let limits = Limits::new(&config, None);
+        assert!(limits.spend_here(Policy::LogIn, "x").is_ok());
         for policy in &Policy::ALL[1..] {
-            assert!(limits.spend(*policy, "x").is_ok());
-            assert!(limits.spend(*policy, "x").is_err(), "{}", policy.name());
+            assert!(limits.spend_here(*policy, "x").is_ok());
+            let again = limits.spend_here(*policy, "x");
+            assert!(again.is_err(), "{}", policy.name());
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Made through the commands that clients use, under ids that derive from names, so that a second run finds all of it
 //! and adds nothing; what somebody has changed or deleted since stays as they left it. Several may run at once. Used by
-//! `souk seed`; the text after the start ([`crate::cli`]) names what is made here.
+//! `souk seed`; the text after the start ([`crate::cli`]) names what is made here. A shop as large as one likes is made by
+//! [`scale`].
 
 use std::fmt;
 
@@ -25,7 +26,7 @@ use domain::{
     shop::{Shop, ShopError},
     text::{CountryCode, Description, DiscountCode, Invalid, Quantity, Sku, Title},
 };
-use eventstore::{LoadError, event::Cause};
+use eventstore::{LoadError, event::Cause, sealing::SealError};
 use identity::{Email, Fault, Identity, NewAccount, Password, PersonName, Role, Roles};
 use uuid::Uuid;
 
@@ -40,6 +41,7 @@ use crate::{
 
 mod catalogue;
 mod market;
+pub mod scale;
 
 /// The password of every demo user.
 pub const PASSWORD: &str = "souk-demo";
@@ -82,6 +84,12 @@ pub enum SeedError {
     /// What is there already could not be read.
     #[error("{0}")]
     Unreadable(#[from] LoadError),
+    /// It could not be seen what is there already.
+    #[error("database: {0}")]
+    Looking(sqlx::Error),
+    /// The keys of customers could not be made.
+    #[error("keys of customers: {0}")]
+    Keys(#[from] SealError),
     /// The demo data breaks a rule of the domain: a defect of this program.
     #[error("the demo data is not valid: {0}")]
     Invalid(String),
@@ -102,7 +110,8 @@ invalid_from!(
     RulesError,
     identity::InvalidEmail,
     identity::InvalidPassword,
-    identity::InvalidPersonName
+    identity::InvalidPersonName,
+    identity::InvalidPostalAddress
 );
 
 /// How much was made; nothing where it was there already.

@@ -18,6 +18,7 @@ use crate::{
     problem::{Kind, Problem},
     profiles::Profiles,
     services::Services,
+    shared::{Shared, products::ProductCache},
     stock_feed::StockFeed,
 };
 
@@ -38,6 +39,10 @@ pub struct Inner {
     pub limits: Limits,
     /// Changes of stock as they happen.
     pub stock_feed: StockFeed,
+    /// What servers share, where they share a Redis.
+    pub shared: Option<Shared>,
+    /// Products as they were read last, where servers share a Redis.
+    pub(crate) products: Option<ProductCache>,
     client_secrets: hmac::Key,
     addresses: hmac::Key,
     /// Of the secrets of before: what was kept under them is known again.
@@ -46,14 +51,16 @@ pub struct Inner {
 
 impl App {
     /// The state over these parts.
-    pub fn new(services: Services, subscriptions: Subscriptions) -> Self {
+    pub fn new(services: Services, subscriptions: Subscriptions, shared: Option<Shared>) -> Self {
         let secret = services.derivation_secret();
         let earlier = services.earlier_derivation_secrets();
         let addresses = |secret| derived_key(secret, "known network address");
         Self(Arc::new(Inner {
             idempotency: Idempotency::new(secret, earlier),
             profiles: Profiles::new(services.identity.clone()),
-            limits: Limits::new(&services.config.limits),
+            limits: Limits::new(&services.config.limits, shared.as_ref().map(Shared::tries)),
+            products: shared.as_ref().map(Shared::products),
+            shared,
             stock_feed: StockFeed::new(
                 services.log.clone(),
                 services.config.http.stock_feed_clients.get(),

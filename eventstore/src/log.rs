@@ -1,6 +1,6 @@
 //! The event log as the rest of Souk uses it: execute a unit of work, read, follow.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use domain::aggregate::Decider;
 use sqlx::{
@@ -315,6 +315,27 @@ impl EventLog {
             sequence: cached.sequence,
         });
         Ok(states.collect())
+    }
+
+    /// Which of these aggregates have any events.
+    pub async fn existing<A: Decider>(
+        &self,
+        ids: impl IntoIterator<Item = impl std::fmt::Display>,
+    ) -> Result<HashSet<String>, sqlx::Error> {
+        let ids: Vec<String> = ids.into_iter().map(|id| id.to_string()).collect();
+        // looked up one by one, through the primary key: as a join, PostgreSQL may read the whole log
+        let found: Vec<String> = sqlx::query_scalar(
+            "select s.aggregate_id from unnest($2::text[]) as s (aggregate_id) \
+             cross join lateral ( \
+                 select e.sequence from events e \
+                 where e.aggregate_type = $1 and e.aggregate_id = s.aggregate_id \
+                 order by e.sequence limit 1) first",
+        )
+        .bind(A::TYPE)
+        .bind(ids)
+        .fetch_all(&self.shared.pool)
+        .await?;
+        Ok(found.into_iter().collect())
     }
 
     /// Writes a snapshot of a stream as it stands: the same that the log writes by itself once enough has happened to it.

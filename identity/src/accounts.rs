@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub(crate) mod create;
+pub(crate) mod many;
 
 /// An account to be made.
 #[derive(Clone, Debug)]
@@ -159,17 +160,17 @@ impl Identity {
 
     /// Exchanges a refresh token for its successor and a new access token. Before anything comes of it, `within_limit`
     /// is asked with whose token it is; of one that nobody knows, with the token itself.
-    pub async fn refresh<E: From<RefreshError>>(
+    pub async fn refresh<E: From<RefreshError>, F: Future<Output = Result<(), E>>>(
         &self,
         refresh_token: &str,
-        within_limit: impl FnOnce(Uuid) -> Result<(), E>,
+        within_limit: impl FnOnce(Uuid) -> F,
     ) -> Result<LoggedIn, E> {
         let token = Uuid::try_parse(refresh_token).map_err(|_| RefreshError::Refused)?;
         let mut transaction = self.pool.begin().await.map_err(RefreshError::from)?;
         let found = sessions::find(&mut transaction, token)
             .await
             .map_err(RefreshError::from)?;
-        within_limit(found.as_ref().map_or(token, |found| found.user_id.into()))?;
+        within_limit(found.as_ref().map_or(token, |found| found.user_id.into())).await?;
         let found = found.ok_or(RefreshError::Refused)?;
         Ok(self.continue_session(transaction, token, found).await?)
     }

@@ -1,6 +1,6 @@
 //! How a person signs in: the table `credentials`. Knows nothing of [`crate::users`] but the id.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use domain::ids::UserId;
 use sqlx::{PgConnection, PgPool};
@@ -80,6 +80,21 @@ pub(crate) async fn taken(
             .fetch_all(pool)
             .await?;
     Ok(taken.into_iter().collect())
+}
+
+/// Who signs in with these user names; those that nobody has are left out.
+pub(crate) async fn owners(
+    pool: &PgPool,
+    user_names: &[&Email],
+) -> Result<HashMap<String, UserId>, sqlx::Error> {
+    let names: Vec<&str> = user_names.iter().map(|name| name.as_str()).collect();
+    let owners: Vec<(String, Uuid)> =
+        sqlx::query_as("select user_name, user_id from credentials where user_name = any($1)")
+            .bind(names)
+            .fetch_all(pool)
+            .await?;
+    let owner = |(name, id): (String, Uuid)| (name, UserId::from(id));
+    Ok(owners.into_iter().map(owner).collect())
 }
 
 /// The credential with that user name.

@@ -41,7 +41,9 @@ pub mod users;
 
 pub use accounts::{
     AuthenticateError, Fault, Identity, LogInError, LoggedIn, NewAccount, RefreshError,
-    RegisterError, create::NewUser,
+    RegisterError,
+    create::NewUser,
+    many::{DemoUser, Ensured},
 };
 pub use api_keys::{ApiKey, ApiKeyText, ApiKeys, CreateApiKeyError, NewApiKey};
 pub use closing::{CloseOwnError, Closure, ClosureFilter, ClosureSort, DueClosure};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use domain::ids::UserId;
 use futures::future::join_all;
 use identity::{
-    AuthenticateError, Email, Fault, Identity, LogInError, NewAccount, Password, Permission,
-    RegisterError, Role, Roles, SessionSettings, TokenKind, User,
+    AuthenticateError, DemoUser, Email, Fault, Identity, LogInError, NewAccount, Password,
+    Permission, RegisterError, Role, Roles, SessionSettings, TokenKind, User,
 };
 use scene::{QUICK, identity_with};
 use scratch_database::with_database;
@@ -315,6 +315,57 @@ async fn two_servers_that_seed_at_once_make_one_user() {
             ),
             (1, 1)
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_demo_users_share_a_password_and_are_made_once() {
+    with_database(8, |pool| async move {
+        let (one, other) = (identity(&pool), identity(&pool));
+        let mai = register(&one, "Mai", "customer-3@example.com")
+            .await
+            .unwrap();
+        let people: Vec<DemoUser> = (0..40)
+            .map(|number| DemoUser {
+                name: "Demo".parse().unwrap(),
+                email: format!("customer-{number}@example.com").parse().unwrap(),
+                address: "1 Lê Lợi\nHuế".parse().unwrap(),
+                roles: Role::Customer.into(),
+            })
+            .collect();
+        let hash = one
+            .hash_for_many(&"shared-demo".parse().unwrap())
+            .await
+            .unwrap();
+        let (first, second) = tokio::join!(
+            one.ensure_users(&people, &hash),
+            other.ensure_users(&people[10..], &hash),
+        );
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_eq!(first.made + second.made, 39, "one was there");
+        assert_eq!(first.ids[10..], second.ids);
+        assert_eq!(first.ids[3], mai.id);
+        assert_eq!(count(&pool, "users").await, 40);
+        assert_eq!(count(&pool, "credentials").await, 40);
+        let again = one.ensure_users(&people, &hash).await.unwrap();
+        assert_eq!((again.made, again.ids), (0, first.ids.clone()));
+
+        let log_in = |name: &'static str, password| one.log_in(name, password, TokenKind::Api);
+        let user = log_in("customer-7@example.com", "shared-demo")
+            .await
+            .unwrap()
+            .user;
+        assert_eq!(
+            (user.id, user.address.as_deref()),
+            (first.ids[7], Some("1 Lê Lợi\nHuế"))
+        );
+        assert!(
+            log_in("customer-3@example.com", "shared-demo")
+                .await
+                .is_err()
+        );
+        assert!(log_in("customer-3@example.com", "souk-demo").await.is_ok());
     })
     .await;
 }

@@ -115,7 +115,7 @@ async fn all_that_is_kept_of_a_person_goes_at_once_but_ids_and_times() {
             .unwrap();
         let spent = logged_in.refresh_token.as_ref().unwrap().text();
         let session = identity
-            .refresh(&spent, |_| Ok::<_, RefreshError>(()))
+            .refresh(&spent, |_| std::future::ready(Ok::<_, RefreshError>(())))
             .await
             .unwrap();
         let access_token = session.access_token.as_str();
@@ -183,7 +183,9 @@ async fn all_that_is_kept_of_a_person_goes_at_once_but_ids_and_times() {
             );
         }
         for token in [&spent, &refresh_token] {
-            let outcome = identity.refresh(token, |_| Ok::<_, RefreshError>(())).await;
+            let outcome = identity
+                .refresh(token, |_| std::future::ready(Ok::<_, RefreshError>(())))
+                .await;
             assert!(matches!(outcome, Err(RefreshError::Refused)), "{outcome:?}");
         }
         let outcome = identity

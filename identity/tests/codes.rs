@@ -713,7 +713,9 @@ async fn a_reset_ends_all_sessions_and_access_tokens() {
             let refresh_token = session.refresh_token.unwrap().text();
             let refreshed = process
                 .identity
-                .refresh(&refresh_token, |_| Ok::<_, RefreshError>(()))
+                .refresh(&refresh_token, |_| {
+                    std::future::ready(Ok::<_, RefreshError>(()))
+                })
                 .await;
             assert!(
                 matches!(refreshed, Err(RefreshError::Refused)),

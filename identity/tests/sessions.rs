@@ -54,7 +54,9 @@ fn refresh_token(logged_in: &LoggedIn) -> String {
 }
 
 async fn refresh(identity: &Identity, token: &str) -> Result<LoggedIn, RefreshError> {
-    identity.refresh(token, |_| Ok(())).await
+    identity
+        .refresh(token, |_| std::future::ready(Ok(())))
+        .await
 }
 
 async fn refreshed(identity: &Identity, token: &str) -> String {

@@ -32,16 +32,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use self::fold::ProductsFold;
-pub use self::{
-    queries::{PriceSpan, ProductFilter, ProductSort, ProductView, StockView},
-    text::{InvalidSearch, SearchText},
-};
+use self::{catalogue::ProductRow, stock::StockRow};
 #[cfg(test)]
 pub(crate) use self::{
     queries::list,
     search::{ALIKE, Found, statement},
 };
-use self::{catalogue::ProductRow, stock::StockRow};
+pub use self::{
+    queries::{PriceSpan, ProductAsOf, ProductFilter, ProductSort, ProductView, StockView},
+    text::{InvalidSearch, SearchText},
+};
 use crate::{
     decode::decode_all,
     views::{Schema, View},

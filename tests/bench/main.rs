@@ -8,7 +8,7 @@
 //! - `plain`: the baseline, a program as the documentation of cqrs-es and postgres-es shows it.
 //! - `shop`: buyers at the store, through the production path. `history`: a long log, written in bulk.
 //! - `store`, `bare`, `held`, `deep`, `cold`, `rebuild`, `search`: the rows measured there.
-//! - `auth`: what every request pays to be let in.
+//! - `auth`: what every request pays to be let in. `scale`: a large demo shop by the command line.
 //! - `market`: a shop as processes see it. `load`: orders over HTTP, from a process of its own. `process`: what one takes.
 //! - `http`, `saga`, `publish`, `latency`, `sign_in`, `memory`: the rows measured at server processes and Kafka;
 //!   `consumer` and `listener`: who hears of what was committed.
@@ -42,6 +42,7 @@ mod publish;
 mod rebuild;
 mod report;
 mod saga;
+mod scale;
 mod search;
 mod shop;
 mod sign_in;
@@ -96,6 +97,7 @@ async fn run(quick: bool, wanted: Vec<String>) -> Outcome<bool> {
     take("deep", deep::run(&env).await);
     take("cold", cold::run(&env).await);
     take("auth", auth::run(&env).await);
+    take("scale", scale::run(&env).await);
     take("http", http::run(&env).await);
     take("saga", saga::run(&env).await);
     take("publish", publish::run(&env).await);

@@ -3,7 +3,7 @@
 //! - [`shop`]: a database, topics and secrets of its own per test; any number of server processes on them.
 //! - [`server`]: one such process: started, paused, stopped, killed.
 //! - [`client`] and [`answer`]: HTTP as any client would do it. [`feed`]: the stock feed. [`jwt`]: access tokens made by hand.
-//! - [`own`]: a PostgreSQL and a Kafka of its own for a test that breaks them.
+//! - [`own`]: a PostgreSQL, a Kafka and a Redis of its own for a test that breaks them.
 //! - [`smtp`]: a mail server that keeps what it is sent.
 //! - [`topics`] and [`history`]: what Kafka and the log hold, and that both agree.
 //!

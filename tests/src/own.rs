@@ -1,4 +1,4 @@
-//! Servers that a test has for itself, because it breaks them: PostgreSQL, Kafka, and toxiproxy between.
+//! Servers that a test has for itself, because it breaks them: PostgreSQL, Kafka, Redis, and toxiproxy between.
 //!
 //! They are started by `scripts/own-server.sh`, from the same binaries and with the same settings as those that all
 //! tests share, and end with the test, also when it panics.
@@ -17,6 +17,7 @@ use crate::server::signal;
 
 pub mod kafka;
 pub mod postgres;
+pub mod redis;
 pub mod toxiproxy;
 
 /// How long a server may take to start or to stop.

@@ -56,6 +56,14 @@ impl Opening {
         self
     }
 
+    /// Its processes share this Redis, under keys of their own. They wait for it longer than others do, since the machine
+    /// may be busy.
+    #[must_use]
+    pub fn with_redis_at(self, url: &str) -> Self {
+        self.set("SOUK_REDIS_URL", url)
+            .set("SOUK_REDIS_TIMEOUT", "2s")
+    }
+
     /// Has its database on another server than that of `DATABASE_URL`.
     #[must_use]
     pub fn on_postgres(mut self, server: PgConnectOptions) -> Self {
@@ -90,6 +98,7 @@ impl Opening {
             format!("{}{}", Uuid::new_v4(), Uuid::new_v4()),
         );
         settings.insert("SOUK_KAFKA_PREFIX".into(), prefix.clone());
+        settings.insert("SOUK_REDIS_PREFIX".into(), prefix.clone());
         if let Some(brokers) = self.kafka {
             settings.insert("KAFKA_BROKERS".into(), brokers);
         }
@@ -132,7 +141,7 @@ pub struct Shop {
     database: TestDatabase,
     /// For looking at tables.
     pub pool: PgPool,
-    /// First part of its topics' names.
+    /// First part of its topics' names, and of its keys in Redis.
     pub prefix: String,
     folder: PathBuf,
     settings: BTreeMap<String, String>,

@@ -38,7 +38,7 @@ pub(super) async fn run(config: Config) -> Result<(), Failure> {
 
 /// Ready once the process is asked to stop. Whoever cannot wait for the end then sends another signal.
 #[cfg(unix)]
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
@@ -47,9 +47,7 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!(
-            "stopping: no new connections, finishing what has begun; another signal ends it at once"
-        );
+        tracing::info!("stopping: finishing what has begun; another signal ends it at once");
         tokio::spawn(async move {
             let since = tokio::time::Instant::now();
             while since.elapsed() < SAME_WISH {
@@ -66,7 +64,7 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
 }
 
 #[cfg(not(unix))]
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
     Ok(async {
         // without the signal the process ends as the system sees fit
         let _ = tokio::signal::ctrl_c().await;

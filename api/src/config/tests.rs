@@ -39,6 +39,8 @@ fn the_defaults_are_those_of_the_table() {
     );
     assert!(!config.demo() && !config.test_payment_methods());
     assert_eq!(config.kafka.brokers(), None);
+    assert!(config.redis.client().unwrap().is_none());
+    assert_eq!(config.redis.redis_timeout, Duration::from_millis(50));
     assert!(config.selling.sellers && !config.selling.shop_approval);
 }
 
@@ -282,5 +284,31 @@ fn the_table_of_variables_is_complete() {
     for arg in command().get_arguments() {
         let name = arg.get_env().unwrap().to_str().unwrap();
         assert!(source.contains(&format!("//! | `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn the_address_of_a_redis_is_looked_at_and_not_told() {
+    let client = |url: &str| config(&["--redis-url", url]).unwrap().redis.client();
+    for good in [
+        "redis://127.0.0.1",
+        "redis://:password@cache.example.com:6380/2",
+        "rediss://user:password@cache.example.com",
+    ] {
+        assert!(client(good).unwrap().is_some(), "{good}");
+    }
+    assert!(client(" ").unwrap().is_none(), "empty is not set");
+    for bad in [
+        "cache.example.com",
+        "http://:password@cache.example.com",
+        "redis://:password@cache.example.com/x",
+        "rediss://:password@cache.example.com/#insecure",
+    ] {
+        let refusal = client(bad).err().unwrap();
+        assert!(matches!(refusal, ConfigError::RedisUrl), "{bad}");
+        assert!(
+            !refusal.to_string().contains(":password@cache"),
+            "{refusal}"
+        );
     }
 }

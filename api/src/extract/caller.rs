@@ -50,19 +50,24 @@ impl FromRequestParts<App> for Caller {
 
 impl Caller {
     /// Counts one try from this address.
-    pub fn spend(&self, policy: Policy) -> Result<(), ApiError> {
-        self.said.spend(&self.app.limits, policy, self.address)
+    pub async fn spend(&self, policy: Policy) -> Result<(), ApiError> {
+        self.count(policy, &self.address.to_string()).await
     }
 
     /// Counts one try from this address to this account.
-    pub fn spend_on(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
-        let who = (self.address, spelled(account));
-        self.said.spend(&self.app.limits, policy, who)
+    pub async fn spend_on(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
+        // no address has a zero byte in it
+        let who = format!("{}\0{}", self.address, spelled(account));
+        self.count(policy, &who).await
     }
 
     /// Counts one try to this account, from wherever it comes.
-    pub fn spend_anywhere(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
-        self.said.spend(&self.app.limits, policy, spelled(account))
+    pub async fn spend_anywhere(&self, policy: Policy, account: &str) -> Result<(), ApiError> {
+        self.count(policy, &spelled(account)).await
+    }
+
+    async fn count(&self, policy: Policy, who: &str) -> Result<(), ApiError> {
+        self.said.spend(&self.app.limits, policy, who).await
     }
 
     /// The address as keyed digests, to be kept and compared.

@@ -188,7 +188,9 @@ async fn close_own(
     body: Body<CloseOwn>,
 ) -> Result<Answer<AccountClosure>, ApiError> {
     // a copied token must not be a way to try passwords, from however many addresses
-    caller.spend_anywhere(Policy::LogInToAccount, &who.user_id.to_string())?;
+    let account = who.user_id.to_string();
+    let policy = Policy::LogInToAccount;
+    caller.spend_anywhere(policy, &account).await?;
     let CloseOwn {
         password,
         cancel_open_orders,

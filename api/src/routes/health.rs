@@ -3,6 +3,7 @@
 //!
 //! Red (503): the database does not answer, commands can no longer be decided here, or a subscription of this process has stopped and needs an operator. One
 //! that tries again, follows another process or has handed over is reported and not red, since orders can be placed.
+//! Neither is Redis: nothing depends on it.
 
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ pub struct Readiness {
     /// `configured`, `not_configured`, or `elsewhere` where this process does not publish.
     #[schema(example = "configured")]
     kafka: &'static str,
+    /// `ok`, `away`, or `not_configured`.
+    #[schema(example = "not_configured")]
+    redis: &'static str,
     /// What follows the log.
     subscriptions: Vec<SubscriptionState>,
 }
@@ -109,6 +113,7 @@ async fn ready(
         database,
         position: head.map(|head| head.position.0),
         kafka: kafka(&app),
+        redis: redis(&app),
         subscriptions: subscriptions(head, &checkpoints, &statuses, operator),
     };
     Answer::ok(readiness).status(if fit {
@@ -126,6 +131,14 @@ fn kafka(app: &App) -> &'static str {
         (false, _) => "elsewhere",
         (true, None) => "not_configured",
         (true, Some(_)) => "configured",
+    }
+}
+
+fn redis(app: &App) -> &'static str {
+    match &app.shared {
+        None => "not_configured",
+        Some(shared) if shared.is_there() => "ok",
+        Some(_) => "away",
     }
 }
 

@@ -72,7 +72,7 @@ async fn request_reset(
     body: Body<AddressInput>,
 ) -> Result<Answer<MailFollows>, ApiError> {
     let email = body.value.email.take();
-    count_code(&caller, &email)?;
+    count_code(&caller, &email).await?;
     send_code(&app, &caller, Purpose::ResetPassword, email).await
 }
 
@@ -95,7 +95,7 @@ async fn reset_password(
         password,
     } = body.value;
     let (email, code, password) = (email.take(), code.take(), password.take());
-    count_code(&caller, &email)?;
+    count_code(&caller, &email).await?;
     let (codes, identity, from) = (app.codes.clone(), app.identity.clone(), caller.digests());
     call::to_its_end(async move {
         let user_id = codes
@@ -129,7 +129,9 @@ async fn change_password(
     let (current, new) = (current_password.take(), new_password.take());
     let user_id = who.user_id;
     // whoever found a token must not find the password by it, from however many addresses
-    caller.spend_anywhere(Policy::LogInToAccount, &user_id.to_string())?;
+    let account = user_id.to_string();
+    let policy = Policy::LogInToAccount;
+    caller.spend_anywhere(policy, &account).await?;
     let identity = app.identity.clone();
     call::to_its_end(async move { identity.change_password(user_id, &current, &new).await })
         .await??;

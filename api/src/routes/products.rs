@@ -498,8 +498,7 @@ pub(super) async fn on_sale(
 ) -> Result<ProductView, ApiError> {
     app.caught_up_on(View::Products, id, position).await?;
     let product = app
-        .read_models
-        .product(id)
+        .product(id, position)
         .await?
         .filter(ProductView::is_shown);
     product.ok_or_else(|| Kind::NotFound.into())

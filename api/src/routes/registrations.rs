@@ -81,9 +81,10 @@ pub(super) fn mail_follows() -> Answer<MailFollows> {
 
 /// Counts a code that is asked for or tried. By account only together with where it comes from: others must not be able
 /// to use up what its owner is allowed.
-pub(super) fn count_code(caller: &Caller, email: &Email) -> Result<(), ApiError> {
-    caller.spend(Policy::Codes)?;
-    caller.spend_on(Policy::CodesOfAccount, email.as_str())
+pub(super) async fn count_code(caller: &Caller, email: &Email) -> Result<(), ApiError> {
+    caller.spend(Policy::Codes).await?;
+    let policy = Policy::CodesOfAccount;
+    caller.spend_on(policy, email.as_str()).await
 }
 
 /// Has a code sent, if anybody has the address.
@@ -109,7 +110,7 @@ async fn register(
     caller: Caller,
     body: Body<RegistrationInput>,
 ) -> Result<Answer<MailFollows>, ApiError> {
-    caller.spend(Policy::Registration)?;
+    caller.spend(Policy::Registration).await?;
     let RegistrationInput {
         name,
         email,
@@ -117,7 +118,8 @@ async fn register(
     } = body.value;
     let (name, email, password) = (name.take(), email.take(), password.take());
     // a mail follows: as many to one mailbox as of codes
-    caller.spend_on(Policy::CodesOfAccount, email.as_str())?;
+    let policy = Policy::CodesOfAccount;
+    caller.spend_on(policy, email.as_str()).await?;
     let (codes, from) = (app.codes.clone(), caller.digests());
     call::to_its_end(async move { codes.register(name, email, password, &from).await }).await??;
     Ok(mail_follows())
@@ -136,7 +138,7 @@ async fn request_verification(
     body: Body<AddressInput>,
 ) -> Result<Answer<MailFollows>, ApiError> {
     let email = body.value.email.take();
-    count_code(&caller, &email)?;
+    count_code(&caller, &email).await?;
     send_code(&app, &caller, Purpose::VerifyEmail, email).await
 }
 
@@ -153,7 +155,7 @@ async fn verify_email(
     body: Body<VerificationInput>,
 ) -> Result<Answer<()>, ApiError> {
     let (email, code) = (body.value.email.take(), body.value.code.take());
-    count_code(&caller, &email)?;
+    count_code(&caller, &email).await?;
     let (codes, from) = (app.codes.clone(), caller.digests());
     call::to_its_end(async move { codes.verify_email(&email, &code, &from.present).await })
         .await??;

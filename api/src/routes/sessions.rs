@@ -140,13 +140,14 @@ pub(super) async fn within_limits(
     kind: TokenKind,
 ) -> Result<LoggedIn, ApiError> {
     let (email, password) = (credentials.email.take(), credentials.password.take());
-    caller.spend(Policy::LogIn)?;
-    caller.spend_on(Policy::LogInToAccount, &email)?;
+    caller.spend(Policy::LogIn).await?;
+    caller.spend_on(Policy::LogInToAccount, &email).await?;
     let from = caller.digests();
     if !app.identity.knows_address(&email, &from).await? {
         // first what stops one address alone, so that it takes many to use up what all strangers have together
-        caller.spend_on(Policy::LogInByStranger, &email)?;
-        caller.spend_anywhere(Policy::LogInByStrangers, &email)?;
+        caller.spend_on(Policy::LogInByStranger, &email).await?;
+        let policy = Policy::LogInByStrangers;
+        caller.spend_anywhere(policy, &email).await?;
     }
     let identity = app.identity.clone();
     call::to_its_end(async move {
@@ -170,11 +171,13 @@ async fn refresh(
     caller: Caller,
     body: Body<Refresh>,
 ) -> Result<Answer<Session>, ApiError> {
-    caller.spend(Policy::Refresh)?;
+    caller.spend(Policy::Refresh).await?;
     let (identity, token) = (app.identity.clone(), body.value.refresh_token.take());
     let logged_in = call::to_its_end(async move {
-        let within_limit = |who: Uuid| -> Result<(), ApiError> {
-            caller.spend_anywhere(Policy::RefreshOfAccount, &who.to_string())
+        let within_limit = async |who: Uuid| {
+            let account = who.to_string();
+            let policy = Policy::RefreshOfAccount;
+            caller.spend_anywhere(policy, &account).await
         };
         identity.refresh(&token, within_limit).await
     })

@@ -30,6 +30,25 @@ pub(super) async fn hold(connection: &mut PgConnection, person: Uuid) -> Result<
     Ok(())
 }
 
+/// The same for several people, always in the same order, so that two who do so never wait for each other.
+pub(super) async fn hold_all(
+    connection: &mut PgConnection,
+    people: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    let places: Vec<String> = people
+        .iter()
+        .map(|person| wrapping_place(*person))
+        .collect();
+    sqlx::query(
+        "select pg_advisory_xact_lock(place) \
+         from (select distinct hashtextextended(place, 0) as place from unnest($1::text[]) as named (place) order by 1) sorted",
+    )
+    .bind(places)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 impl Vault {
     /// The same as [`erase`], and here nothing opens any more from now on.
     pub async fn erase(&self, person: Uuid) -> Result<(), SealError> {

@@ -101,6 +101,42 @@ impl Vault {
             .ok_or(SealError::Erased)
     }
 
+    /// Has the keys of people at hand for a moment, made for those who have none, in a few round trips for all of them:
+    /// for whoever is about to seal for many. Somebody who was erased has none afterwards, too; sealing for them says so.
+    pub async fn make_keys(&self, people: impl IntoIterator<Item = Uuid>) -> Result<(), SealError> {
+        let mut absent: Vec<Uuid> = people
+            .into_iter()
+            .filter(|person| self.at_hand(*person).is_none())
+            .collect();
+        absent.sort_unstable();
+        absent.dedup();
+        let stored = self.stored(&absent).await?;
+        absent.retain(|person| !stored.contains_key(person));
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let wrapped = absent
+            .iter()
+            .map(|person| self.masters.wrap(*person, &random_key()?))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut tx = self.pool.begin().await?;
+        erasing::hold_all(&mut tx, &absent).await?;
+        sqlx::query(
+            "insert into person_keys (person_id, wrapped_key, master_key_id) \
+             select person_id, wrapped_key, $3 from unnest($1::uuid[], $2::bytea[]) as made (person_id, wrapped_key) \
+             where not exists (select 1 from erased_people e where e.person_id = made.person_id) \
+             on conflict (person_id) do nothing",
+        )
+        .bind(&absent)
+        .bind(wrapped)
+        .bind(self.masters.current().id())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        self.stored(&absent).await?;
+        Ok(())
+    }
+
     /// Has this person's key at hand for an hour, without asking the database.
     #[cfg(feature = "testing")]
     pub fn remember(&self, person: Uuid, bytes: &[u8; super::KEY_BYTES]) -> Result<(), SealError> {

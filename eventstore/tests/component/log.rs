@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use domain::{
     ids::{OrderId, ProductId},
     inventory::{Inventory, InventoryCommand, InventoryError},
+    order::Order,
     text::Quantity,
 };
 use eventstore::{
@@ -84,6 +85,23 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
         "the piece of the refused unit was not taken"
     );
     assert_eq!(positions(&db).await, [1, 2, 3, 4, 5]);
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn the_log_says_which_aggregates_have_events() {
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let (there, sold, absent) = (new_product(), new_product(), new_product());
+    log.execute(receive(there, 1)).await.unwrap();
+    log.execute(receive(sold, 9)).await.unwrap();
+    log.execute(reserve(sold, new_order())).await.unwrap();
+    let found = log.existing::<Inventory>([there, absent, sold, there]);
+    let expected = [there, sold].map(|id| id.to_string());
+    assert_eq!(found.await.unwrap(), expected.into());
+    let orders = log.existing::<Order>([there]).await.unwrap();
+    assert!(orders.is_empty(), "an aggregate of another type");
     log.close().await;
     db.drop_database().await;
 }

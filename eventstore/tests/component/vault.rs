@@ -130,6 +130,38 @@ async fn however_keys_are_made_and_erased_at_once_none_is_left() {
 }
 
 #[tokio::test]
+async fn keys_are_made_for_many_at_once_and_for_nobody_who_was_erased() {
+    let db = TestDatabase::create().await;
+    let pool = PgPool::connect_with(db.options()).await.unwrap();
+    let (master, people) = (master(), [(); 6].map(|()| Uuid::new_v4()));
+    let vault = Vault::new(pool.clone(), master.clone());
+    let before = seal_for(&vault, people[0]).await;
+    vault.erase(people[1]).await.unwrap();
+    // two processes at once, in other orders, one of them naming somebody twice
+    let (forth, back) = (
+        people.iter().chain([&people[2]]).copied(),
+        people.iter().rev().copied(),
+    );
+    let other = Vault::new(pool.clone(), master);
+    let (one, two) = tokio::join!(vault.make_keys(forth), other.make_keys(back));
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(count(&pool, "person_keys").await, 5);
+    assert_eq!(opened(&vault, &before).await.as_deref(), Some("Ana"));
+    for person in &people[2..] {
+        let sealed = seal_for(&vault, *person).await;
+        assert_eq!(opened(&other, &sealed).await.as_deref(), Some("Ana"));
+    }
+    for vault in [&vault, &other] {
+        let late = vault.key_for(people[1]).await;
+        assert!(matches!(late, Err(SealError::Erased)));
+        vault.make_keys([]).await.unwrap();
+    }
+    pool.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
 async fn a_key_that_cannot_be_read_keeps_no_other_from_being_opened() {
     let db = TestDatabase::create().await;
     let pool = PgPool::connect_with(db.options()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Making accounts: the one place where what a person is ([`crate::users`]) and how they sign in
 //! ([`crate::credentials`]) come into being, in one transaction. Where the two are served apart, this is what is left
-//! between them. Used by both registrations ([`super`], [`crate::codes`]), by seeding, and by admins who make many.
+//! between them. Used by both registrations ([`super`], [`crate::codes`]), by seeding ([`super::many`] too), and by admins who make many.
 
 use std::time::Instant;
 

@@ -9,6 +9,8 @@ use domain::{
     kinds::AttributeValue,
     money::{Currency, Money},
 };
+use eventstore::position::Position;
+use serde::{Deserialize, Serialize};
 use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
@@ -20,7 +22,7 @@ use crate::{
 };
 
 /// A product with its stock.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductView {
     /// Which.
     pub product_id: ProductId,
@@ -66,7 +68,7 @@ impl ProductView {
 }
 
 /// The stock of a product; no pieces before its first event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockView {
     /// Pieces that can be reserved; below zero where more is promised than is there.
     pub available: i64,
@@ -97,6 +99,17 @@ impl StockView {
     pub const fn is_oversold(&self) -> bool {
         self.available < 0
     }
+}
+
+/// A product as its read model had it at one moment, and how far that had come then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductAsOf {
+    /// The product, also one that was deleted.
+    pub product: ProductView,
+    /// Every event up to here is in it, unless its key is parked.
+    pub position: Position,
+    /// Whether its key is parked.
+    pub parked: bool,
 }
 
 /// Prices of one currency, in its minor units.
@@ -193,6 +206,36 @@ impl ReadModels {
         sql.push(" and p.product_id = ").push_bind(id.0);
         let row = sql.build().fetch_optional(self.pool()).await?;
         Ok(row.as_ref().map(ProductView::from_row).transpose()?)
+    }
+
+    /// A product as it is in this schema, with the position that belongs to it: one statement, so one moment, and a read
+    /// model commits with its checkpoint.
+    pub async fn product_as_of(
+        &self,
+        schema: &Schema,
+        id: ProductId,
+    ) -> Result<Option<ProductAsOf>, QueryError> {
+        // by the keys of its three tables
+        let sql = schema.sql(
+            "select p.*, s.available, s.reserved, s.sold, s.threshold, s.sequence as stock_sequence, s.updated_at as stock_updated_at, \
+                    coalesce((select position from subscriptions where name = $2), 0) as as_of, \
+                    exists (select from parked_events where subscription = $2 and key = $3) as parked \
+             from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where p.product_id = $1",
+        );
+        let row = sqlx::query(&sql)
+            .bind(id.0)
+            .bind(schema.as_str())
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        let read = |row: &PgRow| -> Result<ProductAsOf, sqlx::Error> {
+            Ok(ProductAsOf {
+                product: ProductView::from_row(row)?,
+                position: Position(row.try_get("as_of")?),
+                parked: row.try_get("parked")?,
+            })
+        };
+        Ok(row.as_ref().map(read).transpose()?)
     }
 
     /// A page of products. Those that a text finds: see `products/search.rs`.

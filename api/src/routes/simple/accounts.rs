@@ -90,7 +90,7 @@ async fn register(
     caller: Caller,
     body: Body<RegistrationInput>,
 ) -> Result<Answer<Registered>, ApiError> {
-    caller.spend(Policy::Registration)?;
+    caller.spend(Policy::Registration).await?;
     let RegistrationInput {
         name,
         email,
@@ -98,7 +98,8 @@ async fn register(
     } = body.value;
     let (name, email, password) = (name.take(), email.take(), password.take());
     // a mail follows: as many to one mailbox as of codes
-    caller.spend_on(Policy::CodesOfAccount, email.as_str())?;
+    let policy = Policy::CodesOfAccount;
+    caller.spend_on(policy, email.as_str()).await?;
     let address = email.as_str().to_owned();
     let (identity, from) = (app.identity.clone(), caller.digests());
     // on a task of its own: an account that was begun is finished

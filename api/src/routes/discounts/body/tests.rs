@@ -3,12 +3,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn discount(value: Value) -> Value {
+fn discount(value: &Value) -> Value {
     json!({"region_id": DiscountId::from(uuid::Uuid::nil()), "title": "Tết", "value": value})
 }
 
 fn with(members: Value) -> Value {
-    let mut body = discount(json!({"kind": "percentage", "basis_points": 1_000}));
+    let mut body = discount(&json!({"kind": "percentage", "basis_points": 1_000}));
     let Value::Object(members) = members else {
         panic!("members");
     };
@@ -35,16 +35,16 @@ fn all_that_does_not_fit_is_told_with_its_place() {
     let many: Vec<_> = (0..201).map(uuid::Uuid::from_u128).collect();
     for (body, expected) in [
         (
-            discount(json!({"kind": "percentage"})),
+            discount(&json!({"kind": "percentage"})),
             vec!["value.basis_points: is required"],
         ),
         (
-            discount(json!({"kind": "amount"})),
+            discount(&json!({"kind": "amount"})),
             vec!["value.amount: is required", "value.currency: is required"],
         ),
         (
             discount(
-                json!({"kind": "percentage", "basis_points": 1, "amount": 5, "currency": "USD"}),
+                &json!({"kind": "percentage", "basis_points": 1, "amount": 5, "currency": "USD"}),
             ),
             vec![
                 "value.amount: is for the kind amount only",
@@ -52,14 +52,14 @@ fn all_that_does_not_fit_is_told_with_its_place() {
             ],
         ),
         (
-            discount(json!({"kind": "amount", "amount": 0, "currency": "USD", "basis_points": 1})),
+            discount(&json!({"kind": "amount", "amount": 0, "currency": "USD", "basis_points": 1})),
             vec![
                 "value.amount: must be above zero",
                 "value.basis_points: is for the kind percentage only",
             ],
         ),
         (
-            discount(json!({"kind": "gift", "basis_points": 0})),
+            discount(&json!({"kind": "gift", "basis_points": 0})),
             vec![
                 "value.basis_points: must be a whole number from 1 to 10000",
                 "value.kind: must be percentage or amount",
