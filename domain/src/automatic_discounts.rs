@@ -113,11 +113,10 @@ impl Decider for AutomaticDiscounts {
                 let mut events: Vec<_> = self.listed.iter().filter_map(over).collect();
                 match self.listed.get(&discount_id) {
                     Some(until) if *until == ends_at => return Ok(events),
-                    Some(_) => {}
                     None if self.listed.len() - events.len() >= MAX_AUTOMATIC => {
                         return Err(AutomaticDiscountsError::TooMany);
                     }
-                    None => {}
+                    Some(_) | None => {}
                 }
                 events.push(AutomaticDiscountsEvent::DiscountListed {
                     discount_id,
