@@ -261,14 +261,14 @@ async fn update(
     let changes: DiscountChanges = patch.take();
     let request = call.request(&who, "ChangeDiscount", None);
     let commands = app.commands.clone();
-    let changed = run(async move {
+    let done = run(async move {
         commands
             .change_discount(request, by, id, changes, expected.version())
             .await
     })
     .await
     .map_err(|error| in_body(hidden(error), currency_at))?;
-    Ok(answered(changed))
+    Ok(answered(done))
 }
 
 /// Delete a discount
