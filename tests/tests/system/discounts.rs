@@ -116,15 +116,15 @@ async fn an_admin_gives_a_discount_changes_it_and_takes_it_back() {
     assert_eq!(shown, expected);
 
     let path = path_of(&given.id());
-    let patch = json!({
+    let wish = json!({
         "title": "Tết, longer", "value": {"kind": "percentage", "basis_points": 1_250}, "minimum": null, "scope": null,
         "starts_at": null, "ends_at": null, "max_uses": null, "max_uses_per_customer": 3,
     });
-    let stale = admin.patch(&path, &patch).if_match("\"7\"").send().await;
+    let stale = admin.patch(&path, &wish).if_match("\"7\"").send().await;
     stale.problem_of(412, "precondition-failed");
     assert_eq!(stale.etag(), "\"1\"");
     let changed = admin
-        .patch(&path, &patch)
+        .patch(&path, &wish)
         .if_match(&read.etag())
         .send()
         .await;
@@ -168,7 +168,7 @@ async fn an_admin_gives_a_discount_changes_it_and_takes_it_back() {
     let _ = admin.ask(Method::DELETE, &path).send().await.expect(204);
     let gone = read_at(&admin, &given.id(), &deleted.position()).await;
     gone.problem_of(404, "not-found");
-    let gone = admin.patch(&path, &patch).send().await;
+    let gone = admin.patch(&path, &wish).send().await;
     gone.problem_of(404, "not-found");
     let _ = admin.post(DISCOUNTS, &other).await.expect(201);
     shop.close().await;
@@ -267,13 +267,13 @@ async fn sellers_give_discounts_of_their_own_open_shops_and_see_no_others() {
             .problem_of(403, "forbidden");
     }
     // what one may not see does not exist, however one asks
-    let patch = json!({"title": "Mine now"});
+    let wish = json!({"title": "Mine now"});
     for (who, discount) in [(&other, given.id()), (&owner, of_market.id())] {
         let path = path_of(&discount);
         read_at(who, &discount, &position)
             .await
             .problem_of(404, "not-found");
-        let changed = who.patch(&path, &patch).send().await;
+        let changed = who.patch(&path, &wish).send().await;
         changed.problem_of(404, "not-found");
         let deleted = who.ask(Method::DELETE, &path).send().await;
         deleted.problem_of(404, "not-found");
@@ -303,8 +303,8 @@ async fn sellers_give_discounts_of_their_own_open_shops_and_see_no_others() {
     let read = read_at(&owner, &given.id(), &position).await.expect(200);
     assert_eq!(read.json()["code"], "OURS");
     let path = path_of(&given.id());
-    let _ = owner.patch(&path, &patch).send().await.expect(200);
-    let _ = admin.patch(&path, &patch).send().await.expect(200);
+    let _ = owner.patch(&path, &wish).send().await.expect(200);
+    let _ = admin.patch(&path, &wish).send().await.expect(200);
 
     // a shop that is closed gives nothing more, and what it gave can be cleared away
     let own_path = format!("/api/v1/shops/{own_shop}");
@@ -371,8 +371,8 @@ async fn a_scope_names_what_the_discount_can_cover() {
         let refused = owner.post(DISCOUNTS, &with(scope.clone(), region)).await;
         assert_eq!(pointers(&refused), set(&[pointer]), "{refused}");
         if *region == text_of(&given.json()["region_id"]) {
-            let patch = json!({"scope": scope});
-            let refused = owner.patch(&path_of(&given.id()), &patch).send().await;
+            let wish = json!({"scope": scope});
+            let refused = owner.patch(&path_of(&given.id()), &wish).send().await;
             assert_eq!(pointers(&refused), set(&[pointer]), "{refused}");
         }
     }
@@ -431,13 +431,13 @@ async fn all_that_is_wrong_with_a_body_is_told_at_once() {
     body["starts_at"] = json!("2026-01-02T00:00:00Z");
     let given = admin.post(DISCOUNTS, &body).await.expect(201);
     let path = path_of(&given.id());
-    for (patch, pointer) in [
+    for (wish, pointer) in [
         (ending, "/ends_at"),
         (json!({"code": "OTHER"}), "/code"),
         (json!({"minimum": dong}), "/minimum/currency"),
         (json!({"value": of_value}), "/value/currency"),
     ] {
-        let refused = admin.patch(&path, &patch).send().await;
+        let refused = admin.patch(&path, &wish).send().await;
         assert_eq!(pointers(&refused), set(&[pointer]), "{refused}");
     }
     shop.close().await;
