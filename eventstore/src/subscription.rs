@@ -74,6 +74,15 @@ pub trait Worker: Send + 'static {
         events: &[Arc<RecordedEvent>],
     ) -> impl Future<Output = Result<(), HandleError>> + Send;
 
+    /// Called at the end of the log, before waiting for more; `done` is the last event that was processed.
+    fn idle(
+        &mut self,
+        _lease: &Lease,
+        _done: Head,
+    ) -> impl Future<Output = Result<(), HandleError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Called when the lease is given up or lost.
     fn stop(&mut self) -> impl Future<Output = ()> + Send;
 }

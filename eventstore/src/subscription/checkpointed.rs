@@ -1,6 +1,11 @@
 //! Runs a [`Subscriber`]: its writes and its checkpoint in one transaction, poison parked by key.
+//!
+//! Most events are nothing to most subscribers. Batches that hold nothing for this one move its checkpoint now and then only:
+//! otherwise each of a dozen views would pay a transaction for every few orders. Whoever takes over reads them once more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     HandleError, Lease, Subscriber, Worker,
@@ -21,7 +26,12 @@ pub(super) struct Checkpointed<S, L> {
     ledger: L,
     /// False as long as it is certain that no key is parked, which is the rule.
     may_have_parked: bool,
+    /// Where the checkpoint stands, and since when; none before the lease is taken.
+    saved: Option<(Head, Instant)>,
 }
+
+/// How long the checkpoint may stay behind while nothing is read. At the end of the log it does not.
+const PASSING_OVER: Duration = Duration::from_millis(100);
 
 impl<L: Ledger, S: Subscriber<L::Tx>> Checkpointed<S, L> {
     pub(super) fn new(subscriber: S, leases: Arc<dyn Leases>, ledger: L) -> Self {
@@ -30,6 +40,7 @@ impl<L: Ledger, S: Subscriber<L::Tx>> Checkpointed<S, L> {
             leases,
             ledger,
             may_have_parked: true,
+            saved: None,
         }
     }
 
@@ -182,7 +193,9 @@ impl<L: Ledger, S: Subscriber<L::Tx>> Worker for Checkpointed<S, L> {
     async fn start(&mut self, lease: &Lease) -> Result<Head, HandleError> {
         self.may_have_parked = true;
         let head = bounded(self.leases.checkpoint(&lease.name)).await?;
-        Ok(head.ok_or(sqlx::Error::RowNotFound)?)
+        let head = head.ok_or(sqlx::Error::RowNotFound)?;
+        self.saved = Some((head, Instant::now()));
+        Ok(head)
     }
 
     async fn process(
@@ -191,16 +204,37 @@ impl<L: Ledger, S: Subscriber<L::Tx>> Worker for Checkpointed<S, L> {
         after: Head,
         events: &[Arc<RecordedEvent>],
     ) -> Result<(), HandleError> {
-        match self.batch(lease, after, events).await {
+        let (saved, since) = self.saved.unwrap_or_else(|| (after, Instant::now()));
+        let types = self.subscriber.reads();
+        let is_read = |event: &Arc<RecordedEvent>| types.contains(&&*event.aggregate_type);
+        if since.elapsed() < PASSING_OVER && !events.iter().any(is_read) {
+            return Ok(());
+        }
+        match self.batch(lease, saved, events).await {
             Err(HandleError::Poison(reason)) => {
                 tracing::warn!(
                     subscription = self.subscriber.name(),
                     reason,
                     "batch refused; handling one by one"
                 );
-                self.one_by_one(lease, after, events).await
+                self.one_by_one(lease, saved, events).await?;
             }
-            other => other,
+            other => other?,
+        }
+        let done = events.last().map_or(after, |event| event.head());
+        self.saved = Some((done, Instant::now()));
+        Ok(())
+    }
+
+    async fn idle(&mut self, lease: &Lease, done: Head) -> Result<(), HandleError> {
+        match self.saved {
+            Some((saved, _)) if saved != done => {
+                let tx = self.ledger.begin().await?;
+                commit::<L>(lease, tx, saved, done).await?;
+                self.saved = Some((done, Instant::now()));
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 

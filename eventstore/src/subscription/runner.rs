@@ -246,6 +246,9 @@ impl Subscriptions {
                 Err(FeedError::Database(error)) => return HandleError::Passing(error.to_string()),
             };
             let Some(last) = events.last().map(|event| event.head()) else {
+                if let Err(error) = in_time(worker.idle(lease, at)).await {
+                    return error;
+                }
                 feed.wait_beyond(at.position, IDLE_WAIT).await;
                 continue;
             };
