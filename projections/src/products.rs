@@ -32,16 +32,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(crate) use self::fold::ProductsFold;
+use self::{catalogue::ProductRow, stock::StockRow};
+#[cfg(test)]
+pub(crate) use self::{
+    queries::list,
+    search::{ALIKE, Found, SESSION, is_known_statement, most_alike_statement, statement},
+};
 pub use self::{
     queries::{PriceSpan, ProductFilter, ProductSort, ProductView, StockView},
     text::{InvalidSearch, SearchText},
 };
-#[cfg(test)]
-pub(crate) use self::{
-    queries::list,
-    search::{ALIKE, Found, statement},
-};
-use self::{catalogue::ProductRow, stock::StockRow};
 use crate::{
     decode::decode_all,
     views::{Schema, View},

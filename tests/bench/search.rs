@@ -249,7 +249,7 @@ impl Shape {
             Self::Middling => "A word of some hundreds to ten thousand descriptions, by relevance",
             Self::DeepInCategory => "A category by price, deep in its pages, without a text",
             Self::Attribute => "A kind with two attributes, by price, without a text",
-            Self::Newest => "A region in stock, the newest, deep in its pages, without a text",
+            Self::Newest => "A region in stock, the newest, without a text",
         }
     }
 }
