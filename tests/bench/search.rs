@@ -139,8 +139,9 @@ pub(crate) async fn run(env: &Env) -> Outcome<Vec<Row>> {
         explanation: "Products with titles of two to six words and descriptions of up to eighty, in 3 regions, 40 \
             categories, 400 shops and 3 kinds; pages of 50, as many of each of the shapes below, one after the other, timed \
             from the question until the rows are there. Statements are planned each time anew, which is in it.",
-        held_by: "a word that a few in a hundred products have: neither is it rare enough for its index alone, nor common \
-            enough for the newest products to have it.",
+        held_by: "rows and indexes together do not fit into PostgreSQL's 128 MB of shared buffers; and a word that a few in a \
+            hundred products have is neither rare enough for its index alone nor common enough for the newest products to \
+            have it.",
         notes,
     }])
 }
@@ -249,7 +250,7 @@ impl Shape {
             Self::Middling => "A word of some hundreds to ten thousand descriptions, by relevance",
             Self::DeepInCategory => "A category by price, deep in its pages, without a text",
             Self::Attribute => "A kind with two attributes, by price, without a text",
-            Self::Newest => "A region in stock, the newest, deep in its pages, without a text",
+            Self::Newest => "A region in stock, the newest, without a text",
         }
     }
 }
@@ -397,7 +398,7 @@ fn title(dice: &mut Dice) -> String {
         words.push(dice.one_of(&MATERIALS).to_owned());
     }
     words.push(dice.one_of(&THINGS).to_owned());
-    for _ in 0..1 + dice.below(2) {
+    for _ in 0..=dice.below(2) {
         words.push(word(dice.word()));
     }
     words.join(" ")

@@ -1,54 +1,66 @@
 //! Searching the catalogue by text, on PostgreSQL alone.
 //!
-//! A product is found when it has all the words that are wanted; where no product that the filters allow has them, by a
-//! title that is spelled alike, unless something stands in quotes. Sorted by price, time or title a search is a list like any other. By relevance, those
+//! A product is found when it has all the words that are wanted. Where no product that the filters allow has them, words
+//! that no product has are spelled as in the titles that have one most like them, and that is searched for, unless
+//! something stands in quotes. Sorted by price, time or title a search is a list like any other. By relevance, those
 //! with all words in their title come first, then the others; within both by `ts_rank`, which takes nothing but the
 //! product and the text into account, so that the place of a product does not change unless the product does.
 //!
 //! Ranking looks at every candidate, so their number is bounded: of each of these two groups the newest
 //! [`CANDIDATES`] are ranked, and the list ends with them; where there are as many titles, the others are not looked at.
-//! The cursor names the oldest candidates, so that later pages rank the same ones, whatever was added meanwhile.
+//! The cursor names the oldest candidates, and the text as it was spelled, so that later pages rank the same ones,
+//! whatever was added meanwhile.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use domain::ids::ProductId;
 use serde::{Deserialize, Serialize};
-use sqlx::{Postgres, QueryBuilder, Row, postgres::PgRow};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
-    queries::{COLUMNS, ProductFilter, ProductSort, ProductView, push_filter, select},
+    queries::{COLUMNS, ProductFilter, ProductSort, ProductView, push_filter},
     text::SearchText,
 };
 use crate::{
-    page::{Direction, Page, PageError, PageRequest, SortValue, time_of},
+    page::{Direction, Page, PageError, PageRequest, SortKey, SortValue, time_of},
     read_models::{QueryError, ReadModels},
     views::Schema,
 };
 
-/// How many products of each group are ranked, the newest. Measured with 100,000 products: ranking takes some 2 µs for
-/// each, and finding the newest of a common word about as much for each that is looked at.
-const CANDIDATES: i64 = 500;
+/// How many products of each group are ranked, the newest. To find those of a word that one product in ten has takes ten
+/// times as many looks; 6,000 took 6 ms on a busy machine.
+const CANDIDATES: i64 = 250;
 /// How many of each group later pages rank at most: the same ones, and some that came to be found meanwhile.
 const LATER_CANDIDATES: i64 = 2 * CANDIDATES;
-/// How much of a text a title must have in groups of three letters, from 0 to 1 (`word_similarity` of pg_trgm): at 0.4
-/// one letter more, less, changed or swapped with the next is found in a word of six.
-pub(crate) const ALIKE: &str = "0.4";
 /// Steps from a perfect rank to none.
 const STEPS: i64 = 1_000_000;
+/// How much of a word a title must have in groups of three letters, from 0 to 1 (`word_similarity` of pg_trgm): at 0.45
+/// one letter more, less or changed is found in a word of five.
+pub(crate) const ALIKE: &str = "0.45";
+/// The operator that the index serves takes its threshold from the session. What else the planner might do is to compare
+/// all titles until there are enough that are alike, and it takes comparing for cheaper than it is.
+pub(crate) const SESSION: &str = "select set_config('pg_trgm.word_similarity_threshold', $1, true), \
+     set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true)";
+/// Titles that are looked at for a word that is most like one.
+const ALIKE_TITLES: i64 = 200;
+/// Words that are looked up at most; nobody who types more wants each of them corrected.
+const MOST_RESPELLED: usize = 8;
 
-/// How products are found, and which are ranked: the first page says it, and the cursor keeps it.
+/// What is searched for and which candidates are ranked: the first page says it, and the cursor keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Found {
-    /// By titles that are spelled alike instead of by words.
-    #[serde(rename = "a", default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) alike: bool,
+    /// The text as it was spelled instead.
+    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
+    respelled: Option<String>,
     /// Only those with all words in their title, since there are enough.
     #[serde(rename = "t", default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) titles: bool,
+    titles: bool,
     /// The oldest that is ranked, by group: its time in microseconds and its id.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) oldest: Vec<Option<(i64, Uuid)>>,
+    oldest: Vec<Option<(i64, Uuid)>>,
 }
 
 /// A group of candidates.
@@ -58,8 +70,6 @@ enum Group {
     Title,
     /// Not all of them in the title.
     Elsewhere,
-    /// A title that is spelled alike.
-    Alike,
 }
 
 /// A product with how far it is from the best rank.
@@ -77,52 +87,124 @@ impl ReadModels {
         text: &SearchText,
         page: &PageRequest<ProductSort>,
     ) -> Result<Page<ProductView>, QueryError> {
-        let found = page.note::<Found>()?;
-        if let Some(found) = found.or_else(|| page.after.as_ref().map(|_| Found::default())) {
-            let mut query = statement(schema, filter, text, page, &found)?;
-            let rows = self.rows_of(&mut query, found.alike).await?;
+        if let Some(found) = page.note::<Found>()? {
+            let respelled = found.respelled.as_deref().map(SearchText::read);
+            let text = match &respelled {
+                Some(respelled) => respelled.as_ref().ok_or(PageError::InvalidCursor)?,
+                None => text,
+            };
+            let rows = self.rows_of(schema, filter, text, page, &found).await?;
             return page_of(&rows, page, &found);
         }
+        if page.after.is_some() {
+            // of a list without a text
+            return Err(PageError::InvalidCursor.into());
+        }
         let mut found = Found::default();
-        let mut rows = Vec::new();
-        for alike in [false, true] {
-            if alike && text.is_quoted() {
-                break;
-            }
-            found.alike = alike;
-            let mut query = statement(schema, filter, text, page, &found)?;
-            rows = self.rows_of(&mut query, alike).await?;
-            if !rows.is_empty() {
-                break;
-            }
+        let mut rows = self.rows_of(schema, filter, text, page, &found).await?;
+        if rows.is_empty()
+            && let Some(respelled) = self.respelled(schema, text).await?
+            && let Some(other) = SearchText::read(&respelled)
+        {
+            found.respelled = Some(respelled);
+            rows = self.rows_of(schema, filter, &other, page, &found).await?;
         }
         if let Some(row) = rows.first().filter(|_| by_relevance(page)) {
-            found.oldest = oldest(row, found.groups())?;
-            found.titles = !found.alike && row.try_get::<i64, _>("titles")? >= CANDIDATES;
+            found.note_candidates(row)?;
         }
         page_of(&rows, page, &found)
     }
 
-    /// Runs the statement. It is planned anew each time, since everything depends on how common the words are.
+    /// The rows of a page. The statement is planned anew each time, since everything depends on how common the words are.
     async fn rows_of(
         &self,
-        query: &mut QueryBuilder<'_, Postgres>,
-        alike: bool,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        schema: &Schema,
+        filter: &ProductFilter,
+        text: &SearchText,
+        page: &PageRequest<ProductSort>,
+        found: &Found,
+    ) -> Result<Vec<PgRow>, QueryError> {
+        let mut query = statement(schema, filter, text, page, found)?;
         let query = query.build().persistent(false);
-        if !alike {
-            return query.fetch_all(self.pool()).await;
-        }
-        // the operator that the index serves takes its threshold from the session
-        let mut tx = self.pool().begin().await?;
-        sqlx::query("select set_config('pg_trgm.word_similarity_threshold', $1, true)")
-            .bind(ALIKE)
-            .execute(&mut *tx)
-            .await?;
-        let rows = query.fetch_all(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(rows)
+        Ok(query.fetch_all(self.pool()).await?)
     }
+
+    /// The text with the words that no product has spelled as in a title; none where there is nothing to correct, or
+    /// nothing like it.
+    async fn respelled(
+        &self,
+        schema: &Schema,
+        text: &SearchText,
+    ) -> Result<Option<String>, sqlx::Error> {
+        let wanted = text.wanted_words();
+        if text.is_quoted() || wanted.len() > MOST_RESPELLED {
+            return Ok(None);
+        }
+        let mut tx = self.pool().begin().await?;
+        sqlx::query(SESSION).bind(ALIKE).execute(&mut *tx).await?;
+        let mut words = HashMap::new();
+        for (word, query) in wanted {
+            if is_known(schema, &query, &mut tx).await? {
+                continue;
+            }
+            let Some(other) = most_alike(schema, word, &mut tx).await? else {
+                return Ok(None);
+            };
+            words.insert(word.to_owned(), other);
+        }
+        tx.commit().await?;
+        Ok((!words.is_empty()).then(|| text.respelled(&words)))
+    }
+}
+
+/// Whether a product has a word.
+async fn is_known(
+    schema: &Schema,
+    query: &str,
+    connection: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
+    let mut sql = is_known_statement(schema, query);
+    let known = sql.build_query_scalar().persistent(false);
+    known.fetch_one(connection).await
+}
+
+/// The word of a title that is most like this one.
+async fn most_alike(
+    schema: &Schema,
+    word: &str,
+    connection: &mut PgConnection,
+) -> Result<Option<String>, sqlx::Error> {
+    let mut sql = most_alike_statement(schema, word);
+    let alike = sql.build_query_scalar().persistent(false);
+    alike.fetch_optional(connection).await
+}
+
+pub(crate) fn is_known_statement<'q>(schema: &Schema, query: &str) -> QueryBuilder<'q, Postgres> {
+    let mut sql = QueryBuilder::new(format!(
+        "select exists (select 1 from {schema}.products p where not p.deleted and not p.shop_closed and p.words @@ "
+    ));
+    sql.push_bind(query.to_owned()).push("::tsquery)");
+    sql
+}
+
+/// Looks at some titles only: a word that many have is in each of them.
+pub(crate) fn most_alike_statement<'q>(schema: &Schema, word: &str) -> QueryBuilder<'q, Postgres> {
+    let mut sql = QueryBuilder::new(
+        "select near.word from (select distinct unnest(string_to_array(alike.folded_title, ' ')) as word from (\
+         select p.folded_title from ",
+    );
+    sql.push(format_args!(
+        "{schema}.products p where not p.deleted and not p.shop_closed and "
+    ))
+    .push_bind(word.to_owned())
+    .push(format_args!(
+        " <% p.folded_title limit {ALIKE_TITLES}) alike) near order by word_similarity("
+    ))
+    .push_bind(word.to_owned())
+    .push(", near.word) desc, similarity(")
+    .push_bind(word.to_owned())
+    .push(", near.word) desc, near.word limit 1");
+    sql
 }
 
 fn by_relevance(page: &PageRequest<ProductSort>) -> bool {
@@ -130,11 +212,24 @@ fn by_relevance(page: &PageRequest<ProductSort>) -> bool {
 }
 
 impl Found {
+    /// Notes down which candidates were ranked, as every row of the first page tells it.
+    pub(crate) fn note_candidates(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
+        let oldest = |tier: usize| -> Result<Option<(i64, Uuid)>, sqlx::Error> {
+            let at: Option<DateTime<Utc>> = row.try_get(&*format!("oldest_at_{tier}"))?;
+            let id: Option<Uuid> = row.try_get(&*format!("oldest_id_{tier}"))?;
+            Ok(at.map(|at| at.timestamp_micros()).zip(id))
+        };
+        let tiers = 0..self.groups().len();
+        self.oldest = tiers.map(oldest).collect::<Result<_, _>>()?;
+        self.titles = row.try_get::<i64, _>("titles")? >= CANDIDATES;
+        Ok(())
+    }
+
     fn groups(&self) -> &'static [Group] {
-        match (self.alike, self.titles) {
-            (true, _) => &[Group::Alike],
-            (false, true) => &[Group::Title],
-            (false, false) => &[Group::Title, Group::Elsewhere],
+        if self.titles {
+            &[Group::Title]
+        } else {
+            &[Group::Title, Group::Elsewhere]
         }
     }
 }
@@ -173,16 +268,6 @@ fn page_of(
     })
 }
 
-/// The oldest candidate of each group, as every row of the first page tells it.
-fn oldest(row: &PgRow, groups: &[Group]) -> Result<Vec<Option<(i64, Uuid)>>, sqlx::Error> {
-    let of = |tier: usize| -> Result<Option<(i64, Uuid)>, sqlx::Error> {
-        let at: Option<DateTime<Utc>> = row.try_get(&*format!("oldest_at_{tier}"))?;
-        let id: Option<Uuid> = row.try_get(&*format!("oldest_id_{tier}"))?;
-        Ok(at.map(|at| at.timestamp_micros()).zip(id))
-    };
-    (0..groups.len()).map(of).collect()
-}
-
 /// The statement that finds a page.
 pub(crate) fn statement<'q>(
     schema: &Schema,
@@ -194,16 +279,26 @@ pub(crate) fn statement<'q>(
     if by_relevance(page) {
         return ranked(schema, filter, text, page, found);
     }
-    let mut sql = select(schema);
-    push_filter(&mut sql, filter);
-    if found.alike {
-        push_match(&mut sql, text, Group::Alike);
-    } else {
-        push_words(&mut sql, "words", text);
-        push_unwanted(&mut sql, text);
-    }
+    // the stock, which is in another table, is read once the page is picked
+    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from (select p.product_id from "));
+    push_filtered(&mut sql, schema, filter);
+    push_words(&mut sql, "words", text);
+    push_unwanted(&mut sql, text);
     page.push_to(&mut sql, "p");
+    let [column, _] = page.sort.key.columns();
+    let order = order_of(page);
+    sql.push(format_args!(
+        ") r join {schema}.products p on p.product_id = r.product_id \
+         join {schema}.stock s on s.product_id = r.product_id order by p.{column} {order}, p.product_id {order}"
+    ));
     Ok(sql)
+}
+
+const fn order_of(page: &PageRequest<ProductSort>) -> &'static str {
+    match page.sort.direction {
+        Direction::Asc => "asc",
+        Direction::Desc => "desc",
+    }
 }
 
 /// Finds the candidates of each group, ranks them, and picks a page.
@@ -248,14 +343,25 @@ fn push_candidates(
     let found_in = match group {
         Group::Title => "title_words",
         Group::Elsewhere => "words",
-        Group::Alike => "folded_title",
     };
     sql.push(format_args!(
-        "select p.product_id, p.created_at, p.{found_in} as found_in from {schema}.products p"
+        "select p.product_id, p.created_at, p.{found_in} as found_in from "
     ));
-    if filter.is_of_stock() {
+    push_filtered(sql, schema, filter);
+}
+
+/// The products that the filters let through, with their stock where a filter is about it. Few are sold out or low: they
+/// are gone through by themselves. Most are not, so that is looked up for each product on the way.
+fn push_filtered(sql: &mut QueryBuilder<'_, Postgres>, schema: &Schema, filter: &ProductFilter) {
+    sql.push(format_args!("{schema}.products p"));
+    if filter.in_stock == Some(false) || filter.low_stock == Some(true) {
         sql.push(format_args!(
             " join {schema}.stock s on s.product_id = p.product_id"
+        ));
+    } else if filter.is_of_stock() {
+        sql.push(format_args!(
+            " cross join lateral (select s.in_stock, s.low_stock from {schema}.stock s \
+             where s.product_id = p.product_id offset 0) s"
         ));
     }
     sql.push(" where true");
@@ -292,20 +398,14 @@ fn push_bounds(
 fn push_rank(sql: &mut QueryBuilder<'_, Postgres>, text: &SearchText, group: Group) {
     // titles come before everything else
     let least = match group {
-        Group::Title | Group::Alike => 0,
+        Group::Title => 0,
         Group::Elsewhere => STEPS + 1,
     };
-    sql.push(format_args!("{least} + round({STEPS} * (1 - "));
-    if group == Group::Alike {
-        sql.push("word_similarity(")
-            .push_bind(text.plain().to_owned())
-            .push(", c.found_in)");
-    } else {
-        sql.push("ts_rank(c.found_in, ")
-            .push_bind(text.wanted().to_owned())
-            .push("::tsquery, 1)");
-    }
-    sql.push("))::bigint");
+    sql.push(format_args!(
+        "{least} + round({STEPS} * (1 - ts_rank(c.found_in, "
+    ))
+    .push_bind(text.wanted().to_owned())
+    .push("::tsquery, 1)))::bigint");
 }
 
 fn push_match(sql: &mut QueryBuilder<'_, Postgres>, text: &SearchText, group: Group) {
@@ -316,11 +416,6 @@ fn push_match(sql: &mut QueryBuilder<'_, Postgres>, text: &SearchText, group: Gr
             sql.push(" and not p.title_words @@ ")
                 .push_bind(text.wanted().to_owned())
                 .push("::tsquery");
-        }
-        Group::Alike => {
-            sql.push(" and ")
-                .push_bind(text.plain().to_owned())
-                .push(" <% p.folded_title");
         }
     }
     push_unwanted(sql, text);
@@ -368,10 +463,7 @@ fn push_page(
     }
     sql.push(" from (select c.product_id, c.off from candidates c where true");
     page.push_to(sql, "c");
-    let order = match page.sort.direction {
-        Direction::Asc => "asc",
-        Direction::Desc => "desc",
-    };
+    let order = order_of(page);
     sql.push(format_args!(
         ") r join {schema}.products p on p.product_id = r.product_id \
          join {schema}.stock s on s.product_id = r.product_id order by r.off {order}, r.product_id {order}"

@@ -3,6 +3,8 @@
 //! Any text is taken that has a word in it. Nothing of it is syntax to PostgreSQL: a `tsquery` is put together of the
 //! words alone, which are letters and digits.
 
+use std::collections::HashMap;
+
 use super::words::words;
 
 /// Longest text, in characters: as long as a title.
@@ -24,13 +26,13 @@ pub enum InvalidSearch {
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchText {
+    terms: Vec<Term>,
     wanted: String,
     unwanted: Option<String>,
-    plain: String,
-    quoted: bool,
 }
 
 /// Words that stand beside each other: one, a phrase, or what is written together ("t-shirt").
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Term {
     words: Vec<String>,
     unwanted: bool,
@@ -43,34 +45,34 @@ impl SearchText {
         if text.chars().nth(MAX_CHARS).is_some() {
             return Err(InvalidSearch::TooLong);
         }
+        Self::read(text).ok_or(InvalidSearch::NoWord)
+    }
+
+    /// Reads what was typed, or what [`Self::respelled`] has made of it, however long; none where nothing is wanted.
+    pub(super) fn read(text: &str) -> Option<Self> {
         let terms = terms(&text.replace(['“', '”', '„'], "\""));
-        // only the very last word is still being typed
-        let last = terms.len().saturating_sub(1);
-        let (mut wanted, mut unwanted, mut plain) = (Vec::new(), Vec::new(), Vec::new());
-        let mut quoted = false;
-        for (index, term) in terms.into_iter().enumerate() {
-            if term.unwanted {
-                unwanted.push(term.query(false));
-            } else {
-                quoted |= term.quoted;
-                wanted.push(term.query(index == last && !term.quoted));
-                plain.extend(term.words);
-            }
-        }
+        let queries = |unwanted: bool| -> Vec<String> {
+            let asked = terms.iter().enumerate();
+            let asked = asked.filter(|(_, term)| term.unwanted == unwanted);
+            // only the very last word is still being typed
+            asked
+                .map(|(index, term)| term.query(index + 1 == terms.len() && term.is_open()))
+                .collect()
+        };
+        let (wanted, unwanted) = (queries(false), queries(true));
         if wanted.is_empty() {
-            return Err(InvalidSearch::NoWord);
+            return None;
         }
-        Ok(Self {
+        Some(Self {
             wanted: wanted.join(" & "),
             unwanted: (!unwanted.is_empty()).then(|| unwanted.join(" | ")),
-            plain: plain.join(" "),
-            quoted,
+            terms,
         })
     }
 
     /// Whether it is meant to the letter, because some of it stands in quotes.
-    pub(super) const fn is_quoted(&self) -> bool {
-        self.quoted
+    pub(super) fn is_quoted(&self) -> bool {
+        self.terms.iter().any(|term| term.quoted && !term.unwanted)
     }
 
     /// The `tsquery` that products must match.
@@ -83,23 +85,59 @@ impl SearchText {
         self.unwanted.as_deref()
     }
 
-    /// The words that are wanted, for titles that are spelled alike.
-    pub(super) fn plain(&self) -> &str {
-        &self.plain
+    /// Each word that is wanted, with the `tsquery` of products that have it.
+    pub(super) fn wanted_words(&self) -> Vec<(&str, String)> {
+        let mut words = Vec::new();
+        for (index, term) in self.terms.iter().enumerate() {
+            let open = index + 1 == self.terms.len() && term.is_open();
+            for (place, word) in term.words.iter().enumerate() {
+                let open = open && place + 1 == term.words.len();
+                if !term.unwanted {
+                    words.push((word.as_str(), query_of(word, open)));
+                }
+            }
+        }
+        words
+    }
+
+    /// The same text with these words in place of others, to be read again.
+    pub(super) fn respelled(&self, words: &HashMap<String, String>) -> String {
+        let term = |term: &Term| {
+            // what is not wanted is left as it is
+            let other = |word| words.get(word).filter(|_| !term.unwanted);
+            let words = term.words.iter();
+            let words: Vec<_> = words
+                .map(|word| other(word).unwrap_or(word).as_str())
+                .collect();
+            let minus = if term.unwanted { "-" } else { "" };
+            format!("{minus}{}", words.join("-"))
+        };
+        let terms: Vec<String> = self.terms.iter().map(term).collect();
+        terms.join(" ")
     }
 }
 
 impl Term {
+    /// Whether its last word may go on, where it is the last of all.
+    const fn is_open(&self) -> bool {
+        !self.quoted && !self.unwanted
+    }
+
     /// As part of a `tsquery`.
     fn query(&self, open: bool) -> String {
         let last = self.words.len() - 1;
-        let word = |(index, word): (usize, &String)| {
-            let open = open && index == last && word.chars().count() >= MIN_PREFIX_CHARS;
-            format!("'{word}'{}", if open { ":*" } else { "" })
-        };
-        let words: Vec<String> = self.words.iter().enumerate().map(word).collect();
+        let words = self.words.iter().enumerate();
+        let words: Vec<String> = words
+            .map(|(index, word)| query_of(word, open && index == last))
+            .collect();
         format!("({})", words.join(" <-> "))
     }
+}
+
+/// A word as part of a `tsquery`, whole or as the beginning of one.
+fn query_of(word: &str, open: bool) -> String {
+    let open = open && word.chars().nth(MIN_PREFIX_CHARS - 1).is_some();
+    format!("'{word}'{}", if open { ":*" } else { "" })
 }
 
 /// Those that have a word in them.
@@ -140,31 +178,32 @@ mod tests {
 
     #[test]
     fn words_are_wanted_all_and_the_last_one_may_go_on() {
-        for (text, wanted, plain) in [
+        for (text, wanted, respelled) in [
             ("Áo dài", "('ao') & ('dai':*)", "ao dai"),
             ("  red,  Dress! ", "('red') & ('dress':*)", "red dress"),
-            ("t-shirt XL", "('t' <-> 'shirt') & ('xl')", "t shirt xl"),
+            ("t-shirt XL", "('t' <-> 'shirt') & ('xl')", "t-shirt xl"),
             (
                 "TEE-01-blue",
                 "('tee' <-> '01' <-> 'blue':*)",
-                "tee 01 blue",
+                "tee-01-blue",
             ),
-            ("\"red dress\"", "('red' <-> 'dress')", "red dress"),
+            ("\"red dress\"", "('red' <-> 'dress')", "red-dress"),
             (
                 "“red dress” silk",
                 "('red' <-> 'dress') & ('silk':*)",
-                "red dress silk",
+                "red-dress silk",
             ),
             (
                 "silk \"red dress",
                 "('silk') & ('red' <-> 'dress')",
-                "silk red dress",
+                "silk red-dress",
             ),
             ("red\"dress\"", "('red') & ('dress')", "red dress"),
             ("it's :* & | ! <-> ( \\ %", "('its':*)", "its"),
         ] {
             let parsed = SearchText::parse(text).unwrap();
-            assert_eq!((&*parsed.wanted, &*parsed.plain), (wanted, plain), "{text}");
+            assert_eq!(parsed.wanted, wanted, "{text}");
+            assert_eq!(parsed.respelled(&HashMap::new()), respelled, "{text}");
             assert_eq!(parsed.unwanted, None, "{text}");
             assert_eq!(parsed.is_quoted(), text.contains(['"', '“']), "{text}");
         }
@@ -187,6 +226,20 @@ mod tests {
         }
         let apart = SearchText::parse("table - lamp -").unwrap();
         assert_eq!(apart.wanted, "('table') & ('lamp':*)");
+    }
+
+    #[test]
+    fn a_respelled_text_means_the_same_with_other_words() {
+        let text = SearchText::parse("t-shrit -\"of silk\" redd").unwrap();
+        let known = [("shrit", "shirt"), ("redd", "red"), ("silk", "sulk")];
+        let known = known.map(|(word, other)| (word.to_owned(), other.to_owned()));
+        let respelled = text.respelled(&HashMap::from(known));
+        assert_eq!(respelled, "t-shirt -of-silk red");
+        let read = SearchText::read(&respelled).unwrap();
+        assert_eq!(read.wanted, "('t' <-> 'shirt') & ('red':*)");
+        let words = [("t", "'t'"), ("shirt", "'shirt'"), ("red", "'red':*")];
+        let words = words.map(|(word, query)| (word, query.to_owned()));
+        assert_eq!(read.wanted_words(), words);
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn products_are_found_as_shoppers_spell_them() {
         ("teleph", &["TEL-1", "TEL-2"]),
         ("womens t-shi", &["TEE-1"]),
         // only the last word may go on: this is a spelling mistake
-        ("teleph table", &["TEL-2", "TEL-1"]),
+        ("teleph table", &["TEL-2"]),
         // what stands elsewhere: the description, the kind and what is told of it, the sku
         ("bakelite", &["TEL-1"]),
         ("clothing creme", &["DR-1"]),
@@ -324,7 +324,7 @@ async fn change_something(
     product_id
 }
 
-/// For every sort, both ways, by words and by titles that are spelled alike: what was found at the beginning and has not
+/// For every sort, both ways, as it was typed and as it was corrected: what was found at the beginning and has not
 /// been changed comes exactly once, in the same order, whatever happens to other products between two pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_of_a_search_keep_together_while_products_change() {
@@ -345,7 +345,7 @@ async fn pages_of_a_search_keep_together_while_products_change() {
         };
         ids.push(offer(&shop, region_id, told).await);
     }
-    // no title has this word, most have one like it
+    // nothing has the last one, and much has one like it
     for text in ["lamp", "oak -red", "lammp"] {
         let filter = search(text);
         for key in ProductSort::ALL {
@@ -393,7 +393,7 @@ async fn pages_of_a_search_keep_together_while_products_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_very_many_products_the_newest_are_ranked() {
     const MANY: usize = 520;
-    const RANKED: usize = 500;
+    const RANKED: usize = 250;
     let shop = Shop::open().await;
     let region_id = shop.region("United States", "USD").await;
     let mut ids = vec![];
@@ -457,6 +457,6 @@ async fn of_very_many_products_the_newest_are_ranked() {
             break;
         }
     }
-    assert_eq!(count, MANY + 1 + 4 * 3);
+    assert_eq!(count, MANY + 1 + 2 * 3);
     shop.close().await;
 }
