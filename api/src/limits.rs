@@ -366,32 +366,36 @@ mod tests {
         }
     }
 
-    fn address(last: u8) -> String {
-        Ipv4Addr::new(192, 0, 2, last).to_string()
+    fn address(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+    }
+
+    fn caller(last: u8) -> String {
+        address(last).to_string()
     }
 
     #[test]
     fn so_many_are_allowed_and_the_next_one_is_told_when() {
         let limits = limits("3/30s", &[]);
         for remaining in [2, 1, 0] {
-            let left = limits.spend_here(Policy::LogIn, &address(1));
+            let left = limits.spend_here(Policy::LogIn, &caller(1));
             let left = left.unwrap().unwrap();
             assert_eq!(left.remaining, remaining);
             let spent = 3 - remaining;
             assert_eq!(left.reset, Duration::from_secs(u64::from(10 * spent)));
         }
-        let refused = limits.spend_here(Policy::LogIn, &address(1)).unwrap_err();
+        let refused = limits.spend_here(Policy::LogIn, &caller(1)).unwrap_err();
         let wait = refused.reset;
         assert!(
             wait <= Duration::from_secs(10) && wait > Duration::from_secs(9),
             "{wait:?}"
         );
         assert!(
-            limits.spend_here(Policy::LogIn, &address(2)).is_ok(),
+            limits.spend_here(Policy::LogIn, &caller(2)).is_ok(),
             "another caller"
         );
         assert!(
-            limits.spend_here(Policy::Refresh, &address(1)).is_ok(),
+            limits.spend_here(Policy::Refresh, &caller(1)).is_ok(),
             "another limit"
         );
     }
@@ -401,7 +405,7 @@ mod tests {
         let mut limits = limits("1/1h", &[]);
         limits.buckets = None;
         for _ in 0..10 {
-            let left = limits.spend(Policy::LogIn, &address(1)).await;
+            let left = limits.spend(Policy::LogIn, &caller(1)).await;
             assert_eq!(left, Ok(None));
         }
     }

@@ -208,8 +208,8 @@ impl Worker for Invalidation {
             };
             let taken_out = match &progress.generation {
                 Some(generation) if !changes.unknown => {
-                    let changed = &changes.products;
-                    self.cache.take_out(generation, stretch, changed).await
+                    let products = &changes.products;
+                    self.cache.take_out(generation, stretch, products).await
                 }
                 _ => false,
             };

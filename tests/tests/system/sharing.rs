@@ -215,18 +215,18 @@ async fn a_product_that_one_server_has_read_is_served_by_the_other_without_the_r
 
 /// Readers of one product at some servers, who never stop, so that there is always somebody who keeps what is old.
 struct Readers {
-    stop: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
     reads: Arc<AtomicU64>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Readers {
     fn start(shop: &Shop, servers: &[&Server], path: &str) -> Self {
-        let (stop, reads) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (ended, reads) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let read = |client: Client| {
-            let (stop, reads, path) = (stop.clone(), reads.clone(), path.to_owned());
+            let (ended, reads, path) = (ended.clone(), reads.clone(), path.to_owned());
             async move {
-                while !stop.load(Ordering::Relaxed) {
+                while !ended.load(Ordering::Relaxed) {
                     let _ = client.get(&path).await.expect(200);
                     reads.fetch_add(1, Ordering::Relaxed);
                 }
@@ -234,11 +234,15 @@ impl Readers {
         };
         let clients = servers.iter().map(|server| shop.client(server));
         let tasks = clients.map(|client| tokio::spawn(read(client))).collect();
-        Self { stop, reads, tasks }
+        Self {
+            ended,
+            reads,
+            tasks,
+        }
     }
 
     async fn end(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();
         }
@@ -680,10 +684,7 @@ async fn tries_at_once_are_counted_one_by_one_and_are_given_again_with_time() {
             Verdict::Allowed { remaining } => left.push(remaining),
             Verdict::Refused { wait } => {
                 let six = Duration::from_mins(6);
-                assert!(
-                    wait <= six && wait > six - Duration::from_mins(1),
-                    "{wait:?}"
-                );
+                assert!(wait <= six && wait > Duration::from_mins(5), "{wait:?}");
             }
         }
     }

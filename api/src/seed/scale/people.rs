@@ -1,6 +1,5 @@
 //! The people of a large demo shop: customers with an address of their region, and sellers.
 
-use domain::ids::UserId;
 use identity::{DemoUser, Email, Role, Roles};
 
 use super::{
@@ -42,12 +41,6 @@ impl Scale {
             address: address.parse()?,
             roles,
         })
-    }
-
-    /// The customer who places the order of this number, and whose account that is.
-    pub(super) fn buyer(&self, random: &mut Random, customers: &[UserId]) -> Option<(u64, UserId)> {
-        let number = random.faithful(customers.len() as u64);
-        Some((number, *customers.get(number as usize)?))
     }
 }
 

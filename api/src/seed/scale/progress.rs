@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Between two lines.
 const PAUSE: Duration = Duration::from_secs(3);
 /// What a bar looks like.
-const BAR: &str = "souk: {prefix} [{bar:40}] {human_pos} of {human_len}, {per_sec}, {eta} left";
+const BAR: &str = "souk: {prefix} [{bar:40}] {human_pos} of {human_len}, {rate}, {eta} left";
 
 /// Shows how far it is.
 pub struct Progress {
@@ -34,7 +34,8 @@ impl Progress {
             let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template(BAR);
             // the template is a good one, as a test shows
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style.with_key("rate", rate));
             bar.with_prefix(what)
         });
         let now = Instant::now();
@@ -109,6 +110,13 @@ impl Drop for Shown {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The speed so far, as lines tell it: the bar's own jumps where much is there already.
+fn rate(state: &ProgressState, into: &mut dyn fmt::Write) {
+    let rate = per_second(state.pos(), state.elapsed());
+    // what cannot be written is not shown
+    let _ = write!(into, "{}/s", thousands(rate));
 }
 
 /// How many a second that is; none where it took no time.
