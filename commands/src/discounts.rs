@@ -164,9 +164,8 @@ impl Commands {
                 check_scope(work, discount.region_id, discount.shop_id, scope)?;
             }
             let rules = changes.made_to(&discount.rules);
-            let changed =
-                work.execute::<Discount>(id, DiscountCommand::ChangeDiscount { rules })?;
-            if changed > 0 && discount.code.is_none() {
+            let events = work.execute::<Discount>(id, DiscountCommand::ChangeDiscount { rules })?;
+            if events > 0 && discount.code.is_none() {
                 list(work, id, now)?;
             }
             discount_now(work, id)
@@ -194,12 +193,11 @@ impl Commands {
             }
             check_revision(&discount, expected)?;
             work.execute::<Discount>(id, DiscountCommand::DeleteDiscount)?;
-            match &discount.code {
-                Some(code) => work.release(code_scope(discount.region_id), code.as_str()),
-                None => {
-                    let unlist = AutomaticDiscountsCommand::UnlistDiscount { discount_id: id };
-                    work.execute::<AutomaticDiscounts>(discount.region_id, unlist)?;
-                }
+            if let Some(code) = &discount.code {
+                work.release(code_scope(discount.region_id), code.as_str());
+            } else {
+                let unlist = AutomaticDiscountsCommand::UnlistDiscount { discount_id: id };
+                work.execute::<AutomaticDiscounts>(discount.region_id, unlist)?;
             }
             discount_now(work, id)
         })

@@ -337,7 +337,9 @@ proptest! {
         let Ok(created) = discount.decide(DiscountCommand::CreateDiscount(create)) else {
             return Ok(());
         };
-        created.iter().for_each(|event| discount.evolve(event));
+        for event in &created {
+            discount.evolve(event);
+        }
         let mut redemptions = Redemptions::default();
         let mut using = BTreeSet::new();
         for (order_id, begin) in uses {
@@ -359,8 +361,12 @@ proptest! {
                 continue;
             }
             let Ok(counted) = discount.decide(count) else { continue };
-            redeemed.iter().for_each(|event| redemptions.evolve(event));
-            counted.iter().for_each(|event| discount.evolve(event));
+            for event in &redeemed {
+                redemptions.evolve(event);
+            }
+            for event in &counted {
+                discount.evolve(event);
+            }
             if begin { using.insert(order_id) } else { using.remove(&order_id) };
             let used = discount.details().unwrap().used;
             prop_assert_eq!(used, using.len() as u64);

@@ -239,8 +239,13 @@ fn on(products: &[u128], offer: Offer) -> Offer {
     Offer { scope, ..offer }
 }
 
-/// Per line, what was taken off and by the discount of which number; then the discounts with their amounts.
-fn given(items: &[PricedItem], offers: &[Offer]) -> (Vec<(i64, u128)>, Vec<(u128, i64)>) {
+/// What was taken off a line, and by the discount of which number.
+type OfLine = (i64, u128);
+/// The number of a discount, and what it took off.
+type OfDiscount = (u128, i64);
+
+/// Per line, what was taken off and by which discount; then the discounts with their amounts.
+fn given(items: &[PricedItem], offers: &[Offer]) -> (Vec<OfLine>, Vec<OfDiscount>) {
     let order = price_lines(&terms(0, false), items, offers).unwrap();
     let number = |id: DiscountId| id.0.as_u128();
     let lines = order.lines.iter();

@@ -371,8 +371,8 @@ async fn a_scope_names_what_the_discount_can_cover() {
         let refused = owner.post(DISCOUNTS, &with(scope.clone(), region)).await;
         assert_eq!(pointers(&refused), set(&[pointer]), "{refused}");
         if *region == text_of(&given.json()["region_id"]) {
-            let wish = json!({"scope": scope});
-            let refused = owner.patch(&path_of(&given.id()), &wish).send().await;
+            let wished = json!({"scope": scope});
+            let refused = owner.patch(&path_of(&given.id()), &wished).send().await;
             assert_eq!(pointers(&refused), set(&[pointer]), "{refused}");
         }
     }
