@@ -356,11 +356,15 @@ fn of_order(error: OrderError) -> Problem {
             payment,
             allowed,
             ..
+        }
+        | OrderError::AlreadyShipped {
+            from,
+            payment,
+            allowed,
         } => illegal_move(detail, from, payment, &allowed),
         OrderError::PaymentStarted { payment, allowed } => {
             illegal_move(detail, OrderStatus::Pending, payment, &allowed)
         }
-        OrderError::AlreadyShipped => Problem::new(Kind::IllegalMove).detail(detail),
         _ => Problem::new(Kind::Conflict).detail(detail),
     }
 }

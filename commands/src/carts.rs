@@ -13,7 +13,7 @@ use domain::{
     order::OrderError,
     pricing::{PricedItem, PricedOrder, PricingError},
     product::Product,
-    region::{Region, RegionTerms},
+    region::{Region, RegionError, RegionTerms},
     text::{DiscountCode, Quantity, Sku, Title},
 };
 use eventstore::{
@@ -23,7 +23,7 @@ use eventstore::{
 
 use crate::{
     failure::{Failure, refuse},
-    orders::{Buyer, CodeNotDue, NamedDiscount, OrderItem, Quote, few_codes, priced, quoted},
+    orders::{Buyer, CodeNotDue, NamedDiscount, OrderItem, few_codes, priced, quoted},
     request::{Commands, Request},
 };
 
@@ -49,8 +49,10 @@ pub struct CartNow {
     pub codes: Vec<DiscountCode>,
     /// Those that bring nothing now, and why.
     pub refused: Vec<CodeNotDue>,
-    /// What that which can be ordered costs; nothing where nothing can.
+    /// What that which is for sale costs; nothing where nothing is, or where it is more than an order can cost.
     pub priced: Option<PricedOrder>,
+    /// Whether the region takes orders.
+    pub takes_orders: bool,
 }
 
 /// An item of a cart as it is now.
@@ -242,16 +244,27 @@ fn cart_now(
     cart_id: CartId,
     buyer: &Buyer,
 ) -> Result<CartNow, Halt<Failure>> {
-    let terms = work
-        .state::<Region>(buyer.region_id)?
-        .terms()
-        .map_err(refuse)?;
+    // a cart can be looked at and emptied where nothing can be ordered at the moment
+    let region = work.state::<Region>(buyer.region_id)?;
+    let region = region
+        .details()
+        .ok_or_else(|| refuse(RegionError::NotFound))?;
+    let (terms, takes_orders) = (region.terms(), region.enabled);
     let cart = work.state::<Cart>(cart_id)?.clone();
     ask_for_products(work, cart.items())?;
     let mut items = Vec::with_capacity(cart.items().len());
     let mut for_sale = Vec::with_capacity(cart.items().len());
+    let mut absent = None;
     for item in cart.items() {
-        let product = product_now(work, item, &mut for_sale)?;
+        let product = match product_now(work, item, &mut for_sale) {
+            Ok(product) => product,
+            // noted by the unit: one that goes on has all that is absent loaded at once
+            Err(Halt::Missing) => {
+                absent = Some(Halt::Missing);
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
         items.push(ItemNow {
             product_id: item.product_id,
             quantity: item.quantity,
@@ -259,18 +272,19 @@ fn cart_now(
             product,
         });
     }
+    if let Some(missing) = absent {
+        return Err(missing);
+    }
     let codes = cart.codes().iter().map(|code| NamedDiscount {
         code: code.code.clone(),
         discount_id: Some(code.discount_id),
     });
-    let (priced, refused) = if for_sale.is_empty() {
-        (None, vec![])
-    } else {
-        let codes: Vec<_> = codes.collect();
-        let Quote {
-            priced, refused, ..
-        } = quoted(work, buyer, &for_sale, &codes)?;
-        (Some(priced), refused)
+    let codes: Vec<_> = codes.collect();
+    let (priced, refused) = match quoted(work, terms, buyer, &for_sale, &codes) {
+        Ok(quote) => (Some(quote.priced), quote.refused),
+        // nothing is for sale, or a price has risen beyond what an order can cost
+        Err(Halt::Refused(Failure::Order(OrderError::Pricing(_)))) => (None, vec![]),
+        Err(other) => return Err(other),
     };
     Ok(CartNow {
         cart_id,
@@ -279,6 +293,7 @@ fn cart_now(
         codes: cart.codes().iter().map(|code| code.code.clone()).collect(),
         refused,
         priced,
+        takes_orders,
     })
 }
 

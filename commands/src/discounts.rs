@@ -11,7 +11,7 @@ use domain::{
         CreateDiscount, Discount, DiscountCommand, DiscountDetails, DiscountError, DiscountRules,
         DiscountScope, DiscountValue,
     },
-    ids::{DiscountId, RegionId, ShopId},
+    ids::{AutomaticDiscountsId, DiscountId, RegionId, ShopId},
     money::Currency,
     product::{Change, Product},
     region::Region,
@@ -197,7 +197,8 @@ impl Commands {
                 work.release(code_scope(discount.region_id), code.as_str());
             } else {
                 let unlist = AutomaticDiscountsCommand::UnlistDiscount { discount_id: id };
-                work.execute::<AutomaticDiscounts>(discount.region_id, unlist)?;
+                let listed = AutomaticDiscountsId::of(discount.region_id, discount.shop_id);
+                work.execute::<AutomaticDiscounts>(listed, unlist)?;
             }
             discount_now(work, id)
         })
@@ -217,7 +218,8 @@ fn list(
         ends_at: discount.rules.ends_at,
         now,
     };
-    work.execute::<AutomaticDiscounts>(discount.region_id, list)?;
+    let listed = AutomaticDiscountsId::of(discount.region_id, discount.shop_id);
+    work.execute::<AutomaticDiscounts>(listed, list)?;
     Ok(())
 }
 

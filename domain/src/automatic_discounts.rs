@@ -1,8 +1,9 @@
-//! Automatic discounts: which discounts of a region are given without a code, so that an order finds them where it is
-//! decided, without asking a read model.
+//! Automatic discounts: which discounts the market, or a shop, gives in a region without a code, so that an order finds them
+//! where it is decided, without asking a read model. A list for each: no seller fills another's, and an order looks at those
+//! of the shops that it buys from.
 //!
 //! Written in the unit of work that makes, changes or deletes such a discount. There are few: one that has ended leaves
-//! the list when the next is listed. Its stream id is the [`RegionId`](crate::ids::RegionId).
+//! the list when the next is listed. Its stream id is the [`AutomaticDiscountsId`](crate::ids::AutomaticDiscountsId).
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,9 @@ use crate::{
 /// Aggregate type of such lists in the log.
 pub const TYPE: &str = "automatic_discounts";
 
-/// The most discounts that a region may give by itself at a time: each is looked at for every order.
-pub const MAX_AUTOMATIC: usize = 50;
+/// The most discounts that the market, or a shop, may give in a region without a code at a time: each is looked at for every
+/// order there.
+pub const MAX_AUTOMATIC: usize = 20;
 
 /// What happened to the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +45,7 @@ impl_domain_event!(AutomaticDiscountsEvent {
     DiscountUnlisted
 });
 
-/// The discounts of a region that are given by themselves.
+/// The discounts that are given by themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AutomaticDiscounts {
     listed: BTreeMap<DiscountId, Option<DateTime<Utc>>>,
@@ -79,7 +81,7 @@ pub enum AutomaticDiscountsCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AutomaticDiscountsError {
     /// More than [`MAX_AUTOMATIC`].
-    #[error("a region gives at most {MAX_AUTOMATIC} discounts without a code")]
+    #[error("at most {MAX_AUTOMATIC} discounts without a code are given in a region at a time")]
     TooMany,
 }
 

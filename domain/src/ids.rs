@@ -65,6 +65,8 @@ ids! {
     DiscountId,
     /// The record of what one customer has used of one discount, see [`RedemptionsId::of`].
     RedemptionsId,
+    /// The discounts that the market, or a shop, gives in a region without a code, see [`AutomaticDiscountsId::of`].
+    AutomaticDiscountsId,
     /// The cart of a customer in a region, see [`CartId::of`].
     CartId,
     /// An order.
@@ -90,6 +92,14 @@ impl RedemptionsId {
     /// The one record of that discount and that customer.
     pub fn of(discount: DiscountId, customer: UserId) -> Self {
         Self(derived("redemptions", discount, customer))
+    }
+}
+
+impl AutomaticDiscountsId {
+    /// The one list of that shop in that region; the market's where there is none.
+    pub fn of(region: RegionId, shop: Option<ShopId>) -> Self {
+        let shop = shop.map(|shop| shop.to_string()).unwrap_or_default();
+        Self(derived("automatic-discounts", region, shop))
     }
 }
 

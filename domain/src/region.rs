@@ -115,12 +115,19 @@ impl Region {
         if !region.enabled {
             return Err(RegionError::Disabled);
         }
-        Ok(RegionTerms {
-            region_id: region.region_id,
-            currency: region.currency,
-            tax_rate: region.tax_rate,
-            prices_include_tax: region.prices_include_tax,
-        })
+        Ok(region.terms())
+    }
+}
+
+impl RegionDetails {
+    /// What orders here are placed by, whether or not any are taken now.
+    pub const fn terms(&self) -> RegionTerms {
+        RegionTerms {
+            region_id: self.region_id,
+            currency: self.currency,
+            tax_rate: self.tax_rate,
+            prices_include_tax: self.prices_include_tax,
+        }
     }
 }
 

@@ -91,7 +91,11 @@ fn what_passes_is_503_and_nothing_else_is() {
         Failure::Region(RegionError::Disabled),
         Failure::Product(ProductError::Deleted),
         Failure::Inventory(InventoryError::Overflow),
-        Failure::Order(OrderError::AlreadyShipped),
+        Failure::Order(OrderError::AlreadyShipped {
+            from: OrderStatus::Shipped,
+            payment: PaymentStatus::Paid,
+            allowed: vec![OrderStatus::Delivered],
+        }),
         Failure::NotOnSale {
             product_id,
             reason: ProductError::Deleted,

@@ -179,7 +179,8 @@ refusals! {
     /// 409 of an order.
     NotOrdered = [
         InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, CountryOutsideRegion, DiscountNotDue, PriceChanged, CartEmpty,
-        IdempotencyKeyInUse
+        IdempotencyKeyInUse,
+        Conflict
     ];
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];

@@ -74,12 +74,13 @@ pub struct CartBody {
     discount_codes: Vec<String>,
     /// Those that bring nothing now. Checking out with one of them is refused.
     refused_codes: Vec<RefusedCode>,
-    /// What that which can be ordered costs.
+    /// What that which is for sale costs.
     #[serde(flatten)]
     price: PriceBody,
-    /// Whether a price is another than when the item was put into the cart: checking out then needs `expected_total`.
+    /// Whether a price is another than when the item was put into the cart.
     price_changed: bool,
-    /// Whether all of it can be ordered: no item has a `problem`, no code is refused, and it is not empty.
+    /// Whether all of it can be ordered: no item has a `problem`, no code is refused, the region takes
+    /// orders, and it is not empty.
     can_be_ordered: bool,
 }
 
@@ -133,7 +134,10 @@ impl From<CartNow> for CartBody {
             cart_id: cart.cart_id,
             region_id: cart.terms.region_id,
             price_changed: items.iter().any(|item| item.price_changed),
-            can_be_ordered: in_order && refused_codes.is_empty() && !items.is_empty(),
+            can_be_ordered: in_order
+                && refused_codes.is_empty()
+                && cart.takes_orders
+                && cart.priced.is_some(),
             items,
             discount_codes: cart.codes.iter().map(ToString::to_string).collect(),
             refused_codes,
@@ -254,11 +258,10 @@ pub struct CheckoutInput {
     #[serde(default)]
     payment_method: Option<input::PaymentMethod>,
     /// The `order_total` that the customer was shown and accepts, in minor units: where the cart costs anything else, nothing
-    /// is ordered. Needed where a price is another than when the item was put into the cart.
+    /// is ordered.
     #[garde(dive)]
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    expected_total: Option<input::Integer>,
+    #[schema(value_type = i64)]
+    expected_total: input::Integer,
 }
 
 fn answered(done: Committed<CartNow>) -> Answer<CartBody> {
@@ -451,8 +454,8 @@ async fn set_codes(
 /// Check out
 ///
 /// Orders what is in the cart, with its discount codes, and empties it: one order, whatever shops the products are of. Prices,
-/// tax and discounts are those of now. Where a price is another than when its item was put into the cart, or the total another
-/// than `expected_total`, nothing is ordered and the answer says what changed. Demands the permission to place orders.
+/// tax and discounts are those of now. Where it costs anything else than `expected_total`, nothing is ordered and the answer says
+/// what it costs, and which prices are others than when their items were put into the cart. Demands the permission to place orders.
 #[utoipa::path(post, path = "/api/v1/carts/{id}/checkout", operation_id = "checkOut", tag = "carts", security(("bearer" = [])),
     request_body = CheckoutInput, params(ById, Repeatable),
     responses(
@@ -485,7 +488,7 @@ async fn check_out(
         shipping_address: address.clone(),
         shipping_country: input.shipping_country.map(Checked::take),
         payment_method: input.payment_method.map(Checked::take),
-        expected_total: input.expected_total.map(Checked::take),
+        expected_total: Some(input.expected_total.take()),
     };
     let key = attempt
         .as_ref()

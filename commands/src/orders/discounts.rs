@@ -3,11 +3,13 @@
 //! Decided from the log in the order's own unit of work, so that the last use of a discount goes to exactly one of all who
 //! want it at the same time.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use domain::{
     automatic_discounts::AutomaticDiscounts,
     discount::{Discount, DiscountCommand, NotDue},
-    ids::{DiscountId, OrderId, RedemptionsId, RegionId, UserId},
+    ids::{AutomaticDiscountsId, DiscountId, OrderId, RedemptionsId, RegionId, ShopId, UserId},
     order::DiscountEffect,
     pricing::{Offer, PricedItem},
     redemptions::{Redemptions, RedemptionsCommand},
@@ -78,16 +80,23 @@ pub(super) fn due(
     items: &[PricedItem],
     codes: &[NamedDiscount],
 ) -> Result<Due, Halt<Failure>> {
-    let automatic: Vec<DiscountId> = work
-        .state::<AutomaticDiscounts>(buyer.region_id)?
-        .ids()
-        .collect();
     let mut due = Due::default();
     let mut absent = None;
+    let mut automatic: Vec<DiscountId> = Vec::new();
+    let shops: BTreeSet<Option<ShopId>> = items.iter().map(|item| item.shop_id).collect();
+    for shop_id in shops.into_iter().chain([None]) {
+        match work.state::<AutomaticDiscounts>(AutomaticDiscountsId::of(buyer.region_id, shop_id)) {
+            Ok(listed) => automatic.extend(listed.ids()),
+            // noted by the unit: one that goes on has all that is absent loaded at once
+            Err(Halt::Missing) => absent = Some(Halt::Missing),
+            Err(other) => return Err(other),
+        }
+    }
+    automatic.sort_unstable();
+    automatic.dedup();
     for id in automatic {
         match offer(work, buyer, id) {
             Ok(offer) => due.offers.extend(offer.ok()),
-            // noted by the unit: one that goes on has all that is absent loaded at once
             Err(Halt::Missing) => absent = Some(Halt::Missing),
             Err(other) => return Err(other),
         }
@@ -136,22 +145,19 @@ fn offer(
     buyer: &Buyer,
     id: DiscountId,
 ) -> Result<Result<Offer, NotDue>, Halt<Failure>> {
-    let redemptions = work.state::<Redemptions>(RedemptionsId::of(id, buyer.customer_id));
-    let redemptions = match redemptions {
-        Ok(redemptions) => Some(redemptions.clone()),
-        Err(Halt::Missing) => None,
-        Err(other) => return Err(other),
-    };
-    let discount = work.state::<Discount>(id)?;
-    let redemptions = redemptions.ok_or(Halt::Missing)?;
+    // both are asked for, so that both are loaded at once
+    let limit = work.state::<Discount>(id).map(|discount| {
+        let details = discount.details();
+        details.and_then(|discount| discount.rules.max_uses_per_customer)
+    });
+    let redemptions = work.state::<Redemptions>(RedemptionsId::of(id, buyer.customer_id))?;
+    let used_up = redemptions.are_used_up(limit?);
     let in_use = buyer
         .order_id
         .is_some_and(|order_id| redemptions.is_used_by(order_id));
+    let discount = work.state::<Discount>(id)?;
     let offer = discount.offer(buyer.region_id, buyer.now, in_use);
-    let limit = discount
-        .details()
-        .and_then(|discount| discount.rules.max_uses_per_customer);
-    if offer.is_ok() && !in_use && redemptions.are_used_up(limit) {
+    if offer.is_ok() && used_up && !in_use {
         return Ok(Err(NotDue::UsedUpByCustomer));
     }
     Ok(offer)

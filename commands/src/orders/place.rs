@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     automatic_discounts::AutomaticDiscounts,
     cart::{CartError, CartItem, MAX_CODES},
-    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
+    ids::{AutomaticDiscountsId, OrderId, PaymentId, ProductId, RegionId, UserId},
     inventory::Inventory,
     money::Money,
     order::{Order, OrderCommand, OrderError, OrderNumber, PlaceOrder, PlacedOrder},
@@ -78,7 +78,8 @@ impl Commands {
         let mut streams = vec![StreamRef::fresh::<Order>(order.order.order_id)];
         let region_id = order.order.region_id;
         streams.extend(region_id.map(StreamRef::of::<Region>));
-        streams.extend(region_id.map(StreamRef::of::<AutomaticDiscounts>));
+        let listed = region_id.map(|region_id| AutomaticDiscountsId::of(region_id, None));
+        streams.extend(listed.map(StreamRef::of::<AutomaticDiscounts>));
         streams.extend(order.products.iter().map(StreamRef::of::<Product>));
         streams.extend(order.products.iter().map(StreamRef::of::<Inventory>));
         let settings = self.settings();
@@ -283,7 +284,17 @@ pub(super) fn priced_items(
     work: &mut Work<'_, Failure>,
     items: &[OrderItem],
 ) -> Result<Vec<PricedItem>, Halt<Failure>> {
-    items.iter().map(|item| priced(work, item)).collect()
+    let mut all = Vec::with_capacity(items.len());
+    let mut absent = None;
+    for item in items {
+        match priced(work, item) {
+            Ok(item) => all.push(item),
+            // noted by the unit: one that goes on has all that is absent loaded at once
+            Err(Halt::Missing) => absent = Some(Halt::Missing),
+            Err(other) => return Err(other),
+        }
+    }
+    absent.map_or(Ok(all), Err)
 }
 
 /// So many pieces at the price of today; refused where it is not sold.

@@ -95,7 +95,8 @@ impl Commands {
                 order_id: None,
                 now,
             };
-            quoted(work, &buyer, &items, &named)
+            let terms = work.state::<Region>(region_id)?.terms().map_err(refuse)?;
+            quoted(work, terms, &buyer, &items, &named)
         })
         .await
     }
@@ -104,14 +105,11 @@ impl Commands {
 /// The price of items that are on sale.
 pub(crate) fn quoted(
     work: &mut Work<'_, Failure>,
+    terms: RegionTerms,
     buyer: &Buyer,
     items: &[PricedItem],
     codes: &[NamedDiscount],
 ) -> Result<Quote, Halt<Failure>> {
-    let terms = work
-        .state::<Region>(buyer.region_id)?
-        .terms()
-        .map_err(refuse)?;
     let Due { offers, refused } = due(work, buyer, items, codes)?;
     let priced =
         price_lines(&terms, items, &offers).map_err(|error| refuse(OrderError::Pricing(error)))?;

@@ -214,6 +214,42 @@ async fn a_customer_uses_a_discount_as_often_as_one_may() {
 }
 
 #[tokio::test]
+async fn a_customer_who_orders_in_many_tabs_at_once_uses_a_discount_as_often_as_one_may() {
+    in_shop(settings(), |shop| async move {
+        let product = shop.product(100).await;
+        let rules = DiscountRules {
+            max_uses_per_customer: NonZeroU32::new(2),
+            ..percent(1_000)
+        };
+        let discount = give(&shop, Some(CODE), rules).await;
+        let other = shop.another_process(settings()).await;
+        let customer_id = UserId(Uuid::now_v7());
+        let placed = join_all((0..30).map(|number| {
+            let commands: &Commands = if number % 2 == 0 {
+                &shop.commands
+            } else {
+                &other
+            };
+            let order = with_code(&[(product, 1)]);
+            let order = NewOrder {
+                customer_id,
+                ..order
+            };
+            commands.place_order(request(), order)
+        }))
+        .await;
+        other.log().close().await;
+        let won = placed.iter().filter(|placed| placed.is_ok()).count();
+        assert_eq!(won, 2);
+        let used_up = not_due(NotDue::UsedUpByCustomer);
+        let mut lost = placed.into_iter().filter_map(Result::err);
+        assert!(lost.all(|lost| lost == used_up));
+        assert_eq!(used(&shop, discount).await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn changed_items_keep_a_discount_that_is_used_up_and_let_go_of_one_that_covers_nothing() {
     in_shop(settings(), |shop| async move {
         let (teapot, cup) = (shop.product(10).await, shop.product(10).await);

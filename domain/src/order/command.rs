@@ -178,7 +178,14 @@ pub enum OrderError {
     },
     /// All of it is on its way: it can be returned, not cancelled.
     #[error("the order was shipped already")]
-    AlreadyShipped,
+    AlreadyShipped {
+        /// Its status.
+        from: OrderStatus,
+        /// Its payment status.
+        payment: PaymentStatus,
+        /// The statuses it can get to.
+        allowed: Vec<OrderStatus>,
+    },
     /// What is in it is being paid for, or was: it can be cancelled, not changed.
     #[error("the payment of the order was started: its items stay as they are")]
     PaymentStarted {

@@ -226,7 +226,11 @@ impl PlacedOrder {
                 lines: self.unshipped(),
                 refund: self.refund_of_unshipped(),
             }]),
-            OrderStatus::Shipped | OrderStatus::Delivered => Err(OrderError::AlreadyShipped),
+            OrderStatus::Shipped | OrderStatus::Delivered => Err(OrderError::AlreadyShipped {
+                from: self.status,
+                payment: self.payment_status,
+                allowed: self.next_statuses(),
+            }),
             OrderStatus::Cancelled => Ok(vec![]),
         }
     }

@@ -1,5 +1,7 @@
 //! Carts, discounts and checking out over HTTP: what is shown, what is paid, and who gets the last use of a code.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,9 +29,15 @@ async fn use_codes(client: &Client, codes: &[&str]) -> Answer {
     client.put(&path, &codes).send().await
 }
 
+/// Orders at the total that the cart shows, unless the body names one.
 async fn check_out(client: &Client, body: &Value) -> Answer {
-    let path = format!("{}/checkout", cart(client).await);
-    client.post(&path, body).await
+    let path = cart(client).await;
+    let mut body = body.clone();
+    if body.get("expected_total").is_none() {
+        let shown = client.get(&path).await.expect(200).json();
+        body["expected_total"] = shown["order_total"]["amount"].clone();
+    }
+    client.post(&format!("{path}/checkout"), &body).await
 }
 
 /// A discount of the market in the United States.
@@ -122,7 +130,8 @@ async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it(
     let admin = shop.admin(&server).await;
     let tea = admin.product(1_000, 5).await;
     let customer = shop.customer(&server).await;
-    let _ = put(&customer, &tea, 1).await.expect(200);
+    let before = put(&customer, &tea, 1).await.expect(200).json();
+    let before = before["order_total"]["amount"].clone();
     let dearer = json!({"price": {"amount": 1_200, "currency": "USD"}});
     let path = format!("/api/v1/products/{tea}");
     let _ = admin.patch(&path, &dearer).send().await.expect(200);
@@ -132,7 +141,7 @@ async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it(
         .expect(200)
         .json();
     assert_eq!(shown["price_changed"], true);
-    let refused = check_out(&customer, &json!({})).await;
+    let refused = check_out(&customer, &json!({"expected_total": before})).await;
     let problem = refused.problem_of(409, "price-changed");
     assert_eq!(problem["order_total"], shown["order_total"]);
     let difference = &problem["differences"][0];
@@ -280,9 +289,11 @@ async fn a_checkout_with_a_key_is_one_order_however_often_it_is_sent() {
         let added = add.json(&item).key("add").send().await.expect(200);
         assert_eq!(added.json()["items"][0]["quantity"], 1);
     }
+    let shown = customer.get(&path).await.expect(200).json();
+    let accepted = json!({"expected_total": shown["order_total"]["amount"]});
     let order = async || {
         let ask = customer.ask(Method::POST, &format!("{path}/checkout"));
-        ask.json(&json!({})).key("order").send().await.expect(201)
+        ask.json(&accepted).key("order").send().await.expect(201)
     };
     let (first, second) = (order().await, order().await);
     assert_eq!(first.id(), second.id());
@@ -290,9 +301,10 @@ async fn a_checkout_with_a_key_is_one_order_however_often_it_is_sent() {
     shop.close().await;
 }
 
-/// Edge case 46: one order over several shops, each seller sees their own lines.
+/// Edge case 46, the customer's side; what a seller sees of it: `shipping`.
 #[tokio::test]
-async fn one_order_over_several_shops_is_grouped_by_shop_and_each_seller_sees_their_lines() {
+async fn one_order_over_several_shops_is_grouped_by_shop_and_has_the_discount_of_one_on_its_lines()
+{
     let shop = Shop::open().await;
     let server = shop.serve().await;
     let admin = shop.admin(&server).await;
@@ -305,11 +317,20 @@ async fn one_order_over_several_shops_is_grouped_by_shop_and_each_seller_sees_th
     let coat = stalls.offer(&coats, &region, (5_000, "USD"), 5).await;
     stalls.leave().await;
     let customer = shop.customer(&server).await;
+    // given without a code, on the shop's own products
+    let of_hats =
+        json!({"shop_id": hats, "value": {"kind": "amount", "amount": 100, "currency": "USD"}});
+    let of_hats = give(&admin, of_hats).await;
     for product in [&hat, &coat] {
         let _ = put(&customer, product, 1).await.expect(200);
     }
     let ordered = check_out(&customer, &json!({})).await.expect(201);
-    let groups = ordered.json()["shops"].clone();
+    let order = ordered.json();
+    assert_eq!(order["discounts"].as_array().map(Vec::len), Some(1));
+    assert_eq!(order["items"][0]["discount_id"], json!(of_hats));
+    assert_eq!(order["items"][0]["discount"]["amount"], 100);
+    assert_eq!(order["items"][1]["discount"]["amount"], 0);
+    let groups = order["shops"].clone();
     let shops: Vec<String> = groups
         .as_array()
         .unwrap()
@@ -321,5 +342,59 @@ async fn one_order_over_several_shops_is_grouped_by_shop_and_each_seller_sees_th
         (&groups[0]["lines"], &groups[1]["lines"]),
         (&json!([1]), &json!([2]))
     );
+    shop.close().await;
+}
+
+/// Row 33 for carts: nothing is ordered where the region is disabled, and a cart there can be looked at and emptied.
+#[tokio::test]
+async fn a_cart_of_a_disabled_region_is_shown_and_emptied_and_not_ordered() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let customer = shop.customer(&server).await;
+    let path = cart(&customer).await;
+    let _ = put(&customer, &tea, 1).await.expect(200);
+    let disable = path.replace("/carts/", "/regions/") + "/disable";
+    let _ = admin.ask(Method::POST, &disable).send().await.expect(200);
+    let shown = customer.get(&path).await.expect(200).json();
+    assert_eq!(shown["items"][0]["quantity"], 1);
+    assert_eq!(shown["can_be_ordered"], false);
+    let order = json!({"expected_total": shown["order_total"]["amount"]});
+    let refused = customer.post(&format!("{path}/checkout"), &order).await;
+    refused.problem_of(409, "region-disabled");
+    let _ = customer.ask(Method::DELETE, &path).send().await.expect(200);
+    shop.close().await;
+}
+
+/// Edge case 47.
+#[tokio::test]
+async fn orders_have_numbers_for_people_that_no_two_orders_share() {
+    let shop = Shop::open().await;
+    let (one, two) = (shop.serve().await, shop.serve().await);
+    let tea = shop.admin(&one).await.product(1_000, 500).await;
+    let (mai, binh) = (shop.customer(&one).await, shop.customer(&two).await);
+    let placed = join_all((0..120).map(|turn| {
+        let customer = if turn % 2 == 0 { &mai } else { &binh };
+        let order = new_order(&[(&tea, 1)]);
+        async move { customer.post("/api/v1/orders", &order).await.expect(201) }
+    }))
+    .await;
+    let number = |answer: &Answer| text_of(&answer.json()["order_number"]);
+    let numbers: BTreeSet<String> = placed.iter().map(number).collect();
+    assert_eq!(numbers.len(), placed.len());
+    let digits = |number: &String| number.len() >= 6 && number.parse::<u64>().is_ok();
+    assert!(numbers.iter().all(digits), "{numbers:?}");
+    let wanted = &placed[0];
+    let path = format!("/api/v1/orders?order_number={}", number(wanted));
+    let found = mai.ask(Method::GET, &path).min_position(&wanted.position());
+    let found = found.send().await.expect(200).json();
+    assert_eq!(found["items"][0]["order_id"], wanted.json()["order_id"]);
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(1));
+    let others = binh
+        .ask(Method::GET, &path)
+        .min_position(&wanted.position());
+    let others = others.send().await.expect(200).json();
+    assert_eq!(others["items"], json!([]), "another's order is not found");
     shop.close().await;
 }
