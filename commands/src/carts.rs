@@ -1,8 +1,6 @@
 //! Commands on carts: each answers with the cart as it is then, priced afresh, with what changed since each item was put
 //! into it. A cart reserves nothing.
 
-use std::collections::BTreeSet;
-
 use chrono::Utc;
 use domain::{
     cart::{Cart, CartCode, CartCommand, CartItem},
@@ -12,7 +10,6 @@ use domain::{
     money::Money,
     order::OrderError,
     pricing::{PricedItem, PricedOrder, PricingError},
-    product::Product,
     region::{Region, RegionError, RegionTerms},
     text::{DiscountCode, Quantity, Sku, Title},
 };
@@ -22,7 +19,8 @@ use eventstore::{
 };
 
 use crate::{
-    failure::{Failure, refuse},
+    absent::Absent,
+    failure::{Failure, pieces_left, refuse},
     orders::{Buyer, CodeNotDue, NamedDiscount, OrderItem, few_codes, priced, quoted},
     request::{Commands, Request},
 };
@@ -251,19 +249,12 @@ fn cart_now(
         .ok_or_else(|| refuse(RegionError::NotFound))?;
     let (terms, takes_orders) = (region.terms(), region.enabled);
     let cart = work.state::<Cart>(cart_id)?.clone();
-    ask_for_products(work, cart.items())?;
     let mut items = Vec::with_capacity(cart.items().len());
     let mut for_sale = Vec::with_capacity(cart.items().len());
-    let mut absent = None;
+    let mut absent = Absent::default();
     for item in cart.items() {
-        let product = match product_now(work, item, &mut for_sale) {
-            Ok(product) => product,
-            // noted by the unit: one that goes on has all that is absent loaded at once
-            Err(Halt::Missing) => {
-                absent = Some(Halt::Missing);
-                continue;
-            }
-            Err(other) => return Err(other),
+        let Some(product) = absent.note(product_now(work, item, &mut for_sale))? else {
+            continue;
         };
         items.push(ItemNow {
             product_id: item.product_id,
@@ -272,16 +263,10 @@ fn cart_now(
             product,
         });
     }
-    if let Some(missing) = absent {
-        return Err(missing);
-    }
-    let codes = cart.codes().iter().map(|code| NamedDiscount {
-        code: code.code.clone(),
-        discount_id: Some(code.discount_id),
-    });
-    let codes: Vec<_> = codes.collect();
-    let (priced, refused) = match quoted(work, terms, buyer, &for_sale, &codes) {
-        Ok(quote) => (Some(quote.priced), quote.refused),
+    absent.check()?;
+    let codes: Vec<NamedDiscount> = cart.codes().iter().map(Into::into).collect();
+    let (priced, refused) = match quoted(work, &terms, buyer, &for_sale, &codes) {
+        Ok((priced, refused)) => (Some(priced), refused),
         // nothing is for sale, or a price has risen beyond what an order can cost
         Err(Halt::Refused(Failure::Order(OrderError::Pricing(_)))) => (None, vec![]),
         Err(other) => return Err(other),
@@ -295,25 +280,6 @@ fn cart_now(
         priced,
         takes_orders,
     })
-}
-
-/// Has all that is absent loaded at once.
-fn ask_for_products(work: &mut Work<'_, Failure>, items: &[CartItem]) -> Result<(), Halt<Failure>> {
-    let products: BTreeSet<ProductId> = items.iter().map(|item| item.product_id).collect();
-    let mut absent = None;
-    for product_id in products {
-        let product = work.state::<Product>(product_id).map(|_| ());
-        let stock = work.state::<Inventory>(product_id).map(|_| ());
-        for found in [product, stock] {
-            match found {
-                Ok(()) => {}
-                // noted by the unit
-                Err(Halt::Missing) => absent = Some(Halt::Missing),
-                Err(other) => return Err(other),
-            }
-        }
-    }
-    absent.map_or(Ok(()), Err)
 }
 
 fn product_now(
@@ -330,6 +296,10 @@ fn product_now(
         product_id,
         quantity,
     };
+    // asked for before the product, so that both are loaded at once
+    let stock = work
+        .state::<Inventory>(product_id)
+        .map(Inventory::available);
     let item = match priced(work, &item) {
         Ok(item) => item,
         Err(Halt::Refused(Failure::NotOnSale { .. })) => return Ok(Err(NotForSale::NotOnSale)),
@@ -338,14 +308,12 @@ fn product_now(
         }
         Err(other) => return Err(other),
     };
-    let available = work.state::<Inventory>(product_id)?.available();
     let product = ProductNow {
         sku: item.sku.clone(),
         title: item.title.clone(),
         shop_id: item.shop_id,
         price: item.unit_price,
-        // below zero (more is promised than is there) means for the buyer: none are left
-        available: u64::try_from(available).unwrap_or(0),
+        available: pieces_left(stock?),
     };
     for_sale.push(item);
     Ok(Ok(product))

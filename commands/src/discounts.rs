@@ -1,5 +1,5 @@
 //! Commands on discounts. A code is a claim in its region, given up when the discount is deleted; what is given without a
-//! code is listed for its region, in the same unit of work, so that every order finds it.
+//! code is listed for its region and shop, in the same unit of work, so that every order finds it.
 
 use std::num::NonZeroU32;
 
@@ -24,9 +24,10 @@ use eventstore::{
 };
 
 use crate::{
+    absent::Absent,
     failure::{Failure, refuse},
     manager::Manager,
-    request::{Commands, Request, Versioned},
+    request::{Commands, Request, Versioned, expect_version},
 };
 
 /// A discount to be given. The id is made by the caller, at random or derived.
@@ -158,7 +159,7 @@ impl Commands {
         self.commit(request, vec![StreamRef::of::<Discount>(id)], move |work| {
             let discount = work.state::<Discount>(id)?.shown().map_err(refuse)?.clone();
             by.assure_manages(work, discount.shop_id)?;
-            check_revision(&discount, expected)?;
+            expect_version(discount.revision, expected)?;
             check_currency(discount.currency, changes.currency)?;
             if let Some(scope) = &changes.scope {
                 check_scope(work, discount.region_id, discount.shop_id, scope)?;
@@ -191,7 +192,7 @@ impl Commands {
             if discount.deleted {
                 return discount_now(work, id);
             }
-            check_revision(&discount, expected)?;
+            expect_version(discount.revision, expected)?;
             work.execute::<Discount>(id, DiscountCommand::DeleteDiscount)?;
             if let Some(code) = &discount.code {
                 work.release(code_scope(discount.region_id), code.as_str());
@@ -232,16 +233,6 @@ fn check_currency(expected: Currency, stated: Option<Currency>) -> Result<(), Ha
     }
 }
 
-fn check_revision(discount: &DiscountDetails, expected: Option<i64>) -> Result<(), Halt<Failure>> {
-    let current = discount.revision;
-    match expected {
-        Some(expected) if expected != current => {
-            Err(refuse(Failure::PreconditionFailed { current }))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// What is named must be there and of the discount's region and shop: what it could never cover is a mistake.
 fn check_scope(
     work: &mut Work<'_, Failure>,
@@ -249,18 +240,12 @@ fn check_scope(
     shop_id: Option<ShopId>,
     scope: &DiscountScope,
 ) -> Result<(), Halt<Failure>> {
-    let mut absent = None;
+    let mut absent = Absent::default();
     for product_id in &scope.product_ids {
-        let product = match work.state::<Product>(product_id) {
-            Ok(product) => product.on_sale(),
-            // noted by the unit: one that goes on has all that is absent loaded at once
-            Err(Halt::Missing) => {
-                absent = Some(Halt::Missing);
-                continue;
-            }
-            Err(other) => return Err(other),
+        let Some(product) = absent.note(work.state::<Product>(product_id))? else {
+            continue;
         };
-        let covered = product.is_ok_and(|product| {
+        let covered = product.on_sale().is_ok_and(|product| {
             product.region_id == region_id && (shop_id.is_none() || product.shop_id == shop_id)
         });
         if !covered {
@@ -269,13 +254,11 @@ fn check_scope(
         }
     }
     for category_id in &scope.category_ids {
-        match work.state::<Category>(category_id) {
-            Ok(category) => category.shown().map(|_| ()).map_err(refuse)?,
-            Err(Halt::Missing) => absent = Some(Halt::Missing),
-            Err(other) => return Err(other),
+        if let Some(category) = absent.note(work.state::<Category>(category_id))? {
+            category.shown().map_err(refuse)?;
         }
     }
-    absent.map_or(Ok(()), Err)
+    absent.check()
 }
 
 /// The discount as this unit leaves it; its version is its revision, which uses do not change.

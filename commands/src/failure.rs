@@ -37,6 +37,11 @@ pub struct Shortage {
     pub available: u64,
 }
 
+/// What is left for a buyer: below zero (more is promised than is there) means none.
+pub(crate) fn pieces_left(available: i64) -> u64 {
+    u64::try_from(available).unwrap_or(0)
+}
+
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

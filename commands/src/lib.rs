@@ -9,6 +9,7 @@
 //! Guaranteed: a refusal stores nothing; a command that is satisfied already changes nothing; personal data is sealed
 //! before anything is decided. Used by the HTTP routes and the seed.
 
+mod absent;
 pub mod carts;
 pub mod categories;
 pub mod discounts;

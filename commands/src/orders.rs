@@ -40,7 +40,8 @@ pub(crate) use self::{
     quote::quoted,
 };
 use crate::{
-    failure::{Failure, Shortage, refuse},
+    absent::Absent,
+    failure::{Failure, Shortage, pieces_left, refuse},
     request::Versioned,
 };
 
@@ -142,12 +143,10 @@ fn reserve(
                 requested,
                 available,
             }))) => {
-                // below zero (more is promised than is there) means for the buyer: none are left
-                let available = u64::try_from(available).unwrap_or(0);
                 shortages.push(Shortage {
                     product_id,
                     requested,
-                    available,
+                    available: pieces_left(available),
                 });
             }
             Err(other) => return Err(other),
@@ -165,16 +164,11 @@ fn each(
     lines: &[StockLine],
     command: impl Fn(&StockLine) -> InventoryCommand,
 ) -> Result<(), Halt<Failure>> {
-    let mut absent = None;
+    let mut absent = Absent::default();
     for line in lines {
-        match work.execute::<Inventory>(line.product_id, command(line)) {
-            Ok(_) => {}
-            // noted by the unit: one that goes on has all that is absent loaded at once
-            Err(Halt::Missing) => absent = Some(Halt::Missing),
-            Err(other) => return Err(other),
-        }
+        absent.note(work.execute::<Inventory>(line.product_id, command(line)))?;
     }
-    absent.map_or(Ok(()), Err)
+    absent.check()
 }
 
 /// The order; refused where there is none.

@@ -130,7 +130,11 @@ pub(crate) fn check_version<A: Decider>(
     id: impl std::fmt::Display,
     expected: Option<i64>,
 ) -> Result<(), Halt<Failure>> {
-    let current = work.sequence::<A>(id)?;
+    expect_version(work.sequence::<A>(id)?, expected)
+}
+
+/// The same for something that has a version of its own.
+pub(crate) fn expect_version(current: i64, expected: Option<i64>) -> Result<(), Halt<Failure>> {
     match expected {
         Some(expected) if expected != current => {
             Err(Halt::Refused(Failure::PreconditionFailed { current }))

@@ -239,9 +239,7 @@ impl SealedChange {
         move_order(work, self.order_id, change, |_| ())?;
         paid_if_free(work, self.order_id)
     }
-}
 
-impl SealedChange {
     /// What the order uses already it needs no further use of; a code that brings nothing any more is let go.
     fn offers(
         &self,

@@ -18,10 +18,7 @@ use eventstore::{
     unit::{Committed, Halt, Work},
 };
 
-use super::{
-    discounts::NamedDiscount,
-    place::{NewOrder, OrderItem, SealedOrder},
-};
+use super::place::{NewOrder, OrderItem, SealedOrder};
 use crate::{
     failure::{Failure, refuse},
     request::{CommandSettings, Commands, Request, Versioned},
@@ -64,11 +61,7 @@ impl Commands {
         }
         let region_id = wanted.region_id;
         let mut order = self.seal(order_of(wanted, &cart)).await?;
-        let named = cart.codes().iter().map(|code| NamedDiscount {
-            code: code.code.clone(),
-            discount_id: Some(code.discount_id),
-        });
-        order.codes = named.collect();
+        order.codes = cart.codes().iter().map(Into::into).collect();
         order.shown = cart.items().to_vec();
         let mut streams = vec![
             StreamRef::of::<Cart>(cart_id),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use domain::{
     automatic_discounts::AutomaticDiscounts,
+    cart::CartCode,
     discount::{Discount, DiscountCommand, NotDue},
     ids::{AutomaticDiscountsId, DiscountId, OrderId, RedemptionsId, RegionId, ShopId, UserId},
     order::DiscountEffect,
@@ -19,6 +20,7 @@ use eventstore::unit::{Halt, Work};
 
 use super::placed;
 use crate::{
+    absent::Absent,
     discounts::code_scope,
     failure::{Failure, refuse},
     request::Commands,
@@ -29,6 +31,15 @@ use crate::{
 pub(crate) struct NamedDiscount {
     pub(crate) code: DiscountCode,
     pub(crate) discount_id: Option<DiscountId>,
+}
+
+impl From<&CartCode> for NamedDiscount {
+    fn from(code: &CartCode) -> Self {
+        Self {
+            code: code.code.clone(),
+            discount_id: Some(code.discount_id),
+        }
+    }
 }
 
 /// Who buys where, and when.
@@ -81,35 +92,27 @@ pub(super) fn due(
     codes: &[NamedDiscount],
 ) -> Result<Due, Halt<Failure>> {
     let mut due = Due::default();
-    let mut absent = None;
+    let mut absent = Absent::default();
     let mut automatic: Vec<DiscountId> = Vec::new();
     let shops: BTreeSet<Option<ShopId>> = items.iter().map(|item| item.shop_id).collect();
     for shop_id in shops.into_iter().chain([None]) {
-        match work.state::<AutomaticDiscounts>(AutomaticDiscountsId::of(buyer.region_id, shop_id)) {
-            Ok(listed) => automatic.extend(listed.ids()),
-            // noted by the unit: one that goes on has all that is absent loaded at once
-            Err(Halt::Missing) => absent = Some(Halt::Missing),
-            Err(other) => return Err(other),
-        }
+        let listed = AutomaticDiscountsId::of(buyer.region_id, shop_id);
+        let listed = absent.note(work.state::<AutomaticDiscounts>(listed))?;
+        automatic.extend(listed.into_iter().flat_map(AutomaticDiscounts::ids));
     }
     automatic.sort_unstable();
     automatic.dedup();
     for id in automatic {
-        match offer(work, buyer, id) {
-            Ok(offer) => due.offers.extend(offer.ok()),
-            Err(Halt::Missing) => absent = Some(Halt::Missing),
-            Err(other) => return Err(other),
-        }
+        let offer = absent.note(offer(work, buyer, id))?;
+        due.offers.extend(offer.and_then(Result::ok));
     }
     for NamedDiscount { code, discount_id } in codes {
-        let offer = match discount_id.map(|id| offer(work, buyer, id)) {
-            None => Err(NotDue::Unknown),
-            Some(Ok(offer)) => offer,
-            Some(Err(Halt::Missing)) => {
-                absent = Some(Halt::Missing);
-                continue;
-            }
-            Some(Err(other)) => return Err(other),
+        let offer = match discount_id {
+            None => Ok(Err(NotDue::Unknown)),
+            Some(id) => offer(work, buyer, *id),
+        };
+        let Some(offer) = absent.note(offer)? else {
+            continue;
         };
         let checked = offer.and_then(|offer| offer.check(items).map(|()| offer));
         match checked {
@@ -117,7 +120,8 @@ pub(super) fn due(
             Err(reason) => due.refused.push((code.clone(), reason)),
         }
     }
-    absent.map_or(Ok(due), Err)
+    absent.check()?;
+    Ok(due)
 }
 
 /// The same for an order: a code that brings nothing is refused, since its customer counts on it. One that others outdo is
@@ -173,16 +177,12 @@ pub(super) fn count(
         return Ok(());
     }
     let customer_id = placed(work, order_id)?.customer_id;
-    let mut absent = None;
+    let mut absent = Absent::default();
     let ids = effect.returned.iter().map(|id| (*id, false));
     for (id, begin) in ids.chain(effect.used.iter().map(|id| (*id, true))) {
-        match count_one(work, order_id, customer_id, id, begin) {
-            Ok(()) => {}
-            Err(Halt::Missing) => absent = Some(Halt::Missing),
-            Err(other) => return Err(other),
-        }
+        absent.note(count_one(work, order_id, customer_id, id, begin))?;
     }
-    absent.map_or(Ok(()), Err)
+    absent.check()
 }
 
 fn count_one(

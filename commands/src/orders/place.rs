@@ -27,6 +27,7 @@ use super::{
     move_order, order_now, placed,
 };
 use crate::{
+    absent::Absent,
     failure::{Failure, PriceDifference, refuse},
     request::{CommandSettings, Commands, Request, Versioned},
 };
@@ -285,16 +286,12 @@ pub(super) fn priced_items(
     items: &[OrderItem],
 ) -> Result<Vec<PricedItem>, Halt<Failure>> {
     let mut all = Vec::with_capacity(items.len());
-    let mut absent = None;
+    let mut absent = Absent::default();
     for item in items {
-        match priced(work, item) {
-            Ok(item) => all.push(item),
-            // noted by the unit: one that goes on has all that is absent loaded at once
-            Err(Halt::Missing) => absent = Some(Halt::Missing),
-            Err(other) => return Err(other),
-        }
+        all.extend(absent.note(priced(work, item))?);
     }
-    absent.map_or(Ok(all), Err)
+    absent.check()?;
+    Ok(all)
 }
 
 /// So many pieces at the price of today; refused where it is not sold.

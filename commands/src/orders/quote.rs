@@ -22,7 +22,8 @@ use super::{
     place::{OrderItem, different_products, few_codes, priced_items},
 };
 use crate::{
-    failure::{Failure, Shortage, refuse},
+    absent::Absent,
+    failure::{Failure, Shortage, pieces_left, refuse},
     request::{Commands, Request},
 };
 
@@ -96,33 +97,33 @@ impl Commands {
                 now,
             };
             let terms = work.state::<Region>(region_id)?.terms().map_err(refuse)?;
-            quoted(work, terms, &buyer, &items, &named)
+            let (priced, refused) = quoted(work, &terms, &buyer, &items, &named)?;
+            let shortages = shortages(work, &priced)?;
+            Ok(Quote {
+                terms,
+                priced,
+                refused,
+                shortages,
+            })
         })
         .await
     }
 }
 
-/// The price of items that are on sale.
+/// The price of items that are on sale, and the codes that bring nothing.
 pub(crate) fn quoted(
     work: &mut Work<'_, Failure>,
-    terms: RegionTerms,
+    terms: &RegionTerms,
     buyer: &Buyer,
     items: &[PricedItem],
     codes: &[NamedDiscount],
-) -> Result<Quote, Halt<Failure>> {
+) -> Result<(PricedOrder, Vec<CodeNotDue>), Halt<Failure>> {
     let Due { offers, refused } = due(work, buyer, items, codes)?;
     let priced =
-        price_lines(&terms, items, &offers).map_err(|error| refuse(OrderError::Pricing(error)))?;
-    let shortages = shortages(work, &priced)?;
+        price_lines(terms, items, &offers).map_err(|error| refuse(OrderError::Pricing(error)))?;
     let refused = refused.into_iter();
-    Ok(Quote {
-        terms,
-        priced,
-        refused: refused
-            .map(|(code, reason)| CodeNotDue { code, reason })
-            .collect(),
-        shortages,
-    })
+    let refused = refused.map(|(code, reason)| CodeNotDue { code, reason });
+    Ok((priced, refused.collect()))
 }
 
 fn shortages(
@@ -130,23 +131,20 @@ fn shortages(
     priced: &PricedOrder,
 ) -> Result<Vec<Shortage>, Halt<Failure>> {
     let mut shortages = Vec::new();
-    let mut absent = None;
+    let mut absent = Absent::default();
     for line in &priced.lines {
-        let available = match work.state::<Inventory>(line.product_id) {
-            Ok(inventory) => inventory.available(),
-            Err(Halt::Missing) => {
-                absent = Some(Halt::Missing);
-                continue;
-            }
-            Err(other) => return Err(other),
+        let Some(stock) = absent.note(work.state::<Inventory>(line.product_id))? else {
+            continue;
         };
+        let available = stock.available();
         if available < i64::from(line.quantity) {
             shortages.push(Shortage {
                 product_id: line.product_id,
                 requested: line.quantity,
-                available: u64::try_from(available).unwrap_or(0),
+                available: pieces_left(available),
             });
         }
     }
-    absent.map_or(Ok(shortages), Err)
+    absent.check()?;
+    Ok(shortages)
 }
