@@ -78,7 +78,8 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Products | Self::Orders => 3,
+            Self::Products => 4,
+            Self::Orders => 3,
             Self::Regions
             | Self::Categories
             | Self::Shops
