@@ -46,6 +46,27 @@ fn products_in(order: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn an_order_without_an_address_gets_one_before_it_is_shipped() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    // what costs nothing is paid at once
+    let tea = admin.product(0, 5).await;
+    let customer = shop.customer(&server).await;
+    let order = customer.order(&[(&tea, 1)]).await.expect(201).id();
+    let read = customer.read_order(&order).await;
+    assert_eq!(read["shipping_address"], "");
+    let refused = ship(&admin, &order, &json!({})).await;
+    refused.problem_of(409, "conflict");
+
+    let path = format!("/api/v1/orders/{order}");
+    let address = json!({"shipping_address": "1 Tràng Tiền, Hà Nội"});
+    customer.patch(&path, &address).send().await.expect(200);
+    let shipped = ship(&admin, &order, &json!({})).await.expect(200);
+    assert_eq!(shipped.json()["status"], "shipped");
+}
+
+#[tokio::test]
 async fn an_order_is_shipped_piece_by_piece_and_arrives() {
     let shop = Shop::open().await;
     let server = shop.serve().await;

@@ -279,8 +279,14 @@ impl Snapshot {
             region_id: view.region_id,
             status: view.status,
             payment_status: view.payment_status,
-            next_statuses: view.status.next(view.payment_status, pieces(&view.lines)),
-            next_payment_statuses: view.payment_status.next(view.total),
+            next_statuses: view.status.next(
+                view.payment_status,
+                pieces(&view.lines),
+                view.cancellation_requested,
+            ),
+            next_payment_statuses: view
+                .payment_status
+                .next(view.total, view.cancellation_requested),
             subtotal: money(view.subtotal),
             discount: money(view.discount),
             discounts: discounts_given(&view.discounts, view.currency),
