@@ -37,7 +37,7 @@ use self::{catalogue::ProductRow, stock::StockRow};
 #[cfg(test)]
 pub(crate) use self::{
     queries::list,
-    search::{ALIKE, Found, SESSION, is_known_statement, most_alike_statement, statement},
+    search::{ALIKE, BY_TEXT, Found, SESSION, is_known_statement, most_alike_statement, statement},
 };
 pub use self::{
     queries::{PriceSpan, ProductAsOf, ProductFilter, ProductSort, ProductView, StockView},

@@ -33,7 +33,10 @@ pub async fn promote(log: EventLog) {
 async fn step(log: &EventLog, held: &mut Option<Position>) -> Result<Vec<View>, sqlx::Error> {
     let left = match *held {
         Some(held) => promote_those_at(log, held).await?,
-        None => behind(log.background_pool()).await?,
+        None => {
+            let behind = behind(log.background_pool()).await?;
+            behind.into_iter().map(|(view, _)| view).collect()
+        }
     };
     *held = Some(log.head().await?.position);
     Ok(left)
@@ -43,36 +46,42 @@ async fn step(log: &EventLog, held: &mut Option<Position>) -> Result<Vec<View>, 
 pub async fn promote_those_at(log: &EventLog, held: Position) -> Result<Vec<View>, sqlx::Error> {
     let pool = log.background_pool();
     let mut left = Vec::new();
-    for view in behind(pool).await? {
-        if !promote_if_at(pool, view, held).await? {
+    for (view, from) in behind(pool).await? {
+        if !promote_if_at(pool, view, &from, held).await? {
             left.push(view);
         }
     }
     Ok(left)
 }
 
-/// The views whose queries go to a version before this binary's.
-async fn behind(pool: &PgPool) -> Result<Vec<View>, sqlx::Error> {
+/// The views whose queries go to a version before this binary's, and where they go.
+async fn behind(pool: &PgPool) -> Result<Vec<(View, String)>, sqlx::Error> {
     let pointers: Vec<(String, String)> = sqlx::query_as("select name, schema from view_pointers")
         .fetch_all(pool)
         .await?;
-    let older = |(name, schema): &(String, String)| {
+    let older = |(name, schema): (String, String)| {
         let view: View = name.parse().ok()?;
-        view.is_older(schema).then_some(view)
+        view.is_older(&schema).then_some((view, schema))
     };
-    Ok(pointers.iter().filter_map(older).collect())
+    Ok(pointers.into_iter().filter_map(older).collect())
 }
 
-/// However many processes do it, it is the same.
-async fn promote_if_at(pool: &PgPool, view: View, held: Position) -> Result<bool, sqlx::Error> {
+/// However many processes do it, and of whichever versions, the pointer goes forward only.
+async fn promote_if_at(
+    pool: &PgPool,
+    view: View,
+    from: &str,
+    held: Position,
+) -> Result<bool, sqlx::Error> {
     let schema = view.schema();
     let promoted = sqlx::query(
         "update view_pointers set schema = $2, switched_at = clock_timestamp() where name = $1 \
-         and exists (select from subscriptions where name = $2 and position >= $3)",
+         and schema = $4 and exists (select from subscriptions where name = $2 and position >= $3)",
     )
     .bind(view.name())
     .bind(schema.as_str())
     .bind(held.0)
+    .bind(from)
     .execute(pool)
     .await?;
     let done = promoted.rows_affected() > 0;

@@ -1,7 +1,7 @@
 //! Searching the catalogue by text, on PostgreSQL alone.
 //!
-//! A product is found when it has all the words that are wanted: whole, but the last one may go on in a title. Where no
-//! product that the filters allow has them, it may go on anywhere; and where there is still none, words that no product
+//! A product is found when it has all the words that are wanted: whole, but the last one may go on where all stand in the
+//! title. Where no product that the filters allow has them, it may go on anywhere; and where there is still none, words that no product
 //! has are spelled as the words of titles that are most like them, and that is searched for, unless something stands in
 //! quotes. Sorted by price, time or title a search is a list like any other. By relevance, those with all words in their
 //! title come first, then the others; within both by `ts_rank`, which takes nothing but the product and the text into
@@ -26,7 +26,7 @@ use super::{
     text::SearchText,
 };
 use crate::{
-    page::{Direction, Page, PageError, PageRequest, SortKey, SortValue, time_of},
+    page::{Direction, Page, PageError, PageRequest, SortValue, time_of},
     read_models::{QueryError, ReadModels},
     views::Schema,
 };
@@ -49,9 +49,16 @@ pub(crate) const SESSION: &str = "select set_config('pg_trgm.word_similarity_thr
 const ALIKE_WORDS: i64 = 1_000;
 /// Words that are looked up at most; nobody who types more wants each of them corrected.
 const MOST_RESPELLED: usize = 8;
-/// How each search begins. The planner reckons with words that have nothing to do with each other; where two common ones
-/// never meet it may look for them through the whole catalogue, and nobody waits for that.
-const BEGIN: &str = "begin read only; set local statement_timeout = '2s'";
+/// Words that are taken of those most like another, until one stands in the title of a product that is shown.
+const MOST_ALIKE: i64 = 20;
+/// How each search begins. The planner reckons with words that have nothing to do with each other: where two common ones
+/// never meet it looks for them through the whole order.
+const AS_PLANNED: &str = "begin read only; set local statement_timeout = '100ms'";
+/// How it is done again when that took too long: by the index of the text alone. What takes longer even so is given up.
+pub(crate) const BY_TEXT: &str = "begin read only; set local statement_timeout = '2s'; \
+     set local enable_indexscan = off; set local enable_seqscan = off";
+/// What PostgreSQL calls a statement that took too long (`query_canceled`).
+const CANCELED: &str = "57014";
 
 /// What is searched for and which candidates are ranked: the first page says it, and the cursor keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,10 +175,24 @@ impl ReadModels {
         page: &PageRequest<ProductSort>,
         found: &Found,
     ) -> Result<Vec<PgRow>, QueryError> {
-        let mut query = statement(schema, filter, text, page, found)?;
-        let query = query.build().persistent(false);
-        let mut tx = self.pool().begin_with(BEGIN).await?;
-        let rows = query.fetch_all(&mut *tx).await?;
+        let query = || statement(schema, filter, text, page, found);
+        match self.run(AS_PLANNED, query()?).await {
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| code == CANCELED) =>
+            {
+                Ok(self.run(BY_TEXT, query()?).await?)
+            }
+            rows => Ok(rows?),
+        }
+    }
+
+    async fn run(
+        &self,
+        begin: &'static str,
+        mut query: QueryBuilder<'_, Postgres>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut tx = self.pool().begin_with(begin).await?;
+        let rows = query.build().persistent(false).fetch_all(&mut *tx).await?;
         tx.commit().await?;
         Ok(rows)
     }
@@ -187,7 +208,7 @@ impl ReadModels {
         if text.is_quoted() || wanted.len() > MOST_RESPELLED {
             return Ok(None);
         }
-        let mut tx = self.pool().begin_with(BEGIN).await?;
+        let mut tx = self.pool().begin_with(BY_TEXT).await?;
         sqlx::query(SESSION).bind(ALIKE).execute(&mut *tx).await?;
         let mut words = HashMap::new();
         for (word, query) in wanted {
@@ -234,19 +255,23 @@ pub(crate) fn is_known_statement<'q>(schema: &Schema, query: &str) -> QueryBuild
     sql
 }
 
-/// The words of titles are a table of their own, since there are far fewer of them than of titles.
+/// The words of titles are a table of their own, since there are far fewer of them than of titles. Those of closed shops
+/// are in it too.
 pub(crate) fn most_alike_statement<'q>(schema: &Schema, word: &str) -> QueryBuilder<'q, Postgres> {
-    let mut sql = QueryBuilder::new(format!(
-        "select near.word from (select v.word, v.titles from {schema}.vocabulary v where "
-    ));
+    let mut sql = QueryBuilder::new(
+        "select near.word from (select alike.word, row_number() over (order by word_similarity(",
+    );
     sql.push_bind(word.to_owned())
+        .push(", alike.word) desc, similarity(")
+        .push_bind(word.to_owned())
+        .push(", alike.word) desc, alike.titles desc, alike.word) as place from (select v.word, v.titles from ")
+        .push(format_args!("{schema}.vocabulary v where "))
+        .push_bind(word.to_owned())
         .push(format_args!(
-            " <% v.word limit {ALIKE_WORDS}) near order by word_similarity("
-        ))
-        .push_bind(word.to_owned())
-        .push(", near.word) desc, similarity(")
-        .push_bind(word.to_owned())
-        .push(", near.word) desc, near.titles desc, near.word limit 1");
+            " <% v.word limit {ALIKE_WORDS}) alike order by place limit {MOST_ALIKE}) near \
+             where exists (select 1 from {schema}.products p where not p.deleted and not p.shop_closed \
+             and p.title_words @@ ( || near.word || )::tsquery) order by near.place limit 1"
+        ));
     sql
 }
 
@@ -286,7 +311,8 @@ impl Found {
             Some((SortValue::Integer(off), _)) if best_first(page) && off >= Group::Others.least_off()
         );
         let mut groups = Vec::new();
-        if !beyond_titles {
+        // a cursor that was made up may name others where there are none
+        if !beyond_titles || self.titles {
             groups.push(Group::Titles);
         }
         if !self.titles {

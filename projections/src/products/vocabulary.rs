@@ -9,6 +9,9 @@ use uuid::Uuid;
 use super::{catalogue::ProductRow, words::words};
 use crate::views::Schema;
 
+/// The advisory lock of [`exchange`] ('word' in ASCII).
+const LOCK: i64 = 0x776f_7264;
+
 /// Exchanges the words of these products' titles as they are stored for those of the titles that will be stored next.
 pub(super) async fn exchange(
     schema: &Schema,
@@ -20,7 +23,12 @@ pub(super) async fn exchange(
         .flat_map(|row| words(&row.title).into_iter().collect::<BTreeSet<_>>())
         .collect();
     let products: Vec<Uuid> = rows.keys().copied().collect();
-    // by their key, and in its order
+    // somebody may be retrying a parked product meanwhile, and hold words of several: one after the other
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *tx)
+        .await?;
+    // by their key
     let sql = schema.sql(
         "insert into {schema}.vocabulary as known (word, titles) \
          select word, sum(n) from ( \
@@ -28,7 +36,7 @@ pub(super) async fn exchange(
              union all \
              select unnest(tsvector_to_array(title_words)), -1 from {schema}.products \
              where product_id = any($1) and not deleted) changed \
-         group by word having sum(n) <> 0 order by word \
+         group by word having sum(n) <> 0 \
          on conflict (word) do update set titles = known.titles + excluded.titles returning word, titles",
     );
     let changed: Vec<(String, i64)> = sqlx::query_as(&sql)
