@@ -12,7 +12,10 @@ use commands::{
     saga::{RunningTimers, payment_saga},
 };
 use eventstore::subscription::Subscriptions;
-use projections::publisher::{Publisher, PublisherSettings};
+use projections::{
+    promotion::promote,
+    publisher::{Publisher, PublisherSettings},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
@@ -36,6 +39,7 @@ use crate::{
 pub struct Application {
     services: Services,
     subscriptions: Subscriptions,
+    promoting: Option<JoinHandle<()>>,
     timers: Option<RunningTimers>,
     closing: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
@@ -78,8 +82,10 @@ impl Application {
             let secret = services.derivation_secret();
             Shared::start(client, &services.config.redis, secret)
         });
+        let mut promoting = None;
         if services.config.parts.runs(Part::Projectors) {
             projections::spawn_all(&subscriptions).await;
+            promoting = Some(tokio::spawn(promote(services.log.clone())));
             if let Some(shared) = &shared {
                 let products = shared.products();
                 subscriptions
@@ -111,6 +117,7 @@ impl Application {
         Ok(Self {
             services,
             subscriptions,
+            promoting,
             timers,
             closing,
             expiry,
@@ -144,6 +151,7 @@ impl Application {
         let Self {
             services,
             subscriptions,
+            promoting,
             timers,
             closing,
             expiry,
@@ -174,8 +182,8 @@ impl Application {
         };
         tracing::info!("stopping");
         expiry.abort();
-        if let Some(closing) = closing {
-            closing.abort();
+        for worker in [promoting, closing].into_iter().flatten() {
+            worker.abort();
         }
         mailing.close().await;
         if let Some(timers) = timers {

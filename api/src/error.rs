@@ -446,6 +446,9 @@ fn of_query(error: QueryError) -> Problem {
             tracing::error!(%view, "the read model does not exist: `souk migrate` has not run");
             Problem::new(Kind::Unavailable)
         }
+        QueryError::BeingBuilt(view) => Problem::new(Kind::Unavailable).detail(format!(
+            "the {view} of this version of the server are being built from the history"
+        )),
         QueryError::Database(error) => of_database(&error),
     }
 }

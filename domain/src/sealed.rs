@@ -21,6 +21,11 @@ impl Sealed {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether nothing was sealed: an empty text stays empty, since decisions depend on whether there is one.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl fmt::Debug for Sealed {

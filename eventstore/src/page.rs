@@ -184,31 +184,48 @@ impl<K: SortKey> PageRequest<K> {
         note.transpose().map_err(|_| PageError::InvalidCursor)
     }
 
+    /// How many rows are wanted.
+    pub const fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// Adds what is behind the cursor, the order, and one row more than wanted, to know whether there are any.
     /// `table` is the alias of the one that is sorted.
     pub fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, table: &str) {
-        let [value, id] = self
-            .sort
-            .key
-            .columns()
-            .map(|column| format!("{table}.{column}"));
-        let (beyond, order) = match self.sort.direction {
-            Direction::Asc => (">", "asc"),
-            Direction::Desc => ("<", "desc"),
+        self.push_behind_cursor(sql, table);
+        let [value, id] = self.columns(table);
+        let order = match self.sort.direction {
+            Direction::Asc => "asc",
+            Direction::Desc => "desc",
         };
-        if let Some((last, last_id)) = &self.after {
-            sql.push(format_args!(" and ({value}, {id}) {beyond} ("));
-            match last {
-                SortValue::Time(time) => sql.push_bind(*time),
-                SortValue::Integer(number) => sql.push_bind(*number),
-                SortValue::Text(text) => sql.push_bind(text.clone()),
-            };
-            sql.push(", ").push_bind(*last_id).push(")");
-        }
         sql.push(format_args!(
             " order by {value} {order}, {id} {order} limit "
         ))
         .push_bind(i64::from(self.limit) + 1);
+    }
+
+    /// Adds only the condition that a row is behind the cursor, where there is one.
+    pub fn push_behind_cursor(&self, sql: &mut QueryBuilder<'_, Postgres>, table: &str) {
+        let Some((last, last_id)) = &self.after else {
+            return;
+        };
+        let [value, id] = self.columns(table);
+        let beyond = match self.sort.direction {
+            Direction::Asc => ">",
+            Direction::Desc => "<",
+        };
+        sql.push(format_args!(" and ({value}, {id}) {beyond} ("));
+        match last {
+            SortValue::Time(time) => sql.push_bind(*time),
+            SortValue::Integer(number) => sql.push_bind(*number),
+            SortValue::Text(text) => sql.push_bind(text.clone()),
+        };
+        sql.push(", ").push_bind(*last_id).push(")");
+    }
+
+    fn columns(&self, table: &str) -> [String; 2] {
+        let columns = self.sort.key.columns();
+        columns.map(|column| format!("{table}.{column}"))
     }
 
     /// The page of these rows, of which there may be one more than wanted.

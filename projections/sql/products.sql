@@ -17,10 +17,16 @@ create table {schema}.products (
     created_at  timestamptz not null,
     updated_at  timestamptz not null,
     -- what it is found by, in small letters without accents: made of the columns above by products/words.rs
-    folded_title text not null, -- for what is spelled alike
     title_words tsvector not null,
     words       tsvector not null, -- weights: title A, sku B, kind and its texts C, description D
     shop_closed boolean not null default false -- set by the shop, not by the product's stream
+);
+
+-- The words of the titles of products that were not deleted, with how many have each: what a spelling mistake is
+-- compared with.
+create table {schema}.vocabulary (
+    word   text not null,
+    titles bigint not null
 );
 
 -- Shops that sell no more.
@@ -66,13 +72,16 @@ create index on {schema}.products (kind, price, product_id) where kind is not nu
 create index on {schema}.products (kind, title, product_id) where kind is not null;
 -- Attributes of whatever kind, by containment.
 create index on {schema}.products using gin (attributes jsonb_path_ops) where kind is not null;
--- Text search: all words, those of titles (which are ranked first), and titles that are spelled alike (pg_trgm). What was
--- written last is looked through by every search until it is worked in: little of it, so that searches stay as fast.
+-- Text search: all words, and those of titles, which are ranked first. What was written last is looked through by every
+-- search until it is worked in: little of it, so that searches stay as fast.
 create index on {schema}.products using gin (words) with (gin_pending_list_limit = 256);
 create index on {schema}.products using gin (title_words) with (gin_pending_list_limit = 256);
-create index on {schema}.products using gin (folded_title gin_trgm_ops) with (gin_pending_list_limit = 256);
 -- A seller looks a number up; it is unique in its region only, and free again when the product is deleted.
 create index on {schema}.products (sku);
+
+alter table {schema}.vocabulary add primary key (word);
+-- Words that are spelled alike (pg_trgm).
+create index on {schema}.vocabulary using gin (word gin_trgm_ops) with (gin_pending_list_limit = 256);
 
 alter table {schema}.closed_shops add primary key (shop_id);
 

@@ -2,7 +2,8 @@
 //!
 //! - One module per read model: its projector (a `Subscriber`) and its queries. [`regions`], [`categories`], [`shops`],
 //!   [`products`], [`discounts`], [`carts`], [`orders`], [`payments`], [`timeline`].
-//! - [`views`] lists them, makes their schemas and runs them; [`read_models`] is the handle that queries go through.
+//! - [`views`] lists them, makes their schemas and runs them; [`read_models`] is the handle that queries go through;
+//!   [`promotion`] has queries go to those of a new version.
 //! - [`rebuild`] builds a view from the log again, beside the live one, and compares two of them.
 //! - [`page`] is how lists are paged.
 //! - [`publisher`] is no read model: it carries the events to Kafka.
@@ -21,6 +22,7 @@ pub mod payments;
 #[cfg(test)]
 mod plans;
 pub mod products;
+pub mod promotion;
 pub mod publisher;
 pub mod read_models;
 pub mod rebuild;

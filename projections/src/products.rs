@@ -1,7 +1,7 @@
 //! The catalogue with its stock as a read model.
 //!
-//! Two tables, because two aggregates feed them: products change rarely, their stock with every order; and a third of the
-//! shops that were closed, whose products are hidden. A batch is folded
+//! Two tables, because two aggregates feed them: products change rarely, their stock with every order; one of the shops that
+//! were closed, whose products are hidden; and one of the words of titles, for spelling mistakes. A batch is folded
 //! over the rows it touches and written back whole, one statement per table, so a thousand reservations of one hot
 //! product are one update. An event that a row has taken (by its sequence) changes nothing. Keyed by product.
 //!
@@ -15,6 +15,7 @@ mod queries;
 mod search;
 mod stock;
 mod text;
+mod vocabulary;
 mod words;
 
 use std::{collections::HashMap, sync::Arc};
@@ -36,7 +37,7 @@ use self::{catalogue::ProductRow, stock::StockRow};
 #[cfg(test)]
 pub(crate) use self::{
     queries::list,
-    search::{ALIKE, Found, SESSION, is_known_statement, most_alike_statement, statement},
+    search::{ALIKE, BY_TEXT, Found, SESSION, is_known_statement, most_alike_statement, statement},
 };
 pub use self::{
     queries::{PriceSpan, ProductAsOf, ProductFilter, ProductSort, ProductView, StockView},
@@ -82,6 +83,7 @@ impl ProductsProjector {
                 }
             }
         }
+        vocabulary::exchange(&self.schema, &rows, tx).await?;
         catalogue::store(&self.schema, &rows, tx).await?;
         let ids: Vec<Uuid> = rows.into_keys().collect();
         closed_shops::hide(&self.schema, &ids, tx).await?;

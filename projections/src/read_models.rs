@@ -28,6 +28,9 @@ pub enum QueryError {
     /// The tables of the view were not made yet: `migrate_views` has not run.
     #[error("the read model {0} does not exist yet")]
     Missing(View),
+    /// Queries still go to the schema of a version before this binary's: the new one has not caught up.
+    #[error("the read model {0} of this version is being built")]
+    BeingBuilt(View),
     /// The database cannot serve now.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -57,10 +60,11 @@ impl ReadModels {
             Some(pointers) => pointers,
             None => self.fetch().await?,
         };
-        pointers
-            .get(&view)
-            .cloned()
-            .ok_or(QueryError::Missing(view))
+        let schema = pointers.get(&view).ok_or(QueryError::Missing(view))?;
+        if view.is_older(schema.as_str()) {
+            return Err(QueryError::BeingBuilt(view));
+        }
+        Ok(schema.clone())
     }
 
     /// Whether a row lags behind because its key is parked. Keys are the ids of the rows: of the order (also in the

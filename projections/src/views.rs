@@ -78,7 +78,8 @@ impl View {
     /// Version of the tables and of what is written to them.
     const fn version(self) -> u32 {
         match self {
-            Self::Products | Self::Orders => 3,
+            Self::Products => 4,
+            Self::Orders => 3,
             Self::Regions
             | Self::Categories
             | Self::Shops
@@ -128,6 +129,15 @@ impl View {
     /// A schema of this version beside the live one, to be rebuilt into: `orders_v3_r7`.
     pub fn beside(self, number: u32) -> Schema {
         Schema(format!("{}_r{number}", self.schema()).into())
+    }
+
+    /// Whether a schema, rebuilt or not, is of a version before this binary's, whose queries it may not understand.
+    pub(crate) fn is_older(self, schema: &str) -> bool {
+        let version = || {
+            let version = schema.strip_prefix(self.name())?.strip_prefix("_v")?;
+            version.split('_').next()?.parse().ok()
+        };
+        version().is_some_and(|version: u32| version < self.version())
     }
 
     /// The schema that this binary's projector writes, and the name of its subscription.
@@ -282,6 +292,21 @@ mod tests {
             assert_eq!(Schema::parse(view.schema().as_str()), Some(view.schema()));
         }
         assert!("orders_v0".parse::<View>().is_err());
+    }
+
+    #[test]
+    fn a_schema_is_older_by_its_version_wherever_it_was_rebuilt() {
+        for (schema, older) in [
+            ("orders_v1", true),
+            ("orders_v2_r7", true),
+            ("orders_v3", false),
+            ("orders_v3_r1", false),
+            ("orders_v10", false),
+            ("orders", false),
+            ("carts_v1", false),
+        ] {
+            assert_eq!(View::Orders.is_older(schema), older, "{schema}");
+        }
     }
 
     #[test]

@@ -161,9 +161,10 @@ impl Client {
         self.post("/api/v1/orders", &new_order(items)).await
     }
 
-    /// Places an order that is to be paid by this method, and returns its id.
+    /// Places an order that is to be paid by this method and can be shipped, and returns its id.
     pub async fn place(&self, items: &[(&str, u64)], method: &str) -> String {
         let mut body = new_order(items);
+        body["shipping_address"] = json!("12 Hàng Bạc, Hà Nội");
         body["payment_method"] = json!(method);
         self.post("/api/v1/orders", &body).await.expect(201).id()
     }

@@ -156,8 +156,9 @@ impl From<ProductView> for CatalogueProduct {
 #[into_params(parameter_in = Query)]
 pub struct ProductQuery {
     /// Found by these words, in title, sku, kind and its texts, and description: all of them, whatever their case and
-    /// accents; the last one may be the beginning of a word. `"a phrase"` stands as it is, `-word` is not to be there.
-    /// Where nothing has them, spelling mistakes are looked for. At most 200 characters.
+    /// accents; the last one may be the beginning of a word in titles that have all of them, and anywhere where that
+    /// finds nothing. `"a phrase"` stands as it is, `-word` is not to be there. Where nothing has them, spelling mistakes
+    /// are looked for. At most 200 characters.
     #[param(max_length = 200, example = "ao dai -red")]
     q: Option<String>,
     /// Of this region.

@@ -89,7 +89,7 @@ impl ShopOrderBody {
         shops: &BTreeSet<ShopId>,
         may_read: bool,
     ) -> Result<Self, ApiError> {
-        let opened = if may_read && is_to_be_shipped(&order) {
+        let opened = if may_read && is_to_be_shipped(&order, |shop_id| shops.contains(&shop_id)) {
             match personal(vault, &order).await {
                 // the vault has said whose
                 Err(SealError::OtherMasterKey(_)) => (None, None),
@@ -129,7 +129,7 @@ impl ShopOrderBody {
             items_total: sum(|line| line.gross),
             items: lines
                 .into_iter()
-                .map(|line| line_body(line, currency))
+                .map(|line| line_body(line, order.status, currency))
                 .collect(),
             paid_at: order.paid_at,
             created_at: order.created_at,
@@ -138,9 +138,19 @@ impl ShopOrderBody {
     }
 }
 
-/// Whether a parcel of it is to be sent, or was.
-fn is_to_be_shipped(order: &OrderView) -> bool {
-    order.paid.is_some() && order.status != OrderStatus::Cancelled
+/// Whether a parcel of these shops is to be sent, or was.
+fn is_to_be_shipped(order: &OrderView, is_theirs: impl Fn(ShopId) -> bool) -> bool {
+    let mut theirs = order
+        .lines
+        .iter()
+        .filter(|line| line.shop_id.is_some_and(&is_theirs));
+    match order.status {
+        OrderStatus::Pending | OrderStatus::Processing | OrderStatus::PartlyShipped => {
+            order.paid.is_some()
+        }
+        OrderStatus::Shipped | OrderStatus::Delivered => theirs.any(|line| line.shipped > 0),
+        OrderStatus::Cancelled => false,
+    }
 }
 
 /// Those of the order's shops that are the seller's, in whatever status.
@@ -235,7 +245,9 @@ async fn list_orders(
     app.caught_up(View::Orders, position).await?;
     let Page { items, next } = app.read_models.shop_orders(&filter, &page).await?;
     // one query for the keys of all customers on the page
-    let shown = items.iter().filter(|order| is_to_be_shipped(order));
+    let shown = items
+        .iter()
+        .filter(|order| is_to_be_shipped(order, |of| of == shop_id));
     app.vault
         .prepare(shown.flat_map(|order| [&order.customer_name, &order.shipping_address]))
         .await?;

@@ -217,6 +217,9 @@ pub enum OrderError {
         /// What came.
         given: Money,
     },
+    /// There is nowhere to send it.
+    #[error("the order has no shipping address: it gets one before it is shipped")]
+    NoAddress,
     /// A shipment without pieces.
     #[error("a shipment needs at least one line")]
     NothingToShip,

@@ -318,6 +318,9 @@ impl PlacedOrder {
         if !shippable {
             return Err(illegal);
         }
+        if self.shipping_address.is_empty() {
+            return Err(OrderError::NoAddress);
+        }
         let mut wished: BTreeMap<u32, u64> = BTreeMap::new();
         for ship in lines {
             // cannot overflow: each is at most a million and a list has fewer than 2^44 elements

@@ -97,12 +97,18 @@ impl Order {
 impl PlacedOrder {
     /// The statuses that the order can get to next.
     pub fn next_statuses(&self) -> Vec<OrderStatus> {
-        self.status.next(self.payment_status, self.pieces())
+        self.status
+            .next(self.payment_status, self.pieces(), self.is_cancelling())
     }
 
     /// The payment statuses that the order can get to next.
     pub fn next_payment_statuses(&self) -> Vec<PaymentStatus> {
-        self.payment_status.next(self.total)
+        self.payment_status.next(self.total, self.is_cancelling())
+    }
+
+    /// Whether it ends once the outcome of its payment is known.
+    fn is_cancelling(&self) -> bool {
+        self.status == OrderStatus::Pending && self.cancellation.is_some()
     }
 
     /// What was bought when it was placed.

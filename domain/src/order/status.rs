@@ -33,9 +33,11 @@ impl OrderStatus {
         Self::Cancelled,
     ];
 
-    /// The statuses that an order of so many pieces, whose money is that far, can get to next.
-    pub fn next(self, payment: PaymentStatus, pieces: u64) -> Vec<Self> {
+    /// The statuses that an order of so many pieces, whose money is that far, can get to next; `cancelling`: it is to be
+    /// cancelled once the outcome of its payment is known.
+    pub fn next(self, payment: PaymentStatus, pieces: u64, cancelling: bool) -> Vec<Self> {
         match self {
+            Self::Pending if cancelling => vec![Self::Cancelled],
             Self::Pending => vec![Self::Processing, Self::Cancelled],
             // what was paid back is not shipped
             Self::Processing if payment == PaymentStatus::Refunded => vec![Self::Cancelled],
@@ -95,9 +97,11 @@ impl PaymentStatus {
         Self::Refunded,
     ];
 
-    /// The statuses that the payment of an order of this total, in minor units, can get to next.
-    pub fn next(self, total: i64) -> Vec<Self> {
+    /// The statuses that the payment of an order of this total, in minor units, can get to next; `cancelling` as for
+    /// [`OrderStatus::next`].
+    pub fn next(self, total: i64, cancelling: bool) -> Vec<Self> {
         match self {
+            Self::Awaiting | Self::Failed if cancelling => vec![Self::Paid, Self::Unpaid],
             Self::Awaiting => vec![Self::Paid, Self::Failed, Self::Unpaid],
             Self::Failed => vec![Self::Awaiting, Self::Paid, Self::Unpaid],
             // money that comes too late is recorded, and given back

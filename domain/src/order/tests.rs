@@ -330,7 +330,7 @@ fn every_state_shows_where_it_is_and_where_it_can_go() {
 new: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: release
 changed: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: release
 asked: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
-cancelling: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
+cancelling: pending, awaiting; next: cancelled; of the money: paid, unpaid; cancelling: none
 declined: pending, failed; next: processing, cancelled; of the money: awaiting, paid, unpaid; cancelling: release
 asked-again: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
 paid: processing, paid; next: partly_shipped, shipped, cancelled; of the money: partially_refunded, refunded; cancelling: return
@@ -346,10 +346,30 @@ cancelled-paid: cancelled, paid; next: ; of the money: partially_refunded, refun
 cancelled-refunded: cancelled, refunded; next: ; of the money: ; cancelling: none
 paid-late: cancelled, paid; next: ; of the money: partially_refunded, refunded; cancelling: none
 hidden: cancelled, unpaid; next: ; of the money: paid; cancelling: none
-hidden-cancelling: pending, awaiting; next: processing, cancelled; of the money: paid, failed, unpaid; cancelling: none
+hidden-cancelling: pending, awaiting; next: cancelled; of the money: paid, unpaid; cancelling: none
 ";
     assert_text(&text, expected);
     assert_eq!(Order::default().next_statuses(), [OrderStatus::Pending]);
+}
+
+#[test]
+fn an_order_without_an_address_is_shipped_once_it_has_one() {
+    let mut nowhere = place(items());
+    if let OrderCommand::PlaceOrder(order) = &mut nowhere {
+        order.shipping_address = Sealed::new("");
+    }
+    let ship = ship(SHIPMENT, &[(1, 1)]);
+    let paid = history::<Order>(&[], [nowhere, confirm(usd(TOTAL))]);
+    assert_eq!(
+        when::<Order>(&paid, ship.clone()),
+        Err(OrderError::NoAddress)
+    );
+    let address = OrderCommand::ChangeContact(ContactChange {
+        customer_name: None,
+        shipping_address: Some(Sealed::new("address")),
+    });
+    let addressed = history::<Order>(&paid, [address]);
+    assert_eq!(when::<Order>(&addressed, ship).unwrap().len(), 1);
 }
 
 #[test]

@@ -153,6 +153,9 @@ impl Vault {
         stream: &str,
         field: &str,
     ) -> Result<Option<String>, SealError> {
+        if sealed.is_empty() {
+            return Ok(Some(String::new()));
+        }
         let (person, ciphertext) = parse(sealed)?;
         let known = match self.at_hand(person) {
             Some(known) => known,

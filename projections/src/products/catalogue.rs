@@ -8,7 +8,7 @@ use eventstore::subscription::HandleError;
 use sqlx::{FromRow, PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::words::{Weight, WordVector, words};
+use super::words::{Weight, WordVector};
 use crate::{decode::Decoded, views::Schema};
 
 /// What is told of a product beside its kind, by name.
@@ -107,8 +107,6 @@ impl ProductRow {
 /// What a product is found by: follows from the row.
 pub(super) struct FoundBy {
     /// The title's words.
-    pub(super) folded_title: String,
-    /// The same, with their places.
     pub(super) title_words: WordVector,
     /// The words of all that is told of it.
     pub(super) words: WordVector,
@@ -131,7 +129,6 @@ impl ProductRow {
         }
         all.add(&self.description, Weight::Least);
         FoundBy {
-            folded_title: words(&self.title).join(" "),
             title_words,
             words: all,
         }
@@ -161,21 +158,19 @@ pub(super) async fn store(
 ) -> Result<(), HandleError> {
     let sql = schema.sql(
         "insert into {schema}.products (product_id, region_id, sku, title, description, image_url, price, currency, \
-                shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at, folded_title, \
-                title_words, words) \
+                shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at, title_words, words) \
          select product_id, region_id, sku, title, description, image_url, price, currency, shop_id, category_id, kind, \
-                attributes, deleted, sequence, created_at, updated_at, folded_title, title_words::tsvector, words::tsvector \
+                attributes, deleted, sequence, created_at, updated_at, title_words::tsvector, words::tsvector \
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], \
                 $8::text[], $9::uuid[], $10::uuid[], $11::text[], $12::jsonb[], $13::bool[], $14::bigint[], \
-                $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[], $19::text[]) \
+                $15::timestamptz[], $16::timestamptz[], $17::text[], $18::text[]) \
               as told (product_id, region_id, sku, title, description, image_url, price, currency, shop_id, category_id, \
-                kind, attributes, deleted, sequence, created_at, updated_at, folded_title, title_words, words) \
+                kind, attributes, deleted, sequence, created_at, updated_at, title_words, words) \
          on conflict (product_id) do update \
          set title = excluded.title, description = excluded.description, image_url = excluded.image_url, \
              price = excluded.price, shop_id = excluded.shop_id, category_id = excluded.category_id, \
              kind = excluded.kind, attributes = excluded.attributes, deleted = excluded.deleted, sequence = excluded.sequence, \
-             updated_at = excluded.updated_at, folded_title = excluded.folded_title, \
-             title_words = excluded.title_words, words = excluded.words",
+             updated_at = excluded.updated_at, title_words = excluded.title_words, words = excluded.words",
     );
     let found_by: Vec<FoundBy> = rows.values().map(ProductRow::found_by).collect();
     let vectors = |of: fn(&FoundBy) -> &WordVector| -> Vec<String> {
@@ -207,12 +202,6 @@ pub(super) async fn store(
         .bind(rows().map(|row| row.sequence).collect::<Vec<_>>())
         .bind(rows().map(|row| row.created_at).collect::<Vec<_>>())
         .bind(rows().map(|row| row.updated_at).collect::<Vec<_>>())
-        .bind(
-            found_by
-                .iter()
-                .map(|row| row.folded_title.as_str())
-                .collect::<Vec<_>>(),
-        )
         .bind(vectors(|row| &row.title_words))
         .bind(vectors(|row| &row.words))
         .execute(tx)

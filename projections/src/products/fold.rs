@@ -1,4 +1,5 @@
-//! Rebuilds the catalogue and the stock: both tables are folded in memory first. What is of closed shops is hidden last.
+//! Rebuilds the catalogue and the stock: both tables are folded in memory first. The words of
+//! titles are counted, and what is of closed shops is hidden, last.
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use super::{
     catalogue::{self, ProductRow},
     closed_shops,
     stock::{self, StockRow},
+    vocabulary,
 };
 use crate::{
     decode::{Decoded, EventRef, decode},
@@ -119,13 +121,13 @@ impl Fold for ProductsFold {
         self.products.finish(writer)?;
         self.stock.finish(writer)?;
         let (schema, shops) = (self.schema.clone(), std::mem::take(&mut self.closed_shops));
-        if shops.is_empty() {
-            return Ok(());
-        }
         writer.run(move |target| {
             Box::pin(async move {
-                target.key("closed_shops").await?;
-                closed_shops::close(&schema, &shops, &mut target.connection).await?;
+                vocabulary::count(&schema, &mut target.connection).await?;
+                if !shops.is_empty() {
+                    target.key("closed_shops").await?;
+                    closed_shops::close(&schema, &shops, &mut target.connection).await?;
+                }
                 Ok(())
             })
         })
@@ -135,7 +137,7 @@ impl Fold for ProductsFold {
 impl Row for ProductRow {
     const TABLE: &'static str = "products";
     const COLUMNS: &'static str = "product_id, region_id, sku, title, description, image_url, price, currency, \
-         shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at, folded_title, title_words, words";
+         shop_id, category_id, kind, attributes, deleted, sequence, created_at, updated_at, title_words, words";
 
     fn push(&self, id: Uuid, rows: &mut CopyRows) {
         let found_by = self.found_by();
@@ -156,7 +158,6 @@ impl Row for ProductRow {
             &self.sequence,
             &self.created_at,
             &self.updated_at,
-            &found_by.folded_title,
             &found_by.title_words,
             &found_by.words,
         ]);

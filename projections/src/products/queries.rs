@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::text::SearchText;
 use crate::{
-    page::{Page, PageError, PageRequest, SortKey, SortKind, SortValue, Span},
+    page::{Direction, Page, PageError, PageRequest, SortKey, SortKind, SortValue, Span},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
 };
@@ -251,7 +251,7 @@ impl ReadModels {
         if page.sort.key == ProductSort::Relevance {
             return Err(PageError::NothingToRank.into());
         }
-        let rows = list(&schema, filter, page)
+        let rows = list(&schema, filter, page, |_| {})
             .build()
             .fetch_all(self.pool())
             .await?;
@@ -271,25 +271,75 @@ pub(super) const COLUMNS: &str = "p.product_id, p.region_id, p.sku, p.title, p.d
      s.available, s.reserved, s.sold, s.threshold, s.sequence as stock_sequence, s.updated_at as stock_updated_at";
 
 /// Every product has a row of stock.
-pub(super) fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
+fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
     QueryBuilder::new(format!(
         "select {COLUMNS} from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where true"
     ))
 }
 
+/// A page of the products that the filters let through, and a text, whose conditions `push_text` adds. It is picked by
+/// their keys; the rows, and the stock, which is in another table, are read afterwards.
 pub(crate) fn list<'q>(
     schema: &Schema,
     filter: &ProductFilter,
     page: &PageRequest<ProductSort>,
+    push_text: impl FnOnce(&mut QueryBuilder<'q, Postgres>),
 ) -> QueryBuilder<'q, Postgres> {
-    let mut sql = select(schema);
-    push_filter(&mut sql, filter);
+    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from (select p.product_id from "));
+    push_filtered(&mut sql, schema, filter);
+    push_text(&mut sql);
     page.push_to(&mut sql, "p");
+    let [column, _] = page.sort.key.columns();
+    push_rows(
+        &mut sql,
+        schema,
+        &format!("p.{column}"),
+        page.sort.direction,
+    );
     sql
 }
 
+/// Reads the rows of the page that was picked, in its order.
+pub(super) fn push_rows(
+    sql: &mut QueryBuilder<'_, Postgres>,
+    schema: &Schema,
+    column: &str,
+    direction: Direction,
+) {
+    let order = match direction {
+        Direction::Asc => "asc",
+        Direction::Desc => "desc",
+    };
+    sql.push(format_args!(
+        ") r join {schema}.products p on p.product_id = r.product_id \
+         join {schema}.stock s on s.product_id = r.product_id order by {column} {order}, r.product_id {order}"
+    ));
+}
+
+/// The products that the filters let through, with their stock where a filter is about it. Few are sold out or low: they
+/// are gone through by themselves. Most are not, so that is looked up for each product on the way.
+pub(super) fn push_filtered(
+    sql: &mut QueryBuilder<'_, Postgres>,
+    schema: &Schema,
+    filter: &ProductFilter,
+) {
+    sql.push(format_args!("{schema}.products p"));
+    if filter.in_stock == Some(false) || filter.low_stock == Some(true) {
+        sql.push(format_args!(
+            " join {schema}.stock s on s.product_id = p.product_id"
+        ));
+    } else if filter.is_of_stock() {
+        sql.push(format_args!(
+            " cross join lateral (select s.in_stock, s.low_stock from {schema}.stock s \
+             where s.product_id = p.product_id offset 0) s"
+        ));
+    }
+    sql.push(" where true");
+    push_filter(sql, filter);
+}
+
 /// Adds the conditions of the filter, its text apart. `p` is the product, `s` its stock.
-pub(super) fn push_filter(sql: &mut QueryBuilder<'_, Postgres>, filter: &ProductFilter) {
+fn push_filter(sql: &mut QueryBuilder<'_, Postgres>, filter: &ProductFilter) {
     if !filter.include_deleted {
         sql.push(" and not p.deleted and not p.shop_closed");
     }

@@ -1,13 +1,15 @@
 //! Searching the catalogue by text, on PostgreSQL alone.
 //!
-//! A product is found when it has all the words that are wanted. Where no product that the filters allow has them, words
-//! that no product has are spelled as in the titles that have one most like them, and that is searched for, unless
-//! something stands in quotes. Sorted by price, time or title a search is a list like any other. By relevance, those
-//! with all words in their title come first, then the others; within both by `ts_rank`, which takes nothing but the
-//! product and the text into account, so that the place of a product does not change unless the product does.
+//! A product is found when it has all the words that are wanted: whole, but the last one may go on where all stand in the
+//! title. Where no product that the filters allow has them, it may go on anywhere; and where there is still none, words that no product
+//! has are spelled as the words of titles that are most like them, and that is searched for, unless something stands in
+//! quotes. Sorted by price, time or title a search is a list like any other. By relevance, those with all words in their
+//! title come first, then the others; within both by `ts_rank`, which takes nothing but the product and the text into
+//! account, so that the place of a product does not change unless the product does.
 //!
 //! Ranking looks at every candidate, so their number is bounded: of each of these two groups the newest
 //! [`CANDIDATES`] are ranked, and the list ends with them; where there are as many titles, the others are not looked at.
+//! Neither are they before a page has room for them, since a word of a few thousand descriptions is what takes longest.
 //! The cursor names the oldest candidates, and the text as it was spelled, so that later pages rank the same ones,
 //! whatever was added meanwhile.
 
@@ -20,33 +22,43 @@ use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::{
-    queries::{COLUMNS, ProductFilter, ProductSort, ProductView, push_filter},
+    queries::{COLUMNS, ProductFilter, ProductSort, ProductView, list, push_filtered, push_rows},
     text::SearchText,
 };
 use crate::{
-    page::{Direction, Page, PageError, PageRequest, SortKey, SortValue, time_of},
+    page::{Direction, Page, PageError, PageRequest, SortValue, time_of},
     read_models::{QueryError, ReadModels},
     views::Schema,
 };
 
-/// How many products of each group are ranked, the newest. To find those of a word that one product in ten has takes ten
-/// times as many looks; 6,000 took 6 ms on a busy machine.
+/// How many products of each group are ranked, the newest; more than there are in a page. To find those of a word that
+/// one product in ten has takes ten times as many looks.
 const CANDIDATES: i64 = 250;
 /// How many of each group later pages rank at most: the same ones, and some that came to be found meanwhile.
 const LATER_CANDIDATES: i64 = 2 * CANDIDATES;
 /// Steps from a perfect rank to none.
 const STEPS: i64 = 1_000_000;
-/// How much of a word a title must have in groups of three letters, from 0 to 1 (`word_similarity` of pg_trgm): at 0.45
+/// How much of a word another must have in groups of three letters, from 0 to 1 (`word_similarity` of pg_trgm): at 0.45
 /// one letter more, less or changed is found in a word of five.
 pub(crate) const ALIKE: &str = "0.45";
 /// The operator that the index serves takes its threshold from the session. What else the planner might do is to compare
-/// all titles until there are enough that are alike, and it takes comparing for cheaper than it is.
+/// all words until there are enough that are alike, and it takes comparing for cheaper than it is.
 pub(crate) const SESSION: &str = "select set_config('pg_trgm.word_similarity_threshold', $1, true), \
      set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true)";
-/// Titles that are looked at for a word that is most like one.
-const ALIKE_TITLES: i64 = 200;
+/// Words that are compared to find the one most like another.
+const ALIKE_WORDS: i64 = 1_000;
 /// Words that are looked up at most; nobody who types more wants each of them corrected.
 const MOST_RESPELLED: usize = 8;
+/// Words that are taken of those most like another, until one stands in the title of a product that is shown.
+const MOST_ALIKE: i64 = 20;
+/// How each search begins. The planner reckons with words that have nothing to do with each other: where two common ones
+/// never meet it looks for them through the whole order.
+const AS_PLANNED: &str = "begin read only; set local statement_timeout = '100ms'";
+/// How it is done again when that took too long: by the index of the text alone. What takes longer even so is given up.
+pub(crate) const BY_TEXT: &str = "begin read only; set local statement_timeout = '2s'; \
+     set local enable_indexscan = off; set local enable_seqscan = off";
+/// What PostgreSQL calls a statement that took too long (`query_canceled`).
+const CANCELED: &str = "57014";
 
 /// What is searched for and which candidates are ranked: the first page says it, and the cursor keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,21 +67,57 @@ pub(crate) struct Found {
     /// The text as it was spelled instead.
     #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
     respelled: Option<String>,
+    /// The last word may go on anywhere.
+    #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
+    begun: bool,
     /// Only those with all words in their title, since there are enough.
     #[serde(rename = "t", default, skip_serializing_if = "std::ops::Not::not")]
     titles: bool,
-    /// The oldest that is ranked, by group: its time in microseconds and its id.
-    #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
-    oldest: Vec<Option<(i64, Uuid)>>,
+    /// The oldest that is ranked, by group; none where no page has come to them yet, or there were none.
+    #[serde(rename = "o", default, skip_serializing_if = "is_unnoted")]
+    oldest: [Option<Place>; 2],
 }
+
+fn is_unnoted(oldest: &[Option<Place>; 2]) -> bool {
+    oldest.iter().all(Option::is_none)
+}
+
+/// A product's time, in microseconds, and its id.
+type Place = (i64, Uuid);
 
 /// A group of candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Group {
     /// All words in the title.
-    Title,
+    Titles = 0,
     /// Not all of them in the title.
-    Elsewhere,
+    Others = 1,
+}
+
+impl Group {
+    /// What the candidates are called in the statement.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Titles => "titles",
+            Self::Others => "others",
+        }
+    }
+
+    /// Titles come before everything else: how far the best of a group is from a perfect rank.
+    const fn least_off(self) -> i64 {
+        match self {
+            Self::Titles => 0,
+            Self::Others => STEPS + 1,
+        }
+    }
+
+    /// Which words are looked at, and for which ones.
+    fn words<'t>(self, text: &'t SearchText, found: &Found) -> (&'static str, &'t str) {
+        match self {
+            Self::Titles => ("title_words", text.wanted()),
+            Self::Others => ("words", found.wanted_anywhere(text)),
+        }
+    }
 }
 
 /// A product with how far it is from the best rank.
@@ -87,13 +135,14 @@ impl ReadModels {
         text: &SearchText,
         page: &PageRequest<ProductSort>,
     ) -> Result<Page<ProductView>, QueryError> {
-        if let Some(found) = page.note::<Found>()? {
+        if let Some(mut found) = page.note::<Found>()? {
             let respelled = found.respelled.as_deref().map(SearchText::read);
             let text = match &respelled {
                 Some(respelled) => respelled.as_ref().ok_or(PageError::InvalidCursor)?,
                 None => text,
             };
             let rows = self.rows_of(schema, filter, text, page, &found).await?;
+            found.note_candidates(&rows, page)?;
             return page_of(&rows, page, &found);
         }
         if page.after.is_some() {
@@ -102,6 +151,10 @@ impl ReadModels {
         }
         let mut found = Found::default();
         let mut rows = self.rows_of(schema, filter, text, page, &found).await?;
+        if rows.is_empty() && text.is_open() {
+            found.begun = true;
+            rows = self.rows_of(schema, filter, text, page, &found).await?;
+        }
         if rows.is_empty()
             && let Some(respelled) = self.respelled(schema, text).await?
             && let Some(other) = SearchText::read(&respelled)
@@ -109,9 +162,7 @@ impl ReadModels {
             found.respelled = Some(respelled);
             rows = self.rows_of(schema, filter, &other, page, &found).await?;
         }
-        if let Some(row) = rows.first().filter(|_| by_relevance(page)) {
-            found.note_candidates(row)?;
-        }
+        found.note_candidates(&rows, page)?;
         page_of(&rows, page, &found)
     }
 
@@ -124,9 +175,26 @@ impl ReadModels {
         page: &PageRequest<ProductSort>,
         found: &Found,
     ) -> Result<Vec<PgRow>, QueryError> {
-        let mut query = statement(schema, filter, text, page, found)?;
-        let query = query.build().persistent(false);
-        Ok(query.fetch_all(self.pool()).await?)
+        let query = || statement(schema, filter, text, page, found);
+        match self.run(AS_PLANNED, query()?).await {
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| code == CANCELED) =>
+            {
+                Ok(self.run(BY_TEXT, query()?).await?)
+            }
+            rows => Ok(rows?),
+        }
+    }
+
+    async fn run(
+        &self,
+        begin: &'static str,
+        mut query: QueryBuilder<'_, Postgres>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let mut tx = self.pool().begin_with(begin).await?;
+        let rows = query.build().persistent(false).fetch_all(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(rows)
     }
 
     /// The text with the words that no product has spelled as in a title; none where there is nothing to correct, or
@@ -140,7 +208,7 @@ impl ReadModels {
         if text.is_quoted() || wanted.len() > MOST_RESPELLED {
             return Ok(None);
         }
-        let mut tx = self.pool().begin().await?;
+        let mut tx = self.pool().begin_with(BY_TEXT).await?;
         sqlx::query(SESSION).bind(ALIKE).execute(&mut *tx).await?;
         let mut words = HashMap::new();
         for (word, query) in wanted {
@@ -187,23 +255,23 @@ pub(crate) fn is_known_statement<'q>(schema: &Schema, query: &str) -> QueryBuild
     sql
 }
 
-/// Looks at some titles only: a word that many have is in each of them.
+/// The words of titles are a table of their own, since there are far fewer of them than of titles. Those of closed shops
+/// are in it too.
 pub(crate) fn most_alike_statement<'q>(schema: &Schema, word: &str) -> QueryBuilder<'q, Postgres> {
     let mut sql = QueryBuilder::new(
-        "select near.word from (select distinct unnest(string_to_array(alike.folded_title, ' ')) as word from (\
-         select p.folded_title from ",
+        "select near.word from (select alike.word, row_number() over (order by word_similarity(",
     );
-    sql.push(format_args!(
-        "{schema}.products p where not p.deleted and not p.shop_closed and "
-    ))
-    .push_bind(word.to_owned())
-    .push(format_args!(
-        " <% p.folded_title limit {ALIKE_TITLES}) alike) near order by word_similarity("
-    ))
-    .push_bind(word.to_owned())
-    .push(", near.word) desc, similarity(")
-    .push_bind(word.to_owned())
-    .push(", near.word) desc, near.word limit 1");
+    sql.push_bind(word.to_owned())
+        .push(", alike.word) desc, similarity(")
+        .push_bind(word.to_owned())
+        .push(", alike.word) desc, alike.titles desc, alike.word) as place from (select v.word, v.titles from ")
+        .push(format_args!("{schema}.vocabulary v where "))
+        .push_bind(word.to_owned())
+        .push(format_args!(
+            " <% v.word limit {ALIKE_WORDS}) alike order by place limit {MOST_ALIKE}) near \
+             where exists (select 1 from {schema}.products p where not p.deleted and not p.shop_closed \
+             and p.title_words @@ ( || near.word || )::tsquery) order by near.place limit 1"
+        ));
     sql
 }
 
@@ -212,26 +280,63 @@ fn by_relevance(page: &PageRequest<ProductSort>) -> bool {
 }
 
 impl Found {
-    /// Notes down which candidates were ranked, as every row of the first page tells it.
-    pub(crate) fn note_candidates(&mut self, row: &PgRow) -> Result<(), sqlx::Error> {
-        let oldest = |tier: usize| -> Result<Option<(i64, Uuid)>, sqlx::Error> {
-            let at: Option<DateTime<Utc>> = row.try_get(&*format!("oldest_at_{tier}"))?;
-            let id: Option<Uuid> = row.try_get(&*format!("oldest_id_{tier}"))?;
-            Ok(at.map(|at| at.timestamp_micros()).zip(id))
+    /// Notes down which candidates were ranked, as every row tells it.
+    pub(crate) fn note_candidates(
+        &mut self,
+        rows: &[PgRow],
+        page: &PageRequest<ProductSort>,
+    ) -> Result<(), sqlx::Error> {
+        let Some(row) = rows.first().filter(|_| by_relevance(page)) else {
+            return Ok(());
         };
-        let tiers = 0..self.groups().len();
-        self.oldest = tiers.map(oldest).collect::<Result<_, _>>()?;
-        self.titles = row.try_get::<i64, _>("titles")? >= CANDIDATES;
+        for group in self.groups(page) {
+            let oldest = &mut self.oldest[group as usize];
+            if oldest.is_none() {
+                let name = group.name();
+                let at: Option<DateTime<Utc>> = row.try_get(&*format!("oldest_at_{name}"))?;
+                let id: Option<Uuid> = row.try_get(&*format!("oldest_id_{name}"))?;
+                *oldest = at.map(|at| at.timestamp_micros()).zip(id);
+            }
+        }
+        if page.after.is_none() {
+            self.titles = row.try_get::<i64, _>("all_titles")? >= CANDIDATES;
+        }
         Ok(())
     }
 
-    fn groups(&self) -> &'static [Group] {
-        if self.titles {
-            &[Group::Title]
+    /// Those that this page may have products of.
+    fn groups(&self, page: &PageRequest<ProductSort>) -> Vec<Group> {
+        let beyond_titles = matches!(
+            page.after,
+            Some((SortValue::Integer(off), _)) if best_first(page) && off >= Group::Others.least_off()
+        );
+        let mut groups = Vec::new();
+        // a cursor that was made up may name others where there are none
+        if !beyond_titles || self.titles {
+            groups.push(Group::Titles);
+        }
+        if !self.titles {
+            groups.push(Group::Others);
+        }
+        groups
+    }
+
+    fn oldest(&self, group: Group) -> Option<Place> {
+        self.oldest[group as usize]
+    }
+
+    /// What a product must have, wherever it stands.
+    fn wanted_anywhere<'t>(&self, text: &'t SearchText) -> &'t str {
+        if self.begun {
+            text.wanted()
         } else {
-            &[Group::Title, Group::Elsewhere]
+            text.wanted_whole()
         }
     }
+}
+
+fn best_first(page: &PageRequest<ProductSort>) -> bool {
+    page.sort.direction == Direction::Asc
 }
 
 /// The page of these rows, and the cursor that goes on in the same way.
@@ -279,26 +384,17 @@ pub(crate) fn statement<'q>(
     if by_relevance(page) {
         return ranked(schema, filter, text, page, found);
     }
-    // the stock, which is in another table, is read once the page is picked
-    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from (select p.product_id from "));
-    push_filtered(&mut sql, schema, filter);
-    push_words(&mut sql, "words", text);
-    push_unwanted(&mut sql, text);
-    page.push_to(&mut sql, "p");
-    let [column, _] = page.sort.key.columns();
-    let order = order_of(page);
-    sql.push(format_args!(
-        ") r join {schema}.products p on p.product_id = r.product_id \
-         join {schema}.stock s on s.product_id = r.product_id order by p.{column} {order}, p.product_id {order}"
-    ));
-    Ok(sql)
-}
-
-const fn order_of(page: &PageRequest<ProductSort>) -> &'static str {
-    match page.sort.direction {
-        Direction::Asc => "asc",
-        Direction::Desc => "desc",
-    }
+    Ok(list(schema, filter, page, |sql| {
+        let anywhere = found.wanted_anywhere(text);
+        if anywhere == text.wanted() {
+            push_words(sql, " and ", "words", anywhere);
+        } else {
+            push_words(sql, " and (", "title_words", text.wanted());
+            push_words(sql, " or ", "words", anywhere);
+            sql.push(")");
+        }
+        push_unwanted(sql, text);
+    }))
 }
 
 /// Finds the candidates of each group, ranks them, and picks a page.
@@ -309,71 +405,56 @@ fn ranked<'q>(
     page: &PageRequest<ProductSort>,
     found: &Found,
 ) -> Result<QueryBuilder<'q, Postgres>, PageError> {
-    let first = page.after.is_none();
+    let groups = found.groups(page);
     let mut sql = QueryBuilder::new("with ");
-    for (tier, group) in found.groups().iter().enumerate() {
+    for group in &groups {
+        let (column, wanted) = group.words(text, found);
+        // picked by their keys alone: words would be carried through the sort
         sql.push(format_args!(
-            "candidates_{tier} as materialized (select c.product_id, c.created_at, "
+            "{} as materialized (select c.product_id, c.created_at, ",
+            group.name()
         ));
-        push_rank(&mut sql, text, *group);
-        sql.push(" as off from (");
-        push_candidates(&mut sql, schema, filter, *group);
-        push_match(&mut sql, text, *group);
-        if first && *group == Group::Elsewhere {
-            // decided before anything is read: where most are found by their titles, the others may be far between
-            sql.push(format_args!(
-                " and (select count(*) from candidates_0) < {CANDIDATES}"
-            ));
+        push_rank(&mut sql, column, wanted, *group);
+        sql.push(" as off from (select p.product_id, p.created_at from ");
+        push_filtered(&mut sql, schema, filter);
+        push_words(&mut sql, " and ", column, wanted);
+        if *group == Group::Others {
+            push_words(&mut sql, " and not ", "title_words", text.wanted());
+            if groups.contains(&Group::Titles) {
+                push_room(&mut sql, page);
+            }
         }
-        let oldest = found.oldest.get(tier).copied().flatten();
-        push_bounds(&mut sql, first, oldest)?;
-        sql.push(") c), ");
+        push_unwanted(&mut sql, text);
+        push_bounds(&mut sql, found.oldest(*group))?;
+        sql.push(format_args!(
+            ") c join {schema}.products p on p.product_id = c.product_id), "
+        ));
     }
     push_page(&mut sql, schema, page, found);
     Ok(sql)
 }
 
-/// Those that the filters let through, with what their rank is made of.
-fn push_candidates(
-    sql: &mut QueryBuilder<'_, Postgres>,
-    schema: &Schema,
-    filter: &ProductFilter,
-    group: Group,
-) {
-    let found_in = match group {
-        Group::Title => "title_words",
-        Group::Elsewhere => "words",
-    };
-    sql.push(format_args!(
-        "select p.product_id, p.created_at, p.{found_in} as found_in from "
-    ));
-    push_filtered(sql, schema, filter);
-}
-
-/// The products that the filters let through, with their stock where a filter is about it. Few are sold out or low: they
-/// are gone through by themselves. Most are not, so that is looked up for each product on the way.
-fn push_filtered(sql: &mut QueryBuilder<'_, Postgres>, schema: &Schema, filter: &ProductFilter) {
-    sql.push(format_args!("{schema}.products p"));
-    if filter.in_stock == Some(false) || filter.low_stock == Some(true) {
+/// Has the others looked at only where titles leave them room, which is decided before anything is read of them.
+fn push_room(sql: &mut QueryBuilder<'_, Postgres>, page: &PageRequest<ProductSort>) {
+    let first = page.after.is_none();
+    if best_first(page) {
+        sql.push(" and (select count(*) from titles c where true");
+        page.push_behind_cursor(sql, "c");
+        let room = i64::from(page.limit()).min(CANDIDATES - 1);
+        sql.push(format_args!(") <= {room}"));
+    } else if first {
+        // where most are found by their titles, the others may be far between
         sql.push(format_args!(
-            " join {schema}.stock s on s.product_id = p.product_id"
-        ));
-    } else if filter.is_of_stock() {
-        sql.push(format_args!(
-            " cross join lateral (select s.in_stock, s.low_stock from {schema}.stock s \
-             where s.product_id = p.product_id offset 0) s"
+            " and (select count(*) from titles) < {CANDIDATES}"
         ));
     }
-    sql.push(" where true");
-    push_filter(sql, filter);
 }
 
 /// The newest at first; on later pages all that are not older than the oldest of those, beginning with it, so that what
 /// is new since takes nobody's place.
 fn push_bounds(
     sql: &mut QueryBuilder<'_, Postgres>,
-    first: bool,
-    oldest: Option<(i64, Uuid)>,
+    oldest: Option<Place>,
 ) -> Result<(), PageError> {
     if let Some((micros, id)) = oldest {
         let at = time_of(micros).ok_or(PageError::InvalidCursor)?;
@@ -383,10 +464,9 @@ fn push_bounds(
             .push_bind(id)
             .push(")");
     }
-    let (order, limit) = if first {
-        ("desc", CANDIDATES)
-    } else {
-        ("asc", LATER_CANDIDATES)
+    let (order, limit) = match oldest {
+        None => ("desc", CANDIDATES),
+        Some(_) => ("asc", LATER_CANDIDATES),
     };
     sql.push(format_args!(
         " order by p.created_at {order}, p.product_id {order} limit {limit}"
@@ -395,35 +475,18 @@ fn push_bounds(
 }
 
 /// How far a candidate is from the best rank, in whole steps. Long texts count less (normalization 1 of `ts_rank`).
-fn push_rank(sql: &mut QueryBuilder<'_, Postgres>, text: &SearchText, group: Group) {
-    // titles come before everything else
-    let least = match group {
-        Group::Title => 0,
-        Group::Elsewhere => STEPS + 1,
-    };
+fn push_rank(sql: &mut QueryBuilder<'_, Postgres>, column: &str, wanted: &str, group: Group) {
+    let least = group.least_off();
     sql.push(format_args!(
-        "{least} + round({STEPS} * (1 - ts_rank(c.found_in, "
+        "{least} + round({STEPS} * (1 - ts_rank(p.{column}, "
     ))
-    .push_bind(text.wanted().to_owned())
+    .push_bind(wanted.to_owned())
     .push("::tsquery, 1)))::bigint");
 }
 
-fn push_match(sql: &mut QueryBuilder<'_, Postgres>, text: &SearchText, group: Group) {
-    match group {
-        Group::Title => push_words(sql, "title_words", text),
-        Group::Elsewhere => {
-            push_words(sql, "words", text);
-            sql.push(" and not p.title_words @@ ")
-                .push_bind(text.wanted().to_owned())
-                .push("::tsquery");
-        }
-    }
-    push_unwanted(sql, text);
-}
-
-fn push_words(sql: &mut QueryBuilder<'_, Postgres>, column: &str, text: &SearchText) {
-    sql.push(format_args!(" and p.{column} @@ "))
-        .push_bind(text.wanted().to_owned())
+fn push_words(sql: &mut QueryBuilder<'_, Postgres>, behind: &str, column: &str, wanted: &str) {
+    sql.push(format_args!("{behind}p.{column} @@ "))
+        .push_bind(wanted.to_owned())
         .push("::tsquery");
 }
 
@@ -442,30 +505,28 @@ fn push_page(
     page: &PageRequest<ProductSort>,
     found: &Found,
 ) {
-    let tiers = 0..found.groups().len();
+    let groups = found.groups(page);
     sql.push("candidates as (");
-    for tier in tiers.clone() {
-        let union = if tier > 0 { " union all " } else { "" };
-        sql.push(format_args!(
-            "{union}select product_id, off from candidates_{tier}"
-        ));
+    for (index, group) in groups.iter().enumerate() {
+        let union = if index > 0 { " union all " } else { "" };
+        let name = group.name();
+        sql.push(format_args!("{union}select product_id, off from {name}"));
     }
     sql.push(format_args!(") select {COLUMNS}, r.off"));
     if page.after.is_none() {
-        sql.push(", (select count(*) from candidates_0) as titles");
-        for tier in tiers {
-            for (column, name) in [("created_at", "at"), ("product_id", "id")] {
-                sql.push(format_args!(
-                    ", (select {column} from candidates_{tier} order by created_at, product_id limit 1) as oldest_{name}_{tier}"
-                ));
-            }
+        sql.push(", (select count(*) from titles) as all_titles");
+    }
+    let unnoted = groups
+        .iter()
+        .filter(|group| found.oldest(**group).is_none());
+    for name in unnoted.map(|group| group.name()) {
+        for (column, told) in [("created_at", "at"), ("product_id", "id")] {
+            sql.push(format_args!(
+                ", (select {column} from {name} order by created_at, product_id limit 1) as oldest_{told}_{name}"
+            ));
         }
     }
     sql.push(" from (select c.product_id, c.off from candidates c where true");
     page.push_to(sql, "c");
-    let order = order_of(page);
-    sql.push(format_args!(
-        ") r join {schema}.products p on p.product_id = r.product_id \
-         join {schema}.stock s on s.product_id = r.product_id order by r.off {order}, r.product_id {order}"
-    ));
+    push_rows(sql, schema, "r.off", page.sort.direction);
 }

@@ -11,6 +11,8 @@ use super::words::words;
 const MAX_CHARS: usize = 200;
 /// From so many characters on the last word may go on ("teleph"). Shorter ones begin half of all words.
 const MIN_PREFIX_CHARS: usize = 3;
+/// What stands behind a word in a `tsquery` that may go on.
+const BEGINNING: &str = ":*";
 
 /// Why a text is nothing to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +30,8 @@ pub enum InvalidSearch {
 pub struct SearchText {
     terms: Vec<Term>,
     wanted: String,
+    /// The same without beginnings of words, where that is something else.
+    wanted_whole: Option<String>,
     unwanted: Option<String>,
 }
 
@@ -51,20 +55,15 @@ impl SearchText {
     /// Reads what was typed, or what [`Self::respelled`] has made of it, however long; none where nothing is wanted.
     pub(super) fn read(text: &str) -> Option<Self> {
         let terms = terms(&text.replace(['“', '”', '„'], "\""));
-        let queries = |unwanted: bool| -> Vec<String> {
-            let asked = terms.iter().enumerate();
-            let asked = asked.filter(|(_, term)| term.unwanted == unwanted);
-            // only the very last word is still being typed
-            asked
-                .map(|(index, term)| term.query(index + 1 == terms.len() && term.is_open()))
-                .collect()
-        };
-        let (wanted, unwanted) = (queries(false), queries(true));
+        let wanted = queries(&terms, false, true);
         if wanted.is_empty() {
             return None;
         }
+        let open = wanted.last().is_some_and(|query| query.contains(BEGINNING));
+        let unwanted = queries(&terms, true, false);
         Some(Self {
             wanted: wanted.join(" & "),
+            wanted_whole: open.then(|| queries(&terms, false, false).join(" & ")),
             unwanted: (!unwanted.is_empty()).then(|| unwanted.join(" | ")),
             terms,
         })
@@ -75,9 +74,19 @@ impl SearchText {
         self.terms.iter().any(|term| term.quoted && !term.unwanted)
     }
 
-    /// The `tsquery` that products must match.
+    /// The `tsquery` that products must match: the last word may go on.
     pub(super) fn wanted(&self) -> &str {
         &self.wanted
+    }
+
+    /// The one of whole words only.
+    pub(super) fn wanted_whole(&self) -> &str {
+        self.wanted_whole.as_deref().unwrap_or(&self.wanted)
+    }
+
+    /// Whether the last word may go on.
+    pub(super) const fn is_open(&self) -> bool {
+        self.wanted_whole.is_some()
     }
 
     /// The one that they must not match.
@@ -134,10 +143,30 @@ impl Term {
     }
 }
 
+/// The `tsquery` of each term, once: the planner would take what is said twice for twice as rare.
+fn queries(terms: &[Term], unwanted: bool, open: bool) -> Vec<String> {
+    let mut queries = Vec::new();
+    let mut words: Vec<&str> = Vec::new();
+    let asked = terms.iter().enumerate();
+    for (index, term) in asked.filter(|(_, term)| term.unwanted == unwanted) {
+        // only the very last word is still being typed
+        let open = open && index + 1 == terms.len() && term.is_open();
+        let query = term.query(open);
+        let begins = |word: &&str| matches!(&*term.words, [begun] if word.starts_with(begun));
+        let is_begun = query.contains(BEGINNING) && words.iter().any(begins);
+        let is_said = is_begun || queries.contains(&query);
+        words.extend(term.words.iter().map(String::as_str));
+        if !is_said {
+            queries.push(query);
+        }
+    }
+    queries
+}
+
 /// A word as part of a `tsquery`, whole or as the beginning of one.
 fn query_of(word: &str, open: bool) -> String {
     let open = open && word.chars().nth(MIN_PREFIX_CHARS - 1).is_some();
-    format!("'{word}'{}", if open { ":*" } else { "" })
+    format!("'{word}'{}", if open { BEGINNING } else { "" })
 }
 
 /// Those that have a word in them.
@@ -200,6 +229,14 @@ mod tests {
             ),
             ("red\"dress\"", "('red') & ('dress')", "red dress"),
             ("it's :* & | ! <-> ( \\ %", "('its':*)", "its"),
+            // once is enough
+            (
+                "red red-wine red",
+                "('red') & ('red' <-> 'wine')",
+                "red red-wine red",
+            ),
+            ("silk shirt shi", "('silk') & ('shirt')", "silk shirt shi"),
+            ("shirt s", "('shirt') & ('s')", "shirt s"),
         ] {
             let parsed = SearchText::parse(text).unwrap();
             assert_eq!(parsed.wanted, wanted, "{text}");

@@ -19,14 +19,46 @@ const LAST_PLACE: u16 = 16_383;
 /// A place is a number of this many bits; the weight stands above.
 const PLACE_BITS: u32 = 14;
 
-/// The words of a text, in order.
+/// The words of a text, in order. In a script without blanks each letter is one, with its marks: what is written together
+/// is then found as what stands beside each other.
 pub(super) fn words(text: &str) -> Vec<String> {
-    let plain = plain(text);
-    let words = plain.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c));
+    let mut words = Vec::new();
+    // what the next letter is added to
+    let mut open: Option<String> = None;
+    for letter in plain(text).chars() {
+        let is_mark = is_combining_mark(letter);
+        if !letter.is_alphanumeric() && !is_mark {
+            words.extend(open.take());
+            continue;
+        }
+        let begins = !is_mark && (is_word(letter) || open.as_deref().is_some_and(ends_with_word));
+        if begins {
+            words.extend(open.take());
+        }
+        open.get_or_insert_default().push(letter);
+    }
+    words.extend(open);
+    for word in &mut words {
+        if let Some((end, _)) = word.char_indices().nth(MAX_WORD_CHARS) {
+            word.truncate(end);
+        }
+    }
     words
-        .filter(|word| !word.is_empty())
-        .map(|word| word.chars().take(MAX_WORD_CHARS).collect())
-        .collect()
+}
+
+/// Whether it is a word by itself, or what it ends with was, before the marks at its end.
+fn ends_with_word(word: &str) -> bool {
+    let last = word.chars().rev().find(|c| !is_combining_mark(*c));
+    last.is_some_and(is_word)
+}
+
+/// Letters of scripts that do not put blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese (Unicode
+/// Standard, blocks of these names).
+const fn is_word(c: char) -> bool {
+    matches!(c,
+        '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
+        | '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}'
+        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 /// The text in small letters, without accents and without what is written inside of words only.
@@ -167,8 +199,10 @@ mod tests {
             ("ΟΔΟΣ οδος", "οδοσ οδοσ"),
             (
                 "한글 カメラ ｶﾒﾗ หมวก हिन्दी",
-                "한글 カメラ カメラ หมวก हिन्दी",
+                "한글 カ メ ラ カ メ ラ ห ม ว ก हिन्दी",
             ),
+            ("红色iPhone手机壳2个", "红 色 iphone 手 机 壳 2 个"),
+            ("น้ำผึ้ง", "น้\u{e4d} า ผึ้ ง"),
             ("so\u{ad}fa\0bed \u{1F6CB}", "sofa bed"),
             ("…!?—", ""),
             ("", ""),

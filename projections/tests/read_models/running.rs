@@ -7,10 +7,12 @@ use domain::{
 };
 use eventstore::testing::TestDatabase;
 use projections::{
-    View, migrate_views,
+    QueryError, ReadModels, View, migrate_views,
     orders::{OrderFilter, OrderSort, OrderView},
     page::{Direction, Limits, PageRequest, Sort},
     products::{ProductFilter, ProductSort, ProductView},
+    promotion::{promote, promote_those_at},
+    spawn_all,
 };
 use uuid::Uuid;
 
@@ -34,6 +36,48 @@ async fn views_are_made_once_by_however_many_processes() {
     assert_eq!(pointers, expected);
     log.close().await;
     database.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_view_of_a_new_version_is_asked_once_it_holds_what_the_log_held() {
+    let shop = Shop::open_idle().await;
+    let region_id = shop.region("United States", "USD").await;
+    shop.product(region_id, "A", usd(1_000)).await;
+    let held = shop.log.head().await.unwrap().position;
+    point(&shop, View::Products, "products_v2_r1").await;
+    point(&shop, View::Orders, "orders_v99").await;
+    let asked = || async {
+        // one that has not asked yet where queries go
+        let models = ReadModels::new(shop.log.pool().clone());
+        let by_age = Sort {
+            key: ProductSort::CreatedAt,
+            direction: Direction::Asc,
+        };
+        let page = PageRequest::new(Limits::STANDARD, by_age, None, None).unwrap();
+        models.products(&ProductFilter::default(), &page).await
+    };
+
+    // nothing fills it yet
+    let left = promote_those_at(&shop.log, held).await.unwrap();
+    assert_eq!(left, [View::Products]);
+    let refused = asked().await.unwrap_err();
+    assert!(matches!(refused, QueryError::BeingBuilt(View::Products)));
+
+    spawn_all(&shop.subscriptions).await;
+    promote(shop.log.clone()).await;
+    assert_eq!(asked().await.unwrap().items.len(), 1);
+    let newer = shop.models.schema(View::Orders).await.unwrap();
+    assert_eq!(newer.as_str(), "orders_v99", "left alone");
+    shop.close().await;
+}
+
+async fn point(shop: &Shop, view: View, schema: &str) {
+    sqlx::query("update view_pointers set schema = $2 where name = $1")
+        .bind(view.name())
+        .bind(schema)
+        .execute(shop.log.pool())
+        .await
+        .unwrap();
 }
 
 async fn rows(shop: &Shop) -> (Vec<OrderView>, Vec<ProductView>) {

@@ -46,7 +46,7 @@ async fn orders_are_placed_together_or_not_at_all() {
 
     let short = orders(&[&[(&tea, 3)], &[(&cup, 1), (&tea, 3)]]);
     let refused = customer.post(CREATE, &short).await;
-    let told = refused.problem_of(409, "insufficient-stock");
+    let told = refused.problem_of(409, "insufficient_stock");
     assert_eq!(told["errors"][0]["pointer"], "/orders/1");
     assert_eq!(
         told["shortages"][0]["available"], 2,

@@ -88,7 +88,7 @@ async fn the_status_of_projections_names_each_with_its_lag() {
     let told = shop.run(&["projections", "status"]).await;
     for name in [
         "regions_v1",
-        "products_v3",
+        "products_v4",
         "orders_v3",
         "payments_v1",
         "timeline_v1",

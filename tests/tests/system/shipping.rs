@@ -46,6 +46,28 @@ fn products_in(order: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn an_order_without_an_address_gets_one_before_it_is_shipped() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    // what costs nothing is paid at once
+    let tea = admin.product(0, 5).await;
+    let customer = shop.customer(&server).await;
+    let order = customer.order(&[(&tea, 1)]).await.expect(201).id();
+    let read = customer.read_order(&order).await;
+    assert_eq!(read["shipping_address"], "");
+    let refused = ship(&admin, &order, &json!({})).await;
+    refused.problem_of(409, "conflict");
+
+    let path = format!("/api/v1/orders/{order}");
+    let address = json!({"shipping_address": "1 Tràng Tiền, Hà Nội"});
+    customer.patch(&path, &address).send().await.expect(200);
+    let shipped = ship(&admin, &order, &json!({})).await.expect(200);
+    assert_eq!(shipped.json()["status"], "shipped");
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn an_order_is_shipped_piece_by_piece_and_arrives() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
@@ -164,6 +186,11 @@ async fn cancelled_after_a_part_was_shipped_only_the_rest_is_called_off_and_give
     let _ = ship(&admin, &order, &pieces(1, 1)).await.expect(200);
     let cancelled = cancel(&customer, &order).await.expect(202).json();
     assert_eq!(cancelled["status"], "shipped", "what was sent stays sent");
+    let line = &cancelled["items"][0];
+    assert_eq!(
+        (&line["shipped"], &line["cancelled"]),
+        (&json!(1), &json!(2))
+    );
     let given_back = customer
         .wait_for_payment(&order, "partially_refunded")
         .await;
@@ -335,6 +362,35 @@ async fn of_an_order_over_several_shops_each_seller_sees_and_ships_only_their_li
         .await
         .problem_of(403, "forbidden");
     let _ = deliver(&market.admin, order).await.expect(200);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_seller_whose_part_was_called_off_does_not_see_where_the_rest_went() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let market = Market::open(&shop, &server).await;
+    let order = &market.order;
+    let _ = ship(&market.sellers[0], order, &json!({}))
+        .await
+        .expect(200);
+    let called_off = cancel(&market.admin, order).await.expect(200);
+    for (index, told) in [json!("1 Tràng Tiền, Hà Nội"), Value::Null]
+        .iter()
+        .enumerate()
+    {
+        let seen = market.sellers[index]
+            .ask(Method::GET, &format!("{}/{order}", market.orders_of(index)))
+            .min_position(&called_off.position())
+            .send()
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(&seen["shipping_address"], told);
+        let line = &seen["items"][0];
+        let left = if index == 0 { "cancelled" } else { "shipped" };
+        assert_eq!(line[left], 0, "{line}");
+    }
     shop.close().await;
 }
 

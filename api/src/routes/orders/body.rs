@@ -116,6 +116,8 @@ pub(in crate::routes) struct LineBody {
     quantity: i64,
     /// How many of them were handed to a carrier.
     shipped: i64,
+    /// How many of them were called off.
+    cancelled: i64,
     /// Price of one piece.
     unit_price: MoneyBody,
     /// What a discount took off it.
@@ -279,8 +281,14 @@ impl Snapshot {
             region_id: view.region_id,
             status: view.status,
             payment_status: view.payment_status,
-            next_statuses: view.status.next(view.payment_status, pieces(&view.lines)),
-            next_payment_statuses: view.payment_status.next(view.total),
+            next_statuses: view.status.next(
+                view.payment_status,
+                pieces(&view.lines),
+                view.cancellation_requested,
+            ),
+            next_payment_statuses: view
+                .payment_status
+                .next(view.total, view.cancellation_requested),
             subtotal: money(view.subtotal),
             discount: money(view.discount),
             discounts: discounts_given(&view.discounts, view.currency),
@@ -302,7 +310,7 @@ impl Snapshot {
             items: view
                 .lines
                 .into_iter()
-                .map(|line| line_body(line, view.currency))
+                .map(|line| line_body(line, view.status, view.currency))
                 .collect(),
         }
     }
@@ -397,7 +405,18 @@ fn line_view(line: &OrderLine, shipped: u32) -> OrderLineView {
 }
 
 /// A line as the API shows it.
-pub(in crate::routes) fn line_body(line: OrderLineView, currency: Currency) -> LineBody {
+pub(in crate::routes) fn line_body(
+    line: OrderLineView,
+    status: OrderStatus,
+    currency: Currency,
+) -> LineBody {
+    // what is not under way by then is called off: an order is shipped once nothing is left to be shipped
+    let cancelled = match status {
+        OrderStatus::Pending | OrderStatus::Processing | OrderStatus::PartlyShipped => 0,
+        OrderStatus::Shipped | OrderStatus::Delivered | OrderStatus::Cancelled => {
+            line.quantity - line.shipped
+        }
+    };
     let money = |amount| MoneyBody::of(amount, currency);
     LineBody {
         line: line.line,
@@ -407,6 +426,7 @@ pub(in crate::routes) fn line_body(line: OrderLineView, currency: Currency) -> L
         title: line.title,
         quantity: line.quantity,
         shipped: line.shipped,
+        cancelled,
         unit_price: money(line.unit_price),
         discount: money(line.discount),
         discount_id: line.discount_id,
