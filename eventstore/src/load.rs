@@ -1,4 +1,7 @@
 //! Cold loads: many streams in two statements, each from its snapshot where there is a fitting one.
+//!
+//! Their arrays come out of a subquery, where PostgreSQL does not look for how long they are: where it does, it takes a
+//! plan for this very array for a better one and plans each load anew, which takes three times as long as the load.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +20,7 @@ const STREAMS_PER_LOAD: usize = 500;
 /// The snapshots of streams, each of an event that the log holds: after a failover a server may still have written one
 /// of an event that is lost. Looked up one by one, through the keys: as a join, PostgreSQL may read the whole log.
 const SNAPSHOTS: &str = "select s.aggregate_type, s.aggregate_id, p.sequence, p.event_id, p.state_version, p.state \
-     from unnest($1::text[], $2::text[]) as s (aggregate_type, aggregate_id) \
+     from unnest((select $1::text[]), (select $2::text[])) as s (aggregate_type, aggregate_id) \
      cross join lateral ( \
          select sequence, event_id, state_version, state::text as state from aggregate_snapshots \
          where aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id limit 1) p \
@@ -27,7 +30,7 @@ const SNAPSHOTS: &str = "select s.aggregate_type, s.aggregate_id, p.sequence, p.
 
 /// All events of streams after a sequence each; after the greatest there is, just the last one, without its payload.
 const EVENTS: &str = "select s.aggregate_type, s.aggregate_id, e.sequence, e.event_id, e.event_type, e.event_version, e.payload \
-     from unnest($1::text[], $2::text[], $3::bigint[]) as s (aggregate_type, aggregate_id, after) \
+     from unnest((select $1::text[]), (select $2::text[]), (select $3::bigint[])) as s (aggregate_type, aggregate_id, after) \
      cross join lateral ( \
          select sequence, event_id, event_type, event_version, payload::text as payload from events \
          where aggregate_type = s.aggregate_type and aggregate_id = s.aggregate_id and sequence > s.after \

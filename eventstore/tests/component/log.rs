@@ -9,7 +9,7 @@ use domain::{
     text::Quantity,
 };
 use eventstore::{
-    EventLog,
+    EventLog, LogSettings,
     event::Cause,
     position::{Head, Position},
     stream::StreamRef,
@@ -693,6 +693,38 @@ async fn recorded_at_never_goes_back() {
         .await
         .unwrap();
     assert_eq!(rows.get::<i64, _>("back"), 0);
+    log.close().await;
+    db.drop_database().await;
+}
+
+/// Planning takes longer than loading: after five times PostgreSQL must have settled for one plan.
+#[tokio::test]
+async fn loads_are_not_planned_anew_each_time() {
+    let db = TestDatabase::create().await;
+    let settings = LogSettings {
+        pool_size: 1,
+        ..LogSettings::new(db.options())
+    };
+    let log = EventLog::open(settings).await.unwrap();
+    let product = new_product();
+    log.execute(receive(product, 5)).await.unwrap();
+    for _ in 0..10 {
+        let (_, sequence) = log.load::<Inventory>(product).await.unwrap();
+        assert_eq!(sequence, 1);
+    }
+    let planned: Vec<(i64, i64)> = sqlx::query_as(
+        "select generic_plans, custom_plans from pg_prepared_statements where statement like '%unnest(%'",
+    )
+    .fetch_all(log.pool())
+    .await
+    .unwrap();
+    assert_eq!(planned.len(), 2, "{planned:?}");
+    for (once, anew) in planned {
+        assert!(
+            once >= 5 && anew <= 5,
+            "{once} with one plan, {anew} with one of their own"
+        );
+    }
     log.close().await;
     db.drop_database().await;
 }
