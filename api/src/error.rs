@@ -446,6 +446,9 @@ fn of_query(error: QueryError) -> Problem {
             tracing::error!(%view, "the read model does not exist: `souk migrate` has not run");
             Problem::new(Kind::Unavailable)
         }
+        QueryError::EngineAway => Problem::new(Kind::Unavailable).detail(
+            "what this list was searched with does not answer: ask again, or begin the list anew",
+        ),
         QueryError::Database(error) => of_database(&error),
     }
 }

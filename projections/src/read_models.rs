@@ -28,6 +28,9 @@ pub enum QueryError {
     /// The tables of the view were not made yet: `migrate_views` has not run.
     #[error("the read model {0} does not exist yet")]
     Missing(View),
+    /// The list was begun by the search engine, whose order only that knows, and it cannot serve now.
+    #[error("the search engine that the list was begun with does not answer")]
+    EngineAway,
     /// The database cannot serve now.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
