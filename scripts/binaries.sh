@@ -13,12 +13,12 @@ postgres_platform() {
     esac
 }
 
-# from_maven GOAL INTO [PROPERTY…]: runs a goal of platform/pom.xml. Maven's own cache stays in the checkout too, and
+# from_maven POM GOAL INTO [PROPERTY…]: runs a goal of a pom in platform. Maven's own cache stays in the checkout too, and
 # is dropped when the goal has succeeded; a failed one resumes from it.
 from_maven() {
-    local goal=$1 into=$2 cache=$LOCAL/maven-${1##*@}
-    shift 2
-    if ! mvn -B -ntp -C -f "$ROOT/platform/pom.xml" -Dmaven.repo.local="$cache" -Dinto="$into" "$@" "$goal" \
+    local pom=$1 goal=$2 into=$3 cache=$LOCAL/maven-${2##*@}
+    shift 3
+    if ! mvn -B -ntp -C -f "$ROOT/platform/$pom" -Dmaven.repo.local="$cache" -Dinto="$into" "$@" "$goal" \
         >"$cache.log" 2>&1; then
         show_log "$cache.log"
         fail "Maven Central did not give what is needed; the next try resumes"
@@ -32,7 +32,7 @@ fetch_postgres() {
     say "fetching PostgreSQL $POSTGRES_VERSION for $platform into $home"
     rm -rf "$part" "$home"
     mkdir -p "$part"
-    from_maven dependency:unpack@postgres "$part" -Dpostgres.platform="$platform"
+    from_maven pom.xml dependency:unpack@postgres "$part" -Dpostgres.platform="$platform"
     (cd "$part" && tar -xJf postgres-*.txz && rm -rf postgres-*.txz META-INF)
     chmod -R a+rX "$part"
     mv "$part" "$home"
@@ -60,8 +60,30 @@ kafka_libs() {
         part=$home.part
         rm -rf "$part"
         mkdir -p "$part"
-        from_maven dependency:copy-dependencies@kafka "$part"
+        from_maven pom.xml dependency:copy-dependencies@kafka "$part"
         mv "$part" "$home"
     fi
     echo "$home"
+}
+
+# Prints the folder that holds OpenSearch's jars where the user that it runs as can reach them, fetching them first where
+# they are missing.
+opensearch_libs() {
+    local home=$LOCAL/opensearch/$OPENSEARCH_VERSION reachable=$POSTGRES_BASE/opensearch/$OPENSEARCH_VERSION part
+    if [ ! -d "$home" ]; then
+        say "fetching OpenSearch $OPENSEARCH_VERSION into $home"
+        part=$home.part
+        rm -rf "$part"
+        mkdir -p "$part"
+        from_maven opensearch/pom.xml dependency:copy-dependencies@opensearch "$part"
+        chmod -R a+rX "$part"
+        mv "$part" "$home"
+    fi
+    if [ ! -d "$reachable" ]; then
+        rm -rf "$reachable.part"
+        mkdir -p "$reachable.part"
+        cp -R "$home/." "$reachable.part"
+        mv "$reachable.part" "$reachable"
+    fi
+    echo "$reachable"
 }

@@ -16,7 +16,7 @@ cd "$ROOT"
 "$ROOT/scripts/install.sh" tests
 use_rust
 
-start_throwaway test
+start_throwaway test postgres kafka
 export SOUK_CHAOS_ROUNDS="${SOUK_CHAOS_ROUNDS:-100}" SOUK_CHAOS_LONG="${SOUK_CHAOS_LONG:-1}"
 [ -n "${SOUK_CHAOS_SEED:-}" ] || unset SOUK_CHAOS_SEED
 

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Where everything lives, and how the scripts speak. Sourced by the other scripts; does nothing by itself.
 #
-#   .local/pg/<version>        PostgreSQL binaries      .local/run/…    servers and data of `make run`
-#   .local/kafka/<version>     Apache Kafka's jars      .local/test/…   throw-away servers of `make test`,
-#                                                        .local/bench/…  and of `make bench`
+#   .local/pg/<version>          PostgreSQL binaries      .local/run/…    servers and data of `make run`
+#   .local/kafka/<version>       Apache Kafka's jars      .local/test/…   throw-away servers of `make test`,
+#   .local/opensearch/<version>  OpenSearch's, for tests  .local/bench/…  and of `make bench`
 #
 # PostgreSQL refuses to run as root, so root starts it as the user nobody. Where nobody cannot reach the checkout
 # (a clone below /root), its part of .local lives in a folder under /var/tmp that is named after the checkout.
@@ -18,13 +18,15 @@ fail() {
     exit 1
 }
 
-# The value of a property of platform/pom.xml, which alone names the versions.
-pom_property() { sed -n "s|.*<$1>\\(.*\\)</$1>.*|\\1|p" "$ROOT/platform/pom.xml"; }
+# pom_property NAME [POM]: the value of a property of platform/pom.xml or of one beside it, which alone name the versions.
+pom_property() { sed -n "s|.*<$1>\\(.*\\)</$1>.*|\\1|p" "$ROOT/platform/${2:-pom.xml}"; }
 
 # shellcheck disable=SC2034 # both are used by those who source this
 POSTGRES_VERSION=$(pom_property postgres.version)
 # shellcheck disable=SC2034
 KAFKA_VERSION=$(pom_property kafka.version)
+# shellcheck disable=SC2034
+OPENSEARCH_VERSION=$(pom_property opensearch.version opensearch/pom.xml)
 
 # Becomes a command that runs as the user that PostgreSQL runs as, in a folder that this user can enter.
 become_postgres() {

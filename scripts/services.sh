@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# The PostgreSQL and Kafka servers that Souk runs on: started, stopped and looked at.
+# The PostgreSQL and Kafka servers that Souk runs on, and the OpenSearch of its tests: started, stopped and looked at.
 #
 #   scripts/services.sh start  run|test|bench [SERVER…]   starts what does not run, waits until it is ready
 #   scripts/services.sh stop   run|test|bench [SERVER…]   stops what runs; the data stays
 #   scripts/services.sh clean  run|test|bench [SERVER…]   stops what runs and removes its data
 #   scripts/services.sh status run|test|bench [SERVER…]   one line each: running, stopped or external, and the address
-#   scripts/services.sh env    run|test|bench             DATABASE_URL and KAFKA_BROKERS, as written to .local/<mode>/env
+#   scripts/services.sh env    run|test|bench             their addresses, as written to .local/<mode>/env
 #
-# run, test and bench are three sets of servers, each with its own data. SERVER is postgres or kafka; without one, both. A server named by DATABASE_URL or KAFKA_BROKERS in the environment is used as it is and never started or stopped.
+# run, test and bench are three sets of servers, each with its own data. SERVER is postgres, kafka or opensearch; without
+# one, the first two, and for tests all. A server named by DATABASE_URL, KAFKA_BROKERS or OPENSEARCH_URL in the environment
+# is used as it is and never started or stopped.
 set -euo pipefail
 
 # shellcheck source=scripts/paths.sh
@@ -20,6 +22,8 @@ set -euo pipefail
 . "$ROOT/scripts/postgres.sh"
 # shellcheck source=scripts/kafka.sh
 . "$ROOT/scripts/kafka.sh"
+# shellcheck source=scripts/opensearch.sh
+. "$ROOT/scripts/opensearch.sh"
 
 # As root the servers' folders have to be open to PostgreSQL's user, however strict the caller is.
 umask 022
@@ -34,6 +38,7 @@ own_address() {
     case $1 in
         postgres) echo "postgres://souk@$(postgres_address)/souk" ;;
         kafka) kafka_address ;;
+        opensearch) echo "http://$(opensearch_address)" ;;
     esac
 }
 
@@ -44,6 +49,7 @@ external_address() {
     case $1 in
         postgres) given=${DATABASE_URL:-} ;;
         kafka) given=${KAFKA_BROKERS:-} ;;
+        opensearch) given=${OPENSEARCH_URL:-} ;;
     esac
     if [ "$given" != "$(own_address "$1")" ]; then echo "$given"; fi
 }
@@ -67,6 +73,7 @@ address() {
 environment() {
     echo "DATABASE_URL=$(address postgres)"
     echo "KAFKA_BROKERS=$(address kafka)"
+    if [ "$MODE" = test ]; then echo "OPENSEARCH_URL=$(address opensearch)"; fi
 }
 
 # One at a time per mode: two starts at once would both find nothing running. Held until this script ends.
@@ -95,7 +102,7 @@ start() {
 # Those of ours, whatever the environment names, and in the opposite order.
 stop_servers() {
     local server
-    for server in kafka postgres; do
+    for server in opensearch kafka postgres; do
         case " $SERVERS " in *" $server "*) if "${server}_running"; then "${server}_stop"; fi ;; esac
     done
 }
@@ -113,10 +120,10 @@ clean() {
         folder=$("${server}_folder")
         # With the database go the secrets that demo mode made for it; those made for a database of others stay.
         if [ "$server" = postgres ] && [ -e "$folder" ]; then rm -rf "${LOCAL:?}/$MODE/secrets"; fi
-        rm -rf "$folder" "${LOCAL:?}/$MODE/$server.port"
+        rm -rf "$folder" "${LOCAL:?}/$MODE/$server.port" "${LOCAL:?}/$MODE/$server.log"
     done
     say "data removed: $SERVERS of $MODE"
-    if [ -e "$(postgres_folder)" ] || [ -e "$(kafka_folder)" ]; then return; fi
+    for server in postgres kafka opensearch; do if [ -e "$("${server}_folder")" ]; then return; fi; done
     rm -f "$LOCAL/$MODE/env" "$LOCAL/$MODE/initdb.log"
     if [ -d "$LOCAL/$MODE" ]; then rmdir "$LOCAL/$MODE" 2>/dev/null || true; fi
     # Outside the checkout nothing stays behind, not even the binaries.
@@ -137,8 +144,9 @@ usage() { sed -n 's/^#   //p' "${BASH_SOURCE[0]}" >&2 && exit 2; }
 main() {
     local server
     case ${2:-} in run | test | bench) MODE=$2 ;; *) usage ;; esac
+    if [ "$MODE" = test ]; then SERVERS="$SERVERS opensearch"; fi
     if [ $# -gt 2 ]; then SERVERS=${*:3}; fi
-    for server in $SERVERS; do case $server in postgres | kafka) ;; *) usage ;; esac; done
+    for server in $SERVERS; do case $server in postgres | kafka | opensearch) ;; *) usage ;; esac; done
     make_local
     POSTGRES_BASE=$(find_postgres_base)
     case $1 in

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: every test of the workspace, on throw-away PostgreSQL and Kafka servers of its own (or those that the
-# environment names). They are stopped and their data is removed at the end, whatever the end was; servers that ran
+# `make test`: every test of the workspace, on throw-away PostgreSQL, Kafka and OpenSearch servers of its own (or those that
+# the environment names). They are stopped and their data is removed at the end, whatever the end was; servers that ran
 # before (scripts/services.sh start test) are used and left alone. The exit code is that of the tests.
 set -euo pipefail
 

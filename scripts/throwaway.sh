@@ -25,12 +25,12 @@ stop_throwaway() {
     rm -f "$log"
 }
 
-# start_throwaway MODE: starts what does not run and exports the addresses.
+# start_throwaway MODE [SERVER…]: starts what does not run and exports the addresses.
 start_throwaway() {
     STARTED_MODE=$1
-    STARTED=$("$ROOT/scripts/services.sh" status "$1" | sed -n 's/^\([a-z]*\) stopped.*/\1/p')
+    STARTED=$("$ROOT/scripts/services.sh" status "$@" | sed -n 's/^\([a-z]*\) stopped.*/\1/p')
     trap stop_throwaway EXIT
     trap 'exit 143' INT TERM HUP
-    "$ROOT/scripts/services.sh" start "$1"
+    "$ROOT/scripts/services.sh" start "$@"
     export_environment "$LOCAL/$1/env"
 }

@@ -13,6 +13,7 @@ use commands::{
 };
 use eventstore::subscription::Subscriptions;
 use projections::{
+    products::engine::SearchEngine,
     promotion::promote,
     publisher::{Publisher, PublisherSettings},
 };
@@ -71,6 +72,7 @@ impl Application {
         config.assure_erasures_come_last()?;
         let publisher = publisher_settings(&config)?;
         let redis = config.redis.client()?;
+        let search = config.search.settings()?;
         let sender = Sender::new(&config.mail)?;
         let addr = config.http.listen_addr();
         let listener = TcpListener::bind(addr)
@@ -82,16 +84,12 @@ impl Application {
             let secret = services.derivation_secret();
             Shared::start(client, &services.config.redis, secret)
         });
+        let search = search.map(|settings| SearchEngine::start(&settings, services.log.clone()));
+        let search = search.transpose()?;
         let mut promoting = None;
         if services.config.parts.runs(Part::Projectors) {
-            projections::spawn_all(&subscriptions).await;
+            start_projectors(&services, &subscriptions, shared.as_ref(), search.as_ref()).await;
             promoting = Some(tokio::spawn(promote(services.log.clone())));
-            if let Some(shared) = &shared {
-                let products = shared.products();
-                subscriptions
-                    .spawn_worker(Invalidation::new(services.log.clone(), products))
-                    .await;
-            }
         }
         let (timers, closing) = if services.config.parts.runs(Part::Saga) {
             let timers = start_saga(&services, &subscriptions, gateway).await;
@@ -108,7 +106,7 @@ impl Application {
                 .spawn_worker(Publisher::new(services.log.clone(), settings))
                 .await;
         }
-        let app = App::new(services.clone(), subscriptions.clone(), shared);
+        let app = App::new(services.clone(), subscriptions.clone(), shared, search);
         let stock_feed = app.stock_feed.clone();
         let router = router(app);
         let interval = services.config.database.expiry_interval;
@@ -214,6 +212,26 @@ fn publisher_settings(config: &Config) -> Result<Option<PublisherSettings>, Star
         tracing::warn!("KAFKA_BROKERS is not set: nothing is published until it is");
     }
     Ok(settings)
+}
+
+/// The read models, and what keeps others as they are.
+async fn start_projectors(
+    services: &Services,
+    subscriptions: &Subscriptions,
+    shared: Option<&Shared>,
+    search: Option<&SearchEngine>,
+) {
+    projections::spawn_all(subscriptions).await;
+    let log = || services.log.clone();
+    if let Some(shared) = shared {
+        let invalidation = Invalidation::new(log(), shared.products());
+        subscriptions.spawn_worker(invalidation).await;
+    }
+    if let Some(search) = search {
+        let read_models = services.read_models.clone();
+        let follower = search.follower(log(), read_models, subscriptions.clone());
+        subscriptions.spawn_worker(follower).await;
+    }
 }
 
 async fn start_saga(

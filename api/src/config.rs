@@ -59,10 +59,13 @@
 //! | `SOUK_REDIS_URL` | none | a Redis in which several servers share limits and reads of products |
 //! | `SOUK_REDIS_PREFIX` | `souk` | first part of its keys; another one for each database |
 //! | `SOUK_REDIS_TIMEOUT` | `50ms` | how long a request waits for Redis before it goes on without |
+//! | `SOUK_SEARCH_URL` | none | an OpenSearch or Elasticsearch that searches products; without it PostgreSQL does |
+//! | `SOUK_SEARCH_PREFIX` | `souk` | first part of the name of its index; another one for each database |
+//! | `SOUK_SEARCH_TIMEOUT` | `500ms` | how long a request waits for it before PostgreSQL searches |
 //! | `SOUK_LOG` | `info` | filter of the logs, as of `tracing_subscriber::EnvFilter` |
 //! | `SOUK_LOG_FORMAT` | `text` | `text` or `json` |
 //!
-//! `KAFKA_BROKERS`, `SOUK_REDIS_URL`, `SOUK_SMTP_URL` and the secrets count as not set where they are set and empty.
+//! `KAFKA_BROKERS`, `SOUK_REDIS_URL`, `SOUK_SEARCH_URL`, `SOUK_SMTP_URL` and the secrets count as not set where they are set and empty.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -76,13 +79,14 @@ use clap::{Args, ValueEnum, builder::BoolishValueParser};
 use commands::saga::SagaSettings;
 use eventstore::LogSettings;
 use identity::{HashingSettings, SessionSettings, TokenSettings};
-use projections::publisher::PublisherSettings;
+use projections::{products::engine::InvalidSearchSettings, publisher::PublisherSettings};
 use sqlx::postgres::PgConnectOptions;
 
 pub use self::{
     limits::{InvalidLimit, Limit, LimitsConfig},
     mail::MailConfig,
     redis::RedisConfig,
+    search::SearchConfig,
     secrets::{Secrets, SecretsConfig},
     values::{ByteSize, Secret},
 };
@@ -90,6 +94,7 @@ pub use self::{
 mod limits;
 mod mail;
 mod redis;
+mod search;
 mod secrets;
 mod token_keys;
 mod values;
@@ -136,6 +141,14 @@ pub enum ConfigError {
         "SOUK_REDIS_URL must be like redis://:password@host:6379 or rediss://:password@host:6379"
     )]
     RedisUrl,
+    /// Nothing can be asked so to search products. The address itself is not told, since it may hold a password.
+    #[error("{variable} {reason}")]
+    Search {
+        /// Name of the variable.
+        variable: &'static str,
+        /// What is wrong with it.
+        reason: InvalidSearchSettings,
+    },
     /// Mails could be sent, but from nobody.
     #[error(
         "SOUK_MAIL_FROM must be an address such as Souk <shop@example.com>, since SOUK_SMTP_URL is set"
@@ -200,6 +213,9 @@ pub struct Config {
     /// What several servers share.
     #[command(flatten)]
     pub redis: RedisConfig,
+    /// What searches products.
+    #[command(flatten)]
+    pub search: SearchConfig,
     /// The server's own logs.
     #[command(flatten)]
     pub logging: LoggingConfig,

@@ -449,6 +449,9 @@ fn of_query(error: QueryError) -> Problem {
         QueryError::BeingBuilt(view) => Problem::new(Kind::Unavailable).detail(format!(
             "the {view} of this version of the server are being built from the history"
         )),
+        QueryError::EngineAway => Problem::new(Kind::Unavailable).detail(
+            "what this list was searched with does not answer: ask again, or begin the list anew",
+        ),
         QueryError::Database(error) => of_database(&error),
     }
 }

@@ -9,7 +9,7 @@ use identity::{
     AccessTokens, CodeSettings, Codes, HasherNotStarted, Identity, Mails, PasswordHasher,
 };
 
-use projections::{ReadModels, publisher::InvalidSettings};
+use projections::{ReadModels, products::engine::EngineNotStarted, publisher::InvalidSettings};
 
 use crate::{
     config::{Config, ConfigError, Secret, Secrets},
@@ -34,6 +34,9 @@ pub enum StartError {
     /// Events cannot be published so.
     #[error("Kafka: {0}")]
     Kafka(#[from] InvalidSettings),
+    /// Nothing can be asked to search products.
+    #[error(transparent)]
+    Search(#[from] EngineNotStarted),
     /// The address cannot be listened on.
     #[error("cannot listen on {addr}: {source}")]
     Listen {

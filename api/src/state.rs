@@ -9,6 +9,7 @@ use commands::Manager;
 use domain::ids::PaymentId;
 use eventstore::subscription::Subscriptions;
 use identity::{AddressDigest, AddressDigests, Identity, Permission, Principal};
+use projections::products::engine::SearchEngine;
 
 use crate::{
     error::ApiError,
@@ -41,6 +42,8 @@ pub struct Inner {
     pub stock_feed: StockFeed,
     /// What servers share, where they share a Redis.
     pub shared: Option<Shared>,
+    /// What searches products, where it is not PostgreSQL.
+    pub search: Option<SearchEngine>,
     /// Products as they were read last, where servers share a Redis.
     pub(crate) products: Option<ProductCache>,
     client_secrets: hmac::Key,
@@ -51,7 +54,12 @@ pub struct Inner {
 
 impl App {
     /// The state over these parts.
-    pub fn new(services: Services, subscriptions: Subscriptions, shared: Option<Shared>) -> Self {
+    pub fn new(
+        services: Services,
+        subscriptions: Subscriptions,
+        shared: Option<Shared>,
+        search: Option<SearchEngine>,
+    ) -> Self {
         let secret = services.derivation_secret();
         let earlier = services.earlier_derivation_secrets();
         let addresses = |secret| derived_key(secret, "known network address");
@@ -61,6 +69,7 @@ impl App {
             limits: Limits::new(&services.config.limits, shared.as_ref().map(Shared::tries)),
             products: shared.as_ref().map(Shared::products),
             shared,
+            search,
             stock_feed: StockFeed::new(
                 services.log.clone(),
                 services.config.http.stock_feed_clients.get(),

@@ -178,6 +178,11 @@ impl<K: SortKey> PageRequest<K> {
         })
     }
 
+    /// How many rows are wanted.
+    pub fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
     /// What the list has noted down at its first page; none at that one.
     pub fn note<T: DeserializeOwned>(&self) -> Result<Option<T>, PageError> {
         let note = self.note.clone().map(serde_json::from_value);
@@ -240,7 +245,7 @@ impl<K: SortKey> PageRequest<K> {
         last: impl Fn(&T) -> (SortValue, Uuid),
         note: Option<serde_json::Value>,
     ) -> Page<T> {
-        let wanted = self.limit as usize;
+        let wanted = self.limit();
         let more = rows.len() > wanted;
         rows.truncate(wanted);
         let next = rows
@@ -250,7 +255,12 @@ impl<K: SortKey> PageRequest<K> {
         Page { items: rows, next }
     }
 
-    fn cursor(&self, (value, id): (SortValue, Uuid), note: Option<serde_json::Value>) -> String {
+    /// The cursor of what is behind this place.
+    pub fn cursor(
+        &self,
+        (value, id): (SortValue, Uuid),
+        note: Option<serde_json::Value>,
+    ) -> String {
         let content = CursorContent {
             s: self.sort.key.name().to_owned(),
             d: self.sort.direction,

@@ -6,10 +6,12 @@
 //! product are one update. An event that a row has taken (by its sequence) changes nothing. Keyed by product.
 //!
 //! Products are listed with filters and sorts, and searched by text: `text` is what is looked for, `words` how it is
-//! compared with what products say, `search` how they are found and ranked.
+//! compared with what products say, `search` how they are found and ranked. Where one is configured, an [`engine`] of its
+//! own searches instead.
 
 mod catalogue;
 mod closed_shops;
+pub mod engine;
 mod fold;
 mod queries;
 mod search;

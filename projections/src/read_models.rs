@@ -31,6 +31,9 @@ pub enum QueryError {
     /// Queries still go to the schema of a version before this binary's: the new one has not caught up.
     #[error("the read model {0} of this version is being built")]
     BeingBuilt(View),
+    /// The list was begun by the search engine, whose order only that knows, and it cannot serve now.
+    #[error("the search engine that the list was begun with does not answer")]
+    EngineAway,
     /// The database cannot serve now.
     #[error(transparent)]
     Database(#[from] sqlx::Error),

@@ -4,6 +4,7 @@
 //! - [`server`]: one such process: started, paused, stopped, killed.
 //! - [`client`] and [`answer`]: HTTP as any client would do it. [`feed`]: the stock feed. [`jwt`]: access tokens made by hand.
 //! - [`own`]: a PostgreSQL, a Kafka and a Redis of its own for a test that breaks them.
+//! - [`engine`]: the search engine, looked into.
 //! - [`smtp`]: a mail server that keeps what it is sent.
 //! - [`topics`] and [`history`]: what Kafka and the log hold, and that both agree.
 //!
@@ -15,6 +16,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod engine;
 pub mod feed;
 pub mod history;
 pub mod jwt;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{Client, PATIENCE},
+    engine::Index,
     history::{self, Event},
     server::{Server, command},
     topics::Topics,
@@ -64,6 +65,14 @@ impl Opening {
             .set("SOUK_REDIS_TIMEOUT", "2s")
     }
 
+    /// Its products are searched by the engine at this address, in an index of their own. Its processes wait for it longer
+    /// than others do, since the machine may be busy.
+    #[must_use]
+    pub fn with_engine_at(self, url: &str) -> Self {
+        self.set("SOUK_SEARCH_URL", url)
+            .set("SOUK_SEARCH_TIMEOUT", "5s")
+    }
+
     /// Has its database on another server than that of `DATABASE_URL`.
     #[must_use]
     pub fn on_postgres(mut self, server: PgConnectOptions) -> Self {
@@ -99,6 +108,7 @@ impl Opening {
         );
         settings.insert("SOUK_KAFKA_PREFIX".into(), prefix.clone());
         settings.insert("SOUK_REDIS_PREFIX".into(), prefix.clone());
+        settings.insert("SOUK_SEARCH_PREFIX".into(), prefix.clone());
         if let Some(brokers) = self.kafka {
             settings.insert("KAFKA_BROKERS".into(), brokers);
         }
@@ -111,6 +121,7 @@ impl Opening {
             settings,
             servers: AtomicU32::new(0),
             has_topics: AtomicBool::new(false),
+            has_index: AtomicBool::new(false),
         };
         shop.run(&["migrate"]).await;
         shop.run(&["seed"]).await;
@@ -141,13 +152,15 @@ pub struct Shop {
     database: TestDatabase,
     /// For looking at tables.
     pub pool: PgPool,
-    /// First part of its topics' names, and of its keys in Redis.
+    /// First part of its topics' names, of its keys in Redis, and of its index.
     pub prefix: String,
     folder: PathBuf,
     settings: BTreeMap<String, String>,
     servers: AtomicU32,
     /// Whether a test looked at its topics, so that they are to be removed.
     has_topics: AtomicBool,
+    /// The same of its index.
+    has_index: AtomicBool,
 }
 
 impl Shop {
@@ -274,6 +287,12 @@ impl Shop {
         Topics::new(&brokers, &self.prefix)
     }
 
+    /// What the search engine has of it.
+    pub fn index(&self) -> Index {
+        self.has_index.store(true, Ordering::Relaxed);
+        Index::of(self.setting("SOUK_SEARCH_PREFIX"))
+    }
+
     /// Where its processes put their output.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -305,7 +324,12 @@ impl Shop {
             self.topics().remove().await;
         }
         self.pool.close().await;
+        let index = self.has_index.load(Ordering::Relaxed).then(|| self.index());
         self.database.drop_database().await;
+        // without the database no process that still runs makes it again
+        if let Some(index) = index {
+            index.remove().await;
+        }
         std::fs::remove_dir_all(&self.folder).expect("removed");
     }
 }

@@ -41,6 +41,8 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(config.kafka.brokers(), None);
     assert!(config.redis.client().unwrap().is_none());
     assert_eq!(config.redis.redis_timeout, Duration::from_millis(50));
+    assert!(config.search.settings().unwrap().is_none());
+    assert_eq!(config.search.search_timeout, Duration::from_millis(500));
     assert!(config.selling.sellers && !config.selling.shop_approval);
 }
 
@@ -285,6 +287,42 @@ fn the_table_of_variables_is_complete() {
         let name = arg.get_env().unwrap().to_str().unwrap();
         assert!(source.contains(&format!("//! | `{name}` |")), "{name}");
     }
+}
+
+#[test]
+fn how_the_search_engine_is_asked_is_looked_at_and_its_address_not_told() {
+    let settings = |arguments: &[&str]| config(arguments).unwrap().search.settings();
+    let good = "https://user:a-password@search.example.com:9200";
+    assert!(settings(&["--search-url", good]).unwrap().is_some());
+    assert!(settings(&["--search-url", "  "]).unwrap().is_none());
+    for (arguments, variable) in [
+        (
+            [
+                "--search-url",
+                "redis://:a-password@127.0.0.1",
+                "--search-prefix",
+                "souk",
+            ],
+            "SOUK_SEARCH_URL",
+        ),
+        (
+            ["--search-url", good, "--search-prefix", "So/uk"],
+            "SOUK_SEARCH_PREFIX",
+        ),
+        (
+            ["--search-url", good, "--search-timeout", "0s"],
+            "SOUK_SEARCH_TIMEOUT",
+        ),
+    ] {
+        let Err(refusal) = settings(&arguments) else {
+            panic!("{variable} was taken");
+        };
+        let said = refusal.to_string();
+        assert!(said.starts_with(variable), "{said}");
+        assert!(!said.contains("a-password"), "{said}");
+    }
+    let shown = format!("{:?}", config(&["--search-url", good]).unwrap().search);
+    assert!(!shown.contains("a-password"), "{shown}");
 }
 
 #[test]

@@ -145,6 +145,7 @@ async fn what_the_client_cannot_help_is_not_told() {
         ApiError::Command(Failure::Unavailable("10.0.0.7 refused".into())),
         ApiError::Database(io()),
         ApiError::Query(QueryError::Database(io())),
+        ApiError::Query(QueryError::EngineAway),
         ApiError::Wait(WaitError::Database(io())),
         ApiError::Identity(identity::Fault::Database(io())),
         ApiError::Seal(SealError::Database(io())),

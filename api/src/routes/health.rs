@@ -3,7 +3,7 @@
 //!
 //! Red (503): the database does not answer, commands can no longer be decided here, or a subscription of this process has stopped and needs an operator. One
 //! that tries again, follows another process or has handed over is reported and not red, since orders can be placed.
-//! Neither is Redis: nothing depends on it.
+//! Neither are Redis and the search engine: nothing depends on them.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use eventstore::{
     subscription::{Checkpoint, State as Running, Status, checkpoints},
 };
 use identity::Permission;
+use projections::products::engine::{EngineState, SearchEngine};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -55,6 +56,10 @@ pub struct Readiness {
     /// `ok`, `away`, or `not_configured`.
     #[schema(example = "not_configured")]
     redis: &'static str,
+    /// What searches products where it is not PostgreSQL: `ok`, `behind` or `away`, when PostgreSQL does, or
+    /// `not_configured`.
+    #[schema(example = "not_configured")]
+    search: &'static str,
     /// What follows the log.
     subscriptions: Vec<SubscriptionState>,
 }
@@ -114,6 +119,7 @@ async fn ready(
         position: head.map(|head| head.position.0),
         kafka: kafka(&app),
         redis: redis(&app),
+        search: search(&app),
         subscriptions: subscriptions(head, &checkpoints, &statuses, operator),
     };
     Answer::ok(readiness).status(if fit {
@@ -139,6 +145,15 @@ fn redis(app: &App) -> &'static str {
         None => "not_configured",
         Some(shared) if shared.is_there() => "ok",
         Some(_) => "away",
+    }
+}
+
+fn search(app: &App) -> &'static str {
+    match app.search.as_ref().map(SearchEngine::state) {
+        None => "not_configured",
+        Some(EngineState::Serving) => "ok",
+        Some(EngineState::Behind) => "behind",
+        Some(EngineState::Away) => "away",
     }
 }
 

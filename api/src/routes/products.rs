@@ -400,7 +400,15 @@ async fn list_products(
     let page = query.page()?;
     let filter = query.filter(attributes)?;
     app.caught_up(View::Products, position).await?;
-    let Page { items, next } = app.read_models.products(&filter, &page).await?;
+    let Page { items, next } = match &app.search {
+        Some(engine) => {
+            // whoever has just written something is to find it
+            let as_of_now = position.0.is_some();
+            let models = &app.read_models;
+            engine.products(models, &filter, &page, as_of_now).await?
+        }
+        None => app.read_models.products(&filter, &page).await?,
+    };
     Ok(list::page(
         &uri,
         Page {

@@ -271,7 +271,7 @@ pub(super) const COLUMNS: &str = "p.product_id, p.region_id, p.sku, p.title, p.d
      s.available, s.reserved, s.sold, s.threshold, s.sequence as stock_sequence, s.updated_at as stock_updated_at";
 
 /// Every product has a row of stock.
-fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
+pub(super) fn select<'q>(schema: &Schema) -> QueryBuilder<'q, Postgres> {
     QueryBuilder::new(format!(
         "select {COLUMNS} from {schema}.products p join {schema}.stock s on s.product_id = p.product_id where true"
     ))
@@ -339,7 +339,7 @@ pub(super) fn push_filtered(
 }
 
 /// Adds the conditions of the filter, its text apart. `p` is the product, `s` its stock.
-fn push_filter(sql: &mut QueryBuilder<'_, Postgres>, filter: &ProductFilter) {
+pub(super) fn push_filter(sql: &mut QueryBuilder<'_, Postgres>, filter: &ProductFilter) {
     if !filter.include_deleted {
         sql.push(" and not p.deleted and not p.shop_closed");
     }

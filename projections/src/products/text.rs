@@ -43,6 +43,17 @@ struct Term {
     quoted: bool,
 }
 
+/// The same as others have to know it: who has no `tsquery` asks by these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Phrase<'t> {
+    /// One at the least.
+    pub(super) words: &'t [String],
+    /// Must not be there.
+    pub(super) unwanted: bool,
+    /// Whether the last word may be the beginning of one.
+    pub(super) open: bool,
+}
+
 impl SearchText {
     /// Reads what was typed.
     pub fn parse(text: &str) -> Result<Self, InvalidSearch> {
@@ -92,6 +103,18 @@ impl SearchText {
     /// The one that they must not match.
     pub(super) fn unwanted(&self) -> Option<&str> {
         self.unwanted.as_deref()
+    }
+
+    /// All that it is made of.
+    pub(super) fn phrases(&self) -> impl Iterator<Item = Phrase<'_>> {
+        self.terms.iter().enumerate().map(|(index, term)| {
+            let may_go_on = term.words.last().is_some_and(|word| may_go_on(word));
+            Phrase {
+                words: &term.words,
+                unwanted: term.unwanted,
+                open: index + 1 == self.terms.len() && term.is_open() && may_go_on,
+            }
+        })
     }
 
     /// Each word that is wanted, with the `tsquery` of products that have it.
@@ -165,8 +188,12 @@ fn queries(terms: &[Term], unwanted: bool, open: bool) -> Vec<String> {
 
 /// A word as part of a `tsquery`, whole or as the beginning of one.
 fn query_of(word: &str, open: bool) -> String {
-    let open = open && word.chars().nth(MIN_PREFIX_CHARS - 1).is_some();
+    let open = open && may_go_on(word);
     format!("'{word}'{}", if open { BEGINNING } else { "" })
+}
+
+fn may_go_on(word: &str) -> bool {
+    word.chars().nth(MIN_PREFIX_CHARS - 1).is_some()
 }
 
 /// Those that have a word in them.

@@ -27,6 +27,7 @@ impl Toxiproxy {
             _process: Process::start(command, &folder.join("toxiproxy.txt"), "TERM"),
             http: reqwest::Client::builder()
                 .no_proxy()
+                .tls_certs_only([])
                 .build()
                 .expect("a client"),
             api: format!("http://127.0.0.1:{port}/proxies"),

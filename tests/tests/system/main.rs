@@ -29,6 +29,7 @@ mod payment;
 mod positions;
 mod scale;
 mod search;
+mod search_engine;
 mod sellers;
 mod sessions;
 mod sharing;
