@@ -463,8 +463,9 @@ const TEXTS: [&str; 8] = [
     "cotton w12 -woollen",
 ];
 
-/// Searches look at candidates: more blocks than a page has, and still far fewer than the catalogue takes.
-const MOST_BLOCKS_OF_SEARCHES: i64 = 2_500;
+/// Searches look at candidates, and read those that they rank once more: more blocks than a page has, and still far fewer
+/// than the catalogue takes.
+const MOST_BLOCKS_OF_SEARCHES: i64 = 3_500;
 
 /// What the first page of a search notes down for the later ones.
 async fn note_candidates(

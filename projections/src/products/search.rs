@@ -270,7 +270,7 @@ pub(crate) fn most_alike_statement<'q>(schema: &Schema, word: &str) -> QueryBuil
         .push(format_args!(
             " <% v.word limit {ALIKE_WORDS}) alike order by place limit {MOST_ALIKE}) near \
              where exists (select 1 from {schema}.products p where not p.deleted and not p.shop_closed \
-             and p.title_words @@ ( || near.word || )::tsquery) order by near.place limit 1"
+             and p.title_words @@ quote_literal(near.word)::tsquery) order by near.place limit 1"
         ));
     sql
 }
