@@ -229,16 +229,14 @@ impl SealedOrder {
 
     /// Refuses what the customer was not shown. The order is drafted by then: with the refusal nothing of it is kept.
     fn assure_accepted(&self, order: &PlacedOrder) -> Result<(), Halt<Failure>> {
-        let differences = differences(&self.shown, order);
         let accepted = match self.order.expected_total {
             Some(expected) => expected == order.total,
-            None => differences.is_empty(),
+            None => differences(&self.shown, order).is_empty(),
         };
         if accepted {
             return Ok(());
         }
-        let total = order.money(order.total);
-        Err(refuse(Failure::PriceChanged { differences, total }))
+        Err(price_changed(&self.shown, order))
     }
 }
 
@@ -260,6 +258,14 @@ fn assure_within(region: &Region, country: Option<&CountryCode>) -> Result<(), H
         }
         _ => Ok(()),
     }
+}
+
+/// The order would cost something else than was shown or accepted.
+pub(super) fn price_changed(shown: &[CartItem], order: &PlacedOrder) -> Halt<Failure> {
+    refuse(Failure::PriceChanged {
+        differences: differences(shown, order),
+        total: order.money(order.total),
+    })
 }
 
 /// The products that have another price than was shown.

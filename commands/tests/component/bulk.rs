@@ -181,6 +181,7 @@ async fn orders_are_changed_together_or_none_is() {
             customer_name: None,
             shipping_address: Some(address.into()),
             items: None,
+            expected_total: None,
             only_of: None,
         };
         let before = shop.head().await;

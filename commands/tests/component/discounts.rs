@@ -363,6 +363,7 @@ async fn changed_items_keep_a_discount_that_is_used_up_and_let_go_of_one_that_co
                     product_id,
                     quantity: Quantity::parse(pieces).unwrap(),
                 }]),
+                expected_total: None,
                 only_of: None,
             };
             let changed = shop.commands.change_order(request(), change, None).await;

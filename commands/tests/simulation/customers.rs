@@ -126,6 +126,7 @@ async fn change(shop: &Shop, random: &mut Random, told: &Told) {
         customer_name: None,
         shipping_address: None,
         items: Some(some_items(random)),
+        expected_total: None,
         only_of: None,
     };
     let running = shop.any(random).await;
