@@ -122,6 +122,28 @@ async fn a_cart_is_filled_shown_and_ordered() {
     shop.close().await;
 }
 
+#[tokio::test]
+async fn what_is_wrong_with_an_item_is_said_of_the_field_that_names_it() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let vietnam = admin.region("VND").await;
+    let coffee = admin.product_in(&vietnam, (50_000, "VND"), 5).await;
+    let customer = shop.customer(&server).await;
+    let _ = put(&customer, &tea, 1_000_000).await.expect(200);
+    for (product, pointer) in [(&tea, "/quantity"), (&coffee, "/product_id")] {
+        let refused = put(&customer, product, 1).await;
+        let problem = refused.problem_of(422, "validation");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{refused}");
+    }
+    let path = format!("{}/items/{coffee}", cart(&customer).await);
+    let refused = customer.put(&path, &json!({"quantity": 1})).send().await;
+    let problem = refused.problem_of(400, "invalid-parameter");
+    assert_eq!(problem["errors"][0]["parameter"], "product_id");
+    shop.close().await;
+}
+
 /// Edge case 31, over HTTP.
 #[tokio::test]
 async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it() {
