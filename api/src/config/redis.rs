@@ -20,7 +20,7 @@ pub struct RedisConfig {
     )]
     pub redis_url: Option<Secret>,
 
-    /// First part of its keys: another one for each database
+    /// First part of its keys; what comes next tells databases apart
     #[arg(
         long,
         env = "SOUK_REDIS_PREFIX",

@@ -29,7 +29,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection;
 use tests::{
-    answer::Answer,
+    answer::{Answer, text_of},
     client::{Client, PATIENCE, new_product},
     eventually,
     own::redis::{OwnRedis, Redis},
@@ -161,7 +161,7 @@ async fn a_redis_that_is_nowhere_keeps_no_server_from_serving_and_an_address_of_
 async fn until_kept(shop: &Shop, redis: &Redis, client: &Client, product: &str) {
     let (path, key) = (
         format!("/api/v1/products/{product}"),
-        format!("{}:product:{product}", shop.prefix),
+        format!("{}:*:product:{product}", shop.prefix),
     );
     eventually("the product is kept", PATIENCE, || async {
         if client.get(&path).await.status != 200 {
@@ -248,6 +248,56 @@ impl Readers {
         }
         self.reads.load(Ordering::Relaxed)
     }
+}
+
+#[tokio::test]
+async fn databases_that_use_one_redis_under_one_prefix_share_nothing() {
+    let redis = Redis::find().await;
+    let opening = |prefix: &str| {
+        Shop::opening()
+            .with_redis_at(redis.url())
+            .set("SOUK_REDIS_PREFIX", prefix)
+            .set(
+                "SOUK_MASTER_KEY",
+                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            )
+            .set("SOUK_RATE_LIMITS", "true")
+            .set("SOUK_TRUSTED_PROXIES", "127.0.0.0/8")
+            .set("SOUK_LIMIT_LOG_IN", "4/1h")
+    };
+    let prefix = format!("test-{}", Uuid::new_v4().simple());
+    let (one, other) = (opening(&prefix).open().await, opening(&prefix).open().await);
+    let (server, others) = (one.serve().await, other.serve().await);
+    redis_is(&one, &server, "ok").await;
+    redis_is(&other, &others, "ok").await;
+    assert_left(&one, &server, "192.0.2.1", 4).await;
+    assert_left(&other, &others, "192.0.2.1", 4).await;
+
+    // products that the seed has made in both, with the same ids
+    let admin = one.admin(&server).await;
+    let first = "/api/v1/products?sort=title&limit=1";
+    let first = admin.get(first).await.expect(200).json();
+    let id = text_of(&first["items"][0]["product_id"]);
+    let path = format!("/api/v1/products/{id}");
+    let rename = json!({"title": "Renamed here"});
+    let _ = admin.patch(&path, &rename).send().await.expect(200);
+    let same = other.client(&others);
+    let title = same.get(&path).await.expect(200).json()["title"].clone();
+    let read = async |client: &Client| client.get(&path).await.expect(200).json()["title"].clone();
+    eventually("both databases keep the product", PATIENCE, || async {
+        let (_, theirs) = (read(&admin).await, read(&same).await);
+        assert_eq!(theirs, title);
+        let kept = redis.contents(&format!("{prefix}:*:product:{id}")).await;
+        let rows = kept
+            .values()
+            .filter(|fields| fields.iter().any(|field| field == "value"));
+        (rows.count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(read(&admin).await, "Renamed here");
+    assert_eq!(read(&same).await, title);
+    one.close().await;
+    other.close().await;
 }
 
 #[tokio::test]
@@ -417,7 +467,8 @@ async fn shared(url: &str) -> Shared {
         redis_timeout: Duration::from_secs(5),
     };
     let client = config.client().unwrap().unwrap();
-    let shared = Shared::start(client, &config, &Secret::from("secret".to_owned()));
+    let secret = Secret::from("secret".to_owned());
+    let shared = Shared::start(client, &config, "a-database", &secret);
     eventually("Redis is there", PATIENCE, || async {
         shared.is_there().then_some(())
     })
