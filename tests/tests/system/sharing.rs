@@ -14,7 +14,7 @@ use api::{
     config::{RedisConfig, Secret},
     shared::{
         Shared,
-        products::{ProductCache, Stretch},
+        products::{Begun, ProductCache, Stretch},
         tries::Verdict,
     },
 };
@@ -536,7 +536,10 @@ async fn a_row_that_was_read_before_a_change_is_not_kept_after_it() {
     let redis = Redis::find().await;
     let scene = Scene::new(redis.url()).await;
     assert!(!scene.keep(10).await, "nobody would take it out");
-    assert!(scene.cache.begin("first", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("first", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert!(scene.keep(10).await);
     assert_eq!(scene.look(0).await, Some(10));
     assert!(scene.change("first", 10, 12).await);
@@ -579,13 +582,19 @@ async fn a_row_that_was_read_before_a_change_is_not_kept_after_it() {
 async fn what_redis_has_lost_or_another_has_begun_is_not_gone_on_with() {
     let redis = Redis::find().await;
     let scene = Scene::new(redis.url()).await;
-    assert!(scene.cache.begin("first", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("first", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert!(scene.keep(10).await);
     assert!(!scene.change("first", 11, 12).await, "a stretch is missing");
     assert!(!scene.cache.renew("first", Position(11), Position(10)).await);
     assert!(scene.cache.renew("first", Position(10), Position(10)).await);
     assert_eq!(scene.look(0).await, Some(10));
-    assert!(scene.cache.begin("second", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("second", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert_eq!(scene.look(0).await, None, "kept before it began");
     assert!(!scene.change("first", 10, 12).await);
     assert!(!scene.cache.renew("first", Position(10), Position(10)).await);
@@ -595,7 +604,10 @@ async fn what_redis_has_lost_or_another_has_begun_is_not_gone_on_with() {
     assert_eq!(scene.look(0).await, None);
     assert!(!scene.keep(10).await);
 
-    assert!(scene.cache.begin("third", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("third", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert!(scene.keep(10).await);
     eventually(
         "it is not renewed, and counts no more",
@@ -604,6 +616,26 @@ async fn what_redis_has_lost_or_another_has_begun_is_not_gone_on_with() {
     )
     .await;
     assert!(!scene.change("third", 10, 12).await);
+}
+
+#[tokio::test]
+async fn a_leader_that_was_paused_does_not_bring_its_generation_back() {
+    let redis = Redis::find().await;
+    let scene = Scene::new(redis.url()).await;
+    let begin = async |generation, epoch| scene.cache.begin(generation, epoch, Position(10)).await;
+    assert_eq!(begin("paused", 1).await, Begun::Yes);
+    assert_eq!(begin("later", 2).await, Begun::Yes);
+    assert!(scene.keep(10).await);
+    assert!(
+        !scene
+            .cache
+            .renew("paused", Position(10), Position(10))
+            .await
+    );
+    assert_eq!(begin("paused again", 1).await, Begun::Overtaken);
+    assert_eq!(scene.look(0).await, Some(10), "the later one goes on");
+    assert_eq!(begin("the same leads again", 2).await, Begun::Yes);
+    assert_eq!(scene.look(0).await, None);
 }
 
 /// Numbers that look random and are the same in every run.
@@ -675,7 +707,7 @@ async fn whoever_comes_first_nothing_is_found_that_is_older_than_what_was_taken_
         taken_out: 0,
         pending: Vec::new(),
     };
-    assert!(cache.begin("one", Position::START).await);
+    assert_eq!(cache.begin("one", 1, Position::START).await, Begun::Yes);
     for step in 0..3_000 {
         let product = numbers.below(3) as usize;
         match numbers.below(9) {
