@@ -1,6 +1,6 @@
 //! A Redis that a test kills, or looks into.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use eventstore::testing::eventually;
 use redis::{Client, aio::MultiplexedConnection};
@@ -48,9 +48,14 @@ impl OwnRedis {
         self.process.take().expect("it runs").end("KILL").await;
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Its address, as `SOUK_REDIS_URL` wants it.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address())
     }
 }
 

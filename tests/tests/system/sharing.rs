@@ -32,7 +32,10 @@ use tests::{
     answer::{Answer, text_of},
     client::{Client, PATIENCE, new_product},
     eventually,
-    own::redis::{OwnRedis, Redis},
+    own::{
+        redis::{OwnRedis, Redis},
+        toxiproxy::Toxiproxy,
+    },
     server::Server,
     shop::{DEMO_PASSWORD, Shop},
 };
@@ -420,6 +423,36 @@ async fn a_redis_that_dies_and_comes_back_empty_is_used_again_and_tells_nothing_
         })
         .await;
     }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_answers_too_late_is_left_alone_until_it_is_quick_again() {
+    let redis = OwnRedis::start().await;
+    let shop = Shop::open().await;
+    let way = Toxiproxy::start(redis.address(), shop.folder()).await;
+    let url = format!("redis://{}", way.address());
+    let server = shop.serve_with(&[("SOUK_REDIS_URL", &url)]).await;
+    redis_is(&shop, &server, "ok").await;
+    let admin = shop.admin(&server).await;
+    let product = admin.product(100, 10).await;
+    let path = format!("/api/v1/products/{product}");
+    let late = json!({"latency": 200});
+    way.put("late", "latency", "downstream", &late).await;
+    redis_is(&shop, &server, "away").await;
+    let since = Instant::now();
+    // longer than it takes to try it again some times
+    while since.elapsed() < Duration::from_secs(3) {
+        eventually("the read model knows it", PATIENCE, || async {
+            (admin.get(&path).await.status == 200).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(lines_with(&server, "Redis is there"), 1);
+    assert_eq!(lines_with(&server, "Redis is away"), 1);
+    way.take("late").await;
+    redis_is(&shop, &server, "ok").await;
+    assert_eq!(lines_with(&server, "Redis is there"), 2);
     shop.close().await;
 }
 
