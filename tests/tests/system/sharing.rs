@@ -116,6 +116,7 @@ async fn a_limit_holds_for_all_servers_and_for_each_of_them_while_redis_is_away(
         assert_left(&shop, server, "192.0.2.1", 2).await;
         assert_eq!(lines_with(server, "Redis is away"), 1);
     }
+    assert_left(&shop, &one, "192.0.2.4", 4).await;
 
     redis.go_on().await;
     for server in [&one, &two] {
@@ -128,6 +129,11 @@ async fn a_limit_holds_for_all_servers_and_for_each_of_them_while_redis_is_away(
     assert_left(&shop, &two, "192.0.2.3", 0).await;
     // it came back empty, which gives nobody more than each server would
     assert_left(&shop, &one, "192.0.2.2", 0).await;
+    // what one refuses by itself is not taken from what all allow
+    for _ in 0..4 {
+        assert_left(&shop, &one, "192.0.2.4", 0).await;
+    }
+    assert_left(&shop, &two, "192.0.2.4", 4).await;
     shop.close().await;
 }
 
