@@ -433,6 +433,37 @@ async fn a_redis_that_dies_and_comes_back_empty_is_used_again_and_tells_nothing_
 }
 
 #[tokio::test]
+async fn a_redis_over_tls_is_used_by_who_trusts_its_certificate() {
+    let redis = OwnRedis::start_with_tls().await;
+    let shop = Shop::opening()
+        .with_redis_at(&redis.url())
+        .set("SOUK_RATE_LIMITS", "true")
+        .set("SOUK_TRUSTED_PROXIES", "127.0.0.0/8")
+        .set("SOUK_LIMIT_LOG_IN", "4/1h")
+        .open()
+        .await;
+    let authority = redis.authority().display().to_string();
+    let trusting = [("SSL_CERT_FILE", &*authority)];
+    let one = shop.serve_with(&trusting).await;
+    let two = shop.serve_with(&trusting).await;
+    let stranger = shop.serve().await;
+    for server in [&one, &two] {
+        redis_is(&shop, server, "ok").await;
+    }
+    let tried = try_from(&shop, &one, "192.0.2.1").await;
+    tried.problem_of(401, "wrong-credentials");
+    assert_left(&shop, &two, "192.0.2.1", 3).await;
+    assert_eq!(lines_with(&two, "Redis is away"), 0);
+    eventually("the stranger has tried", PATIENCE, || async {
+        (lines_with(&stranger, "Redis is away") == 1).then_some(())
+    })
+    .await;
+    redis_is(&shop, &stranger, "away").await;
+    assert_left(&shop, &stranger, "192.0.2.1", 4).await;
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_redis_that_answers_too_late_is_left_alone_until_it_is_quick_again() {
     let redis = OwnRedis::start().await;
     let shop = Shop::open().await;
