@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use domain::{
     automatic_discounts::AutomaticDiscounts,
     cart::CartCode,
-    discount::{Discount, DiscountCommand, DiscountDetails, NotDue},
+    discount::{Discount, DiscountCommand, NotDue},
     ids::{AutomaticDiscountsId, DiscountId, OrderId, RedemptionsId, RegionId, ShopId, UserId},
     order::DiscountEffect,
     pricing::{Offer, PricedItem},
@@ -170,19 +170,14 @@ fn offer(
     items: &[PricedItem],
     id: DiscountId,
 ) -> Result<Result<Offer, NotDue>, Halt<Failure>> {
-    let discount = work.state::<Discount>(id)?;
-    // as to an order that uses it already: whether it does comes last
-    let offer = match discount.offer(buyer.region_id, buyer.now, true) {
-        Ok(offer) => offer,
+    let discount = match work.state::<Discount>(id)?.due(buyer.region_id, buyer.now) {
+        Ok(discount) if discount.covers_any(items) => discount,
+        Ok(_) => return Ok(Err(NotDue::NothingCovered)),
         Err(reason) => return Ok(Err(reason)),
     };
-    let bought = offer.check(items);
-    if bought == Err(NotDue::NothingCovered) {
-        return Ok(Err(NotDue::NothingCovered));
-    }
-    let details = discount.details();
-    let used_up = details.is_some_and(DiscountDetails::is_used_up);
-    let limit = details.and_then(|discount| discount.rules.max_uses_per_customer);
+    let offer = discount.offered();
+    let used_up = discount.is_used_up();
+    let limit = discount.rules.max_uses_per_customer;
     let (in_use, used_up_by_customer) = match (buyer.order_id, limit) {
         (None, None) => (false, false),
         (order_id, limit) => {
@@ -197,7 +192,7 @@ fn offer(
     } else if used_up_by_customer && !in_use {
         Err(NotDue::UsedUpByCustomer)
     } else {
-        bought.map(|()| offer)
+        offer.check(items).map(|()| offer)
     })
 }
 

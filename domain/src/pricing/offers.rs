@@ -48,10 +48,15 @@ pub struct AppliedDiscount {
     pub amount: i64,
 }
 
+/// Whether what is of that shop (of any, where there is none) and of that scope has the item in it.
+pub(crate) fn covers(shop_id: Option<ShopId>, scope: &DiscountScope, item: &PricedItem) -> bool {
+    let of_shop = shop_id.is_none() || shop_id == item.shop_id;
+    of_shop && scope.covers(item.product_id, item.category_id)
+}
+
 impl Offer {
     fn covers(&self, item: &PricedItem) -> bool {
-        let of_shop = self.shop_id.is_none() || self.shop_id == item.shop_id;
-        of_shop && self.scope.covers(item.product_id, item.category_id)
+        covers(self.shop_id, &self.scope, item)
     }
 
     /// Refused where nothing of it is bought, or too little.
