@@ -30,7 +30,7 @@ use crate::{
     router::router,
     sellers::Sellers,
     services::{Services, StartError},
-    shared::{Invalidation, Shared},
+    shared::Invalidation,
     state::App,
     stock_feed::StockFeed,
 };
@@ -78,10 +78,10 @@ impl Application {
             .map_err(|source| StartError::Listen { addr, source })?;
         let services = Services::open(config).await?;
         let subscriptions = Subscriptions::new(services.log.clone());
-        let shared = redis.map(|client| {
-            let secret = services.derivation_secret();
-            Shared::start(client, &services.config.redis, secret)
-        });
+        let shared = match redis {
+            Some(client) => Some(services.shared(client).await?),
+            None => None,
+        };
         let mut promoting = None;
         if services.config.parts.runs(Part::Projectors) {
             projections::spawn_all(&subscriptions).await;

@@ -57,7 +57,7 @@
 //! | `SOUK_KAFKA_REPLICATION` | `-1` | replicas of a topic; -1 is the brokers' default |
 //! | `SOUK_KAFKA_GENERATION` | `1` | generation of the topics |
 //! | `SOUK_REDIS_URL` | none | a Redis in which several servers share limits and reads of products |
-//! | `SOUK_REDIS_PREFIX` | `souk` | first part of its keys; another one for each database |
+//! | `SOUK_REDIS_PREFIX` | `souk` | first part of its keys; databases are told apart by what comes next |
 //! | `SOUK_REDIS_TIMEOUT` | `50ms` | how long a request waits for Redis before it goes on without |
 //! | `SOUK_LOG` | `info` | filter of the logs, as of `tracing_subscriber::EnvFilter` |
 //! | `SOUK_LOG_FORMAT` | `text` | `text` or `json` |

@@ -331,7 +331,9 @@ fn of_product(error: &ProductError) -> Problem {
             Problem::new(Kind::NotFound).detail(detail)
         }
         ProductError::AlreadyExists => Problem::new(Kind::Conflict).detail(detail),
-        ProductError::NegativePrice => invalid("/price/amount", detail),
+        ProductError::NegativePrice | ProductError::PriceTooHigh => {
+            invalid("/price/amount", detail)
+        }
         ProductError::WrongCurrency { .. } => invalid("/price/currency", detail),
     }
 }

@@ -56,12 +56,12 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// A product that has another price than a cart shows.
+/// A product that has another price than the cart, or the order that is changed, shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriceDifference {
     /// Which.
     pub product_id: ProductId,
-    /// Price of one piece when it was put into the cart.
+    /// Price of one piece when it was put into the cart, or ordered.
     pub was: Money,
     /// Its price now.
     pub is: Money,
@@ -114,10 +114,10 @@ pub enum Failure {
     /// The cart was changed between being read and being ordered.
     #[error("the cart was changed at the same time")]
     CartChanged,
-    /// What is to be ordered costs something else than what was shown. Nothing was ordered.
+    /// What is to be ordered costs something else than what was shown. Nothing was ordered, or changed.
     #[error("the order costs {total} now")]
     PriceChanged {
-        /// The products whose price is another than the cart shows; none where the total differs for other reasons.
+        /// The products whose price is another than was shown; none where the total differs for other reasons.
         differences: Vec<PriceDifference>,
         /// What is to be paid now.
         total: Money,

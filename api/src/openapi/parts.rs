@@ -185,7 +185,7 @@ refusals! {
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
     /// 409 of a change of an order.
-    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, RegionDisabled];
+    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, PriceChanged, Conflict];
     /// 409 of a change of many orders.
     NotChangedOrders = [IllegalMove, Conflict];
     /// 409 of a shipment.

@@ -1,17 +1,10 @@
 //! Many orders in one unit of work: all are placed, or changed, or none, and a refusal names the one that is at fault.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use domain::{
-    ids::{ProductId, RegionId},
-    inventory::Inventory,
-    order::{Order, PlacedOrder},
-    product::Product,
-    region::Region,
-    shop::Shop,
-};
+use domain::order::PlacedOrder;
 use eventstore::{
-    stream::StreamRef,
+    stream::{StreamId, StreamRef},
     unit::{Committed, Halt, Work},
 };
 
@@ -20,6 +13,7 @@ use super::{
     place::{NewOrder, SealedOrder},
 };
 use crate::{
+    absent::Absent,
     failure::Failure,
     request::{CommandSettings, Commands, Request, Versioned},
 };
@@ -47,14 +41,10 @@ impl Commands {
             let order = self.seal(order).await;
             sealed.push(order.map_err(|failure| failure.of_element(index))?);
         }
-        let streams = streams_of(&sealed);
+        let streams = once_each(sealed.iter().flat_map(SealedOrder::streams));
         let settings = self.settings();
         self.commit(request, streams, move |work| {
-            let placed = place_all(work, &sealed, settings);
-            if let Err(Halt::Missing) = placed {
-                ask_for_shops(work, &sealed)?;
-            }
-            placed
+            place_all(work, &sealed, settings)
         })
         .await
     }
@@ -98,24 +88,11 @@ fn of_element(index: usize, halt: Halt<Failure>) -> Halt<Failure> {
     }
 }
 
-/// What all of them read and write, each named once.
-fn streams_of(orders: &[SealedOrder]) -> Vec<StreamRef> {
-    let products: BTreeSet<ProductId> = orders
-        .iter()
-        .flat_map(|order| order.products.iter().copied())
-        .collect();
-    let regions: BTreeSet<RegionId> = orders
-        .iter()
-        .filter_map(|order| order.order.region_id)
-        .collect();
-    let mut streams: Vec<StreamRef> = orders
-        .iter()
-        .map(|order| StreamRef::fresh::<Order>(order.order.order_id))
-        .collect();
-    streams.extend(regions.iter().map(StreamRef::of::<Region>));
-    streams.extend(products.iter().map(StreamRef::of::<Product>));
-    streams.extend(products.iter().map(StreamRef::of::<Inventory>));
-    streams
+/// Those that several of them read are named once.
+fn once_each(streams: impl Iterator<Item = StreamRef>) -> Vec<StreamRef> {
+    let named = streams.map(|stream| (stream.id().clone(), stream));
+    let named: BTreeMap<StreamId, StreamRef> = named.collect();
+    named.into_values().collect()
 }
 
 fn place_all(
@@ -123,32 +100,18 @@ fn place_all(
     orders: &[SealedOrder],
     settings: CommandSettings,
 ) -> Result<Vec<Versioned<PlacedOrder>>, Halt<Failure>> {
-    let place = |(index, order): (usize, &SealedOrder)| {
-        let placed = order.place(work, settings);
-        placed.map_err(|halt| of_element(index, halt))
-    };
-    orders.iter().enumerate().map(place).collect()
-}
-
-/// Whose shops the products are is known only from the products. Asked for where they are met, each shop would be loaded
-/// after the one before; so all of them are asked for at once.
-fn ask_for_shops(
-    work: &mut Work<'_, Failure>,
-    orders: &[SealedOrder],
-) -> Result<(), Halt<Failure>> {
-    for product_id in orders.iter().flat_map(|order| &order.products) {
-        let shop_id = match work.state::<Product>(product_id) {
-            Ok(product) => product.on_sale().ok().and_then(|product| product.shop_id),
-            Err(Halt::Missing) => None,
-            Err(other) => return Err(other),
+    let mut all = Vec::with_capacity(orders.len());
+    let mut absent = Absent::default();
+    for (index, order) in orders.iter().enumerate() {
+        let placed = if absent.is_any() {
+            // placed in vain: it is only asked what it needs, so that what all of them need is loaded at once
+            order.prepare(work).map(|_| None)
+        } else {
+            order.place(work, settings).map(Some)
         };
-        // noted by the unit, which has all of them loaded
-        if let Some(shop_id) = shop_id
-            && let Err(other @ (Halt::Refused(_) | Halt::Unacceptable(_))) =
-                work.state::<Shop>(shop_id)
-        {
-            return Err(other);
-        }
+        let placed = placed.map_err(|halt| of_element(index, halt));
+        all.extend(absent.note(placed)?.flatten());
     }
-    Ok(())
+    absent.check()?;
+    Ok(all)
 }

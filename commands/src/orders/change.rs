@@ -2,7 +2,8 @@
 //!
 //! Name and address can be changed until something is shipped, what is bought until the payment is started: at the prices
 //! of today, with the discounts that the order has or that are given by themselves, as far as they are still to be had, and
-//! under the terms that the order froze. Stock is reserved for the difference only; what the order holds
+//! under the terms that the order froze; where the customer names the total that they accept, exactly that is to be paid or nothing is
+//! changed. Stock is reserved for the difference only; what the order holds
 //! already never stands in its way. A deleted order is called off where it still can be, and no longer exists for its
 //! customer; its payment is still voided or given back.
 
@@ -10,11 +11,12 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::{
+    cart::CartItem,
     ids::{OrderId, PaymentId, ProductId, UserId},
     inventory::Inventory,
     order::{AppliedDiscount, ContactChange, Order, OrderCommand, OrderError, PlacedOrder},
     payment::Payment,
-    pricing::{Offer, PricedItem},
+    pricing::{Offer, OrderLine, PricedItem},
     product::Product,
     region::Region,
     sealed::Sealed,
@@ -31,7 +33,7 @@ use super::{
     cancel::{Progress, progress, stop_payment},
     discounts::{Buyer, Due, NamedDiscount, due},
     move_order, order_now,
-    place::{OrderItem, different_products, paid_if_free, priced_items},
+    place::{OrderItem, different_products, paid_if_free, price_changed, priced_items},
     placed, seen_by,
 };
 use crate::{
@@ -50,6 +52,9 @@ pub struct ChangeOrder {
     pub shipping_address: Option<String>,
     /// What is bought, all of it.
     pub items: Option<Vec<OrderItem>>,
+    /// What the customer accepts to pay for the order as it is then, in minor units of its currency: where it costs anything
+    /// else, nothing is changed.
+    pub expected_total: Option<i64>,
     /// When given, orders of other customers and deleted ones are treated as if they did not exist.
     pub only_of: Option<UserId>,
 }
@@ -126,6 +131,7 @@ impl Commands {
             customer_name,
             shipping_address,
             items,
+            expected_total,
             only_of,
         } = change;
         let products = items.as_deref().map(different_products).transpose()?;
@@ -161,6 +167,7 @@ impl Commands {
             contact,
             items,
             products: products.unwrap_or_default(),
+            expected_total,
             only_of,
             now: Utc::now(),
         })
@@ -193,6 +200,7 @@ pub(super) struct SealedChange {
     contact: ContactChange,
     items: Option<Vec<OrderItem>>,
     products: BTreeSet<ProductId>,
+    expected_total: Option<i64>,
     only_of: Option<UserId>,
     /// When it is made, as far as the windows of discounts go.
     now: DateTime<Utc>,
@@ -216,11 +224,21 @@ impl SealedChange {
         let order_id = self.order_id;
         seen_by(work.state::<Order>(order_id)?, self.only_of).map_err(Halt::Refused)?;
         check_version::<Order>(work, order_id, expected)?;
+        let shown = match self.expected_total {
+            Some(_) => prices(placed(work, order_id)?),
+            None => vec![],
+        };
         let contact = OrderCommand::ChangeContact(self.contact.clone());
         move_order(work, order_id, contact, |_| ())?;
-        match &self.items {
+        let changed = match &self.items {
             Some(items) => self.change_items(work, items),
             None => order_now(work, order_id),
+        }?;
+        match self.expected_total {
+            Some(expected) if expected != changed.state.total => {
+                Err(price_changed(&shown, &changed.state))
+            }
+            _ => Ok(changed),
         }
     }
 
@@ -262,6 +280,16 @@ impl SealedChange {
         let Due { offers, refused: _ } = due(work, &buyer, items, &codes)?;
         Ok(offers)
     }
+}
+
+/// What the customer was shown of an order.
+fn prices(order: &PlacedOrder) -> Vec<CartItem> {
+    let price = |line: &OrderLine| CartItem {
+        product_id: line.product_id,
+        quantity: line.quantity,
+        unit_price: line.unit_price,
+    };
+    order.lines.iter().map(price).collect()
 }
 
 impl From<LoadError> for Failure {

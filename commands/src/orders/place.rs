@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    automatic_discounts::AutomaticDiscounts,
     cart::{CartError, CartItem, MAX_CODES},
-    ids::{AutomaticDiscountsId, OrderId, PaymentId, ProductId, RegionId, UserId},
+    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
     inventory::Inventory,
     money::Money,
     order::{Order, OrderCommand, OrderError, OrderNumber, PlaceOrder, PlacedOrder},
-    pricing::{MAX_LINES, PricedItem, PricingError},
+    pricing::{MAX_LINES, Offer, PricedItem, PricingError},
     product::Product,
-    region::Region,
+    region::{Region, RegionTerms},
     sealed::Sealed,
     shop::Shop,
     text::{CountryCode, DiscountCode, PaymentMethod, Quantity},
@@ -23,7 +22,7 @@ use eventstore::{
 };
 
 use super::{
-    discounts::{Buyer, NamedDiscount, offers},
+    discounts::{Buyer, NamedDiscount, discount_streams, offers},
     move_order, order_now, placed,
 };
 use crate::{
@@ -76,13 +75,7 @@ impl Commands {
         order: NewOrder,
     ) -> Result<Committed<Versioned<PlacedOrder>>, Failure> {
         let order = self.seal(order).await?;
-        let mut streams = vec![StreamRef::fresh::<Order>(order.order.order_id)];
-        let region_id = order.order.region_id;
-        streams.extend(region_id.map(StreamRef::of::<Region>));
-        let listed = region_id.map(|region_id| AutomaticDiscountsId::of(region_id, None));
-        streams.extend(listed.map(StreamRef::of::<AutomaticDiscounts>));
-        streams.extend(order.products.iter().map(StreamRef::of::<Product>));
-        streams.extend(order.products.iter().map(StreamRef::of::<Inventory>));
+        let streams = order.streams();
         let settings = self.settings();
         self.commit(request, streams, move |work| order.place(work, settings))
             .await
@@ -166,12 +159,23 @@ pub(super) struct SealedOrder {
 }
 
 impl SealedOrder {
-    /// Places it within a unit of work, which may place others beside it.
-    pub(super) fn place(
-        &self,
-        work: &mut Work<'_, Failure>,
-        settings: CommandSettings,
-    ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+    /// What is read and written, as far as it is known before the products are.
+    pub(super) fn streams(&self) -> Vec<StreamRef> {
+        let order = &self.order;
+        let mut streams = vec![StreamRef::fresh::<Order>(order.order_id)];
+        streams.extend(order.region_id.map(StreamRef::of::<Region>));
+        streams.extend(discount_streams(
+            order.customer_id,
+            order.region_id,
+            &self.codes,
+        ));
+        streams.extend(self.products.iter().map(StreamRef::of::<Product>));
+        streams.extend(self.products.iter().map(StreamRef::of::<Inventory>));
+        streams
+    }
+
+    /// What the log says of it now. Writes nothing.
+    pub(super) fn prepare(&self, work: &mut Work<'_, Failure>) -> Result<Prepared, Halt<Failure>> {
         let order = &self.order;
         let region_id = region_of(work, order)?;
         let region = work.state::<Region>(region_id)?;
@@ -185,6 +189,25 @@ impl SealedOrder {
             now: self.now,
         };
         let offers = offers(work, &buyer, &items, &self.codes)?;
+        Ok(Prepared {
+            terms,
+            items,
+            offers,
+        })
+    }
+
+    /// Places it within a unit of work, which may place others beside it.
+    pub(super) fn place(
+        &self,
+        work: &mut Work<'_, Failure>,
+        settings: CommandSettings,
+    ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+        let Prepared {
+            terms,
+            items,
+            offers,
+        } = self.prepare(work)?;
+        let order = &self.order;
         let placing = PlaceOrder {
             order_id: order.order_id,
             number: self.number,
@@ -206,17 +229,22 @@ impl SealedOrder {
 
     /// Refuses what the customer was not shown. The order is drafted by then: with the refusal nothing of it is kept.
     fn assure_accepted(&self, order: &PlacedOrder) -> Result<(), Halt<Failure>> {
-        let differences = differences(&self.shown, order);
         let accepted = match self.order.expected_total {
             Some(expected) => expected == order.total,
-            None => differences.is_empty(),
+            None => differences(&self.shown, order).is_empty(),
         };
         if accepted {
             return Ok(());
         }
-        let total = order.money(order.total);
-        Err(refuse(Failure::PriceChanged { differences, total }))
+        Err(price_changed(&self.shown, order))
     }
+}
+
+/// What an order is to be made of.
+pub(super) struct Prepared {
+    terms: RegionTerms,
+    items: Vec<PricedItem>,
+    offers: Vec<Offer>,
 }
 
 /// Refuses what goes to another country than the region's.
@@ -230,6 +258,14 @@ fn assure_within(region: &Region, country: Option<&CountryCode>) -> Result<(), H
         }
         _ => Ok(()),
     }
+}
+
+/// The order would cost something else than was shown or accepted.
+pub(super) fn price_changed(shown: &[CartItem], order: &PlacedOrder) -> Halt<Failure> {
+    refuse(Failure::PriceChanged {
+        differences: differences(shown, order),
+        total: order.money(order.total),
+    })
 }
 
 /// The products that have another price than was shown.

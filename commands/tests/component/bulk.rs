@@ -14,8 +14,9 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
+    discounts::{give, percent, used},
     sellers::{open, product_of, someone},
-    shop::{in_shop, new_order, request, settings},
+    shop::{PRICE, in_shop, new_order, request, settings},
 };
 
 fn element(index: usize, reason: Failure) -> Failure {
@@ -142,6 +143,31 @@ async fn as_many_items_as_one_unit_takes_are_placed_at_once() {
     .await;
 }
 
+/// What each lacks is asked for in one pass over all of them, and what one order costs does not grow with those before it:
+/// otherwise this takes minutes.
+#[tokio::test]
+async fn a_thousand_orders_of_as_many_customers_are_placed_at_once_with_discounts_of_which_nothing_is_in_memory()
+ {
+    in_shop(settings(), |shop| async move {
+        let product = shop.product(1_000).await;
+        let mut discounts = Vec::new();
+        for _ in 0..10 {
+            discounts.push(give(&shop, None, percent(1_000)).await);
+        }
+        let other = shop.another_process(settings()).await;
+        let together = orders(product, &[1; MAX_BULK_ITEMS]);
+        let placed = other.place_orders(request(), together).await.unwrap();
+        assert_eq!(placed.output.len(), MAX_BULK_ITEMS);
+        let discounted = placed.output.iter().map(|order| order.state.discount);
+        assert_eq!(discounted.sum::<i64>(), MAX_BULK_ITEMS as i64 * PRICE / 10);
+        // no line is discounted twice, and of equals the first is given
+        assert_eq!(used(&shop, discounts[0]).await, MAX_BULK_ITEMS as u64);
+        assert_eq!(used(&shop, discounts[9]).await, 0);
+        other.log().close().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn orders_are_changed_together_or_none_is() {
     in_shop(settings(), |shop| async move {
@@ -155,6 +181,7 @@ async fn orders_are_changed_together_or_none_is() {
             customer_name: None,
             shipping_address: Some(address.into()),
             items: None,
+            expected_total: None,
             only_of: None,
         };
         let before = shop.head().await;

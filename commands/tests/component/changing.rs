@@ -47,6 +47,7 @@ fn change_of(order_id: OrderId) -> ChangeOrder {
         customer_name: None,
         shipping_address: None,
         items: None,
+        expected_total: None,
         only_of: None,
     }
 }
@@ -341,6 +342,31 @@ async fn name_and_address_are_sealed_anew_and_together_with_the_items() {
         };
         assert!(change(&shop, wished).await.is_err());
         assert_eq!(shop.order(order_id).await, order);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_names_a_total_pays_exactly_that_or_nothing_is_changed() {
+    in_shop(patient(), |shop| async move {
+        let (teapot, cup) = (shop.product(5).await, shop.product(5).await);
+        let order_id = shop.placed(&[(teapot, 1)], DEFAULT).await;
+        let to = |expected_total| ChangeOrder {
+            customer_name: Some("Somebody else".into()),
+            items: Some(items(&[(teapot, 1), (cup, 2)])),
+            expected_total: Some(expected_total),
+            ..change_of(order_id)
+        };
+        let before = shop.order(order_id).await;
+        let head = shop.head().await;
+        let refused = change(&shop, to(before.total)).await;
+        let total = Money::new(3 * (PRICE + PRICE / 10), usd());
+        let differences = vec![];
+        assert_eq!(refused, Err(Failure::PriceChanged { differences, total }));
+        assert_eq!(shop.head().await, head);
+        let changed = change(&shop, to(total.amount)).await.unwrap().output.state;
+        assert_eq!(changed.total, total.amount);
+        assert_ne!(changed.customer_name, before.customer_name);
     })
     .await;
 }

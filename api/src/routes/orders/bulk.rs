@@ -111,6 +111,7 @@ impl ChangedOrder {
                 .map(|name| name.take().as_str().to_owned()),
             shipping_address: address.map(|address| address.take().as_str().to_owned()),
             items: None,
+            expected_total: None,
             only_of,
         };
         (change, self.version.map(Checked::take))

@@ -15,7 +15,7 @@ use crate::{
     call::{Call, run},
     error::ApiError,
     extract::{Body, Id, IfMatch},
-    fields::{Object, input},
+    fields::{Checked, Object, input},
     openapi::parts::{ById, Missing, NotChangedOrder, NotDone, NotMoved, OnlyIf, Stale},
     problem::Kind,
     state::App,
@@ -38,12 +38,19 @@ pub(super) struct OrderPatch {
     #[serde(default)]
     #[schema(min_items = 1, max_items = 1000, value_type = Option<Vec<ItemInput>>)]
     items: Option<Vec<Object<ItemInput>>>,
+    /// The `order_total` that the customer was shown for these items and accepts, in minor units: where the order comes to cost
+    /// anything else, nothing is changed.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    expected_total: Option<input::Integer>,
 }
 
 /// Change an order
 ///
 /// Name and address until something is shipped, items until the payment is started. Stock is reserved for the difference
-/// only, all or nothing; an order that comes to cost nothing is paid at once. Demands the permission to change one's own
+/// only, all or nothing; an order that comes to cost nothing is paid at once. Where it comes to cost anything else than
+/// `expected_total`, nothing is changed. Demands the permission to change one's own
 /// orders, or any.
 #[utoipa::path(patch, path = "/api/v1/orders/{id}", operation_id = "updateOrder", tag = "orders", security(("bearer" = [])),
     request_body = OrderPatch, params(ById, OnlyIf),
@@ -63,6 +70,7 @@ pub(super) async fn update(
         customer_name,
         shipping_address,
         items,
+        expected_total,
     } = body.value;
     let any = who.can(Permission::ChangeAnyOrder);
     let item = |Object(item): Object<ItemInput>| OrderItem {
@@ -74,6 +82,7 @@ pub(super) async fn update(
         customer_name: customer_name.map(|name| name.take().as_str().to_owned()),
         shipping_address: shipping_address.map(|address| address.take().as_str().to_owned()),
         items: items.map(|items| items.into_iter().map(item).collect()),
+        expected_total: expected_total.map(Checked::take),
         only_of: (!any).then_some(who.user_id),
     };
     let request = call.request(&who, "UpdateOrder", None);
