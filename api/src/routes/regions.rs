@@ -30,7 +30,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition},
-    fields::{Checked, input},
+    fields::{Checked, Given, input},
     openapi::parts::{
         Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Taken, Unplaced,
     },
@@ -123,25 +123,28 @@ pub struct RegionPatch {
     /// Its name.
     #[garde(dive)]
     #[serde(default)]
-    title: Option<input::Title>,
+    #[schema(value_type = input::Title)]
+    title: Given<input::Title>,
     /// Where it is.
     #[garde(dive)]
     #[serde(default)]
-    country: Option<input::CountryCode>,
+    #[schema(value_type = input::CountryCode)]
+    country: Given<input::CountryCode>,
     /// Rate of its sales tax; orders that are placed keep theirs.
     #[garde(dive)]
     #[serde(default)]
-    tax_rate: Option<input::TaxRate>,
+    #[schema(value_type = input::TaxRate)]
+    tax_rate: Given<input::TaxRate>,
     /// Whether its prices contain the tax.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    prices_include_tax: Option<input::Boolean>,
+    #[schema(value_type = bool)]
+    prices_include_tax: Given<input::Boolean>,
     /// Whether a product that names only a currency lands here.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    default_for_currency: Option<input::Boolean>,
+    #[schema(value_type = bool)]
+    default_for_currency: Given<input::Boolean>,
 }
 
 fn answered(done: Committed<Versioned<RegionDetails>>) -> Answer<RegionBody> {
@@ -250,11 +253,11 @@ async fn change(
     body: Body<RegionPatch>,
 ) -> Result<Answer<RegionBody>, ApiError> {
     let changes = RegionChanges {
-        title: body.value.title.map(Checked::take),
-        country: body.value.country.map(Checked::take),
-        tax_rate: body.value.tax_rate.map(Checked::take),
-        prices_include_tax: body.value.prices_include_tax.map(Checked::take),
-        default_for_currency: body.value.default_for_currency.map(Checked::take),
+        title: body.value.title.take(),
+        country: body.value.country.take(),
+        tax_rate: body.value.tax_rate.take(),
+        prices_include_tax: body.value.prices_include_tax.take(),
+        default_for_currency: body.value.default_for_currency.take(),
     };
     let request = call.request(&who, "ChangeRegion", None);
     let commands = app.commands.clone();

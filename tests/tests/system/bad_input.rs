@@ -146,7 +146,10 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             Method::PATCH,
             &v1(&format!("regions/{region}")),
             &admin,
-            json!({"title": "America", "tax_rate": 500}),
+            json!({
+                "title": "America", "country": "US", "tax_rate": 500, "prices_include_tax": false,
+                "default_for_currency": true,
+            }),
         ),
         Route::new(
             Method::POST,
@@ -263,7 +266,9 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             Method::POST,
             &v1("orders/bulk-update"),
             &customer,
-            json!({"orders": [{"order_id": changed, "customer_name": "Anybody"}]}),
+            json!({"orders": [
+                {"order_id": changed, "customer_name": "Anybody", "shipping_address": "2 Long Street"},
+            ]}),
         ),
         Route::new(
             Method::POST,
@@ -510,6 +515,98 @@ fn broken_fields(body: &Value) -> Vec<(String, Value)> {
         }
     }
     cases
+}
+
+/// The body with a `null` in it that its schema does not take, at whatever depth, one case each; and where it is.
+fn nulls(document: &Value, schema: &Value, body: &Value) -> Vec<(String, Value)> {
+    let schema = followed(document, schema).0;
+    let inner: Vec<(String, &Value)> = match body {
+        Value::Object(members) => {
+            let members = members.keys();
+            members
+                .map(|name| (name.clone(), &schema["properties"][name]))
+                .collect()
+        }
+        Value::Array(elements) => (0..elements.len())
+            .map(|index| (index.to_string(), &schema["items"]))
+            .collect(),
+        _ => vec![],
+    };
+    let mut cases = vec![];
+    for (name, schema) in inner {
+        let at = format!("/{name}");
+        let mut with = |pointer: &str, value: Value| {
+            let mut broken = body.clone();
+            *broken.pointer_mut(&at).expect("is there") = value;
+            cases.push((format!("{at}{pointer}"), broken));
+        };
+        if !followed(document, schema).1 {
+            with("", Value::Null);
+        }
+        for (pointer, value) in nulls(document, schema, body.pointer(&at).expect("is there")) {
+            with(&pointer, value);
+        }
+    }
+    cases
+}
+
+/// What a schema of the OpenAPI document refers to, and whether it takes `null`.
+fn followed<'d>(document: &'d Value, schema: &'d Value) -> (&'d Value, bool) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let named = document.pointer(reference.trim_start_matches('#'));
+        return followed(document, named.expect("a schema of the document"));
+    }
+    if let Some(all) = schema["allOf"].as_array() {
+        return followed(document, &all[0]);
+    }
+    let is_null = |schema: &Value| schema["type"] == "null";
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let other = choices.iter().find(|choice| !is_null(choice));
+        let other = other.expect("more than null");
+        return (followed(document, other).0, choices.iter().any(is_null));
+    }
+    let types = schema["type"].as_array();
+    let takes_null = types.is_some_and(|types| types.contains(&json!("null")));
+    (schema, takes_null)
+}
+
+#[tokio::test]
+async fn null_is_refused_where_it_says_nothing_and_is_pointed_at() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let routes = routes(&shop, &server).await;
+    let document = shop.client(&server).get("/openapi.json").await;
+    let document = document.expect(200).json();
+    let before = stored(&shop).await;
+    let mut refusals = Refusals::default();
+    let mut tried = 0;
+    for route in &routes {
+        let template = route.template();
+        let (method, path) = template.split_once(' ').expect("a method and a path");
+        let path = match path {
+            "/api/v1/carts/{id}/items/{id}" => "/api/v1/carts/{id}/items/{product_id}",
+            path => path,
+        };
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        assert!(schema.is_object(), "{template}");
+        for (place, body) in nulls(&document, schema, &route.body) {
+            let case = format!("{template} with null at {place}");
+            let answer = route.send(JSON, body.to_string()).await;
+            refusals.check(&case, &answer, &[422]);
+            let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let pointer = told["errors"][0]["pointer"].as_str().unwrap_or_default();
+            // what is wrong in a list of plain texts is told of the list
+            if pointer.is_empty() || !place.starts_with(pointer) {
+                refusals.0.push(format!("{case}: {answer}"));
+            }
+            tried += 1;
+        }
+    }
+    refusals.assert_none();
+    assert!(tried > 100, "{tried} cases only");
+    assert_eq!(stored(&shop).await, before, "nothing is stored");
+    shop.close().await;
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, MinPosition},
-    fields::{Checked, Object, input},
+    fields::{Checked, Given, Object, input},
     openapi::parts::{
         Behind, MayNotOrder, NotBefore, NotChangedOrders, NotDone, NotOrdered, Repeatable, Unplaced,
     },
@@ -88,33 +88,33 @@ pub(super) struct ChangedOrder {
     /// The version that the change was decided on; any when absent.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    version: Option<input::Integer>,
+    #[schema(value_type = i64)]
+    version: Given<input::Integer>,
     /// Who it is for.
     #[garde(dive)]
     #[serde(default)]
-    customer_name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    customer_name: Given<input::PersonName>,
     /// Where it goes.
     #[garde(dive)]
     #[serde(default)]
-    shipping_address: Option<input::PostalAddress>,
+    #[schema(value_type = input::PostalAddress)]
+    shipping_address: Given<input::PostalAddress>,
 }
 
 impl ChangedOrder {
     /// The change, and the version that it was decided on.
     fn take(self, only_of: Option<UserId>) -> (ChangeOrder, Option<i64>) {
-        let address = self.shipping_address;
+        let (name, address) = (self.customer_name.take(), self.shipping_address.take());
         let change = ChangeOrder {
             order_id: self.order_id.take(),
-            customer_name: self
-                .customer_name
-                .map(|name| name.take().as_str().to_owned()),
-            shipping_address: address.map(|address| address.take().as_str().to_owned()),
+            customer_name: name.map(|name| name.as_str().to_owned()),
+            shipping_address: address.map(|address| address.as_str().to_owned()),
             items: None,
             expected_total: None,
             only_of,
         };
-        (change, self.version.map(Checked::take))
+        (change, self.version.take())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     call::{Call, run},
     error::ApiError,
     extract::{Body, Id, IfMatch},
-    fields::{Checked, Object, input},
+    fields::{Given, Object, input},
     openapi::parts::{ById, Missing, NotChangedOrder, NotDone, NotMoved, OnlyIf, Stale},
     problem::Kind,
     state::App,
@@ -28,22 +28,24 @@ pub(super) struct OrderPatch {
     /// Who it is for.
     #[garde(dive)]
     #[serde(default)]
-    customer_name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    customer_name: Given<input::PersonName>,
     /// Where it goes.
     #[garde(dive)]
     #[serde(default)]
-    shipping_address: Option<input::PostalAddress>,
+    #[schema(value_type = input::PostalAddress)]
+    shipping_address: Given<input::PostalAddress>,
     /// What is bought from now on: the whole list. Prices are those of today, the tax stays that of when it was placed.
     #[garde(length(min = 1, max = MAX_ITEMS), dive)]
     #[serde(default)]
-    #[schema(min_items = 1, max_items = 1000, value_type = Option<Vec<ItemInput>>)]
-    items: Option<Vec<Object<ItemInput>>>,
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<ItemInput>)]
+    items: Given<Vec<Object<ItemInput>>>,
     /// The `order_total` that the customer was shown for these items and accepts, in minor units: where the order comes to cost
     /// anything else, nothing is changed.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    expected_total: Option<input::Integer>,
+    #[schema(value_type = i64)]
+    expected_total: Given<input::Integer>,
 }
 
 /// Change an order
@@ -79,10 +81,14 @@ pub(super) async fn update(
     };
     let change = ChangeOrder {
         order_id,
-        customer_name: customer_name.map(|name| name.take().as_str().to_owned()),
-        shipping_address: shipping_address.map(|address| address.take().as_str().to_owned()),
-        items: items.map(|items| items.into_iter().map(item).collect()),
-        expected_total: expected_total.map(Checked::take),
+        customer_name: customer_name.take().map(|name| name.as_str().to_owned()),
+        shipping_address: shipping_address
+            .take()
+            .map(|address| address.as_str().to_owned()),
+        items: items
+            .value()
+            .map(|items| items.into_iter().map(item).collect()),
+        expected_total: expected_total.take(),
         only_of: (!any).then_some(who.user_id),
     };
     let request = call.request(&who, "UpdateOrder", None);
