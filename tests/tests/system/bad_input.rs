@@ -898,6 +898,8 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
     let mut refusals = Refusals::default();
     let lists = [
         "/api/v1/products",
+        "/api/v1/regions",
+        "/api/v1/categories",
         "/api/v1/shops",
         "/api/v1/orders",
         "/api/v1/carts",
@@ -950,6 +952,10 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
         "code=a%20b",
         "automatic=maybe",
         "active=maybe",
+        "enabled=maybe",
+        "currency=dollars",
+        "title=%00",
+        "title=",
         "q=",
         "q=%00",
         "q=...",
