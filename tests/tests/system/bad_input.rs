@@ -1065,6 +1065,44 @@ async fn queries_and_paths_that_mean_nothing_are_refused() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_is_not_known_is_refused_by_every_call() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let customer = shop.customer(&server).await;
+    let document = admin.get("/openapi.json").await.expect(200).json();
+    let mut refusals = Refusals::default();
+    for (template, item) in document["paths"].as_object().expect("paths") {
+        let who = if template.contains("/carts") {
+            &customer
+        } else {
+            &admin
+        };
+        // nothing that is there, so that nothing happens where it is not refused
+        let segments = template.split('/').map(|segment| match segment {
+            segment if segment.starts_with('{') => "00000000-0000-0000-0000-000000000000",
+            segment => segment,
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
+        for method in item.as_object().expect("operations").keys() {
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let case = format!("{method} {template}");
+            let ask = who.ask(method, &format!("{path}?nonsense=1"));
+            let answer = ask.json(&json!({})).send().await;
+            refusals.check(&case, &answer, &[400]);
+            let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            if told["type"] != "/problems/invalid-parameter"
+                || told["errors"][0]["parameter"] != "nonsense"
+            {
+                refusals.0.push(format!("{case}: {answer}"));
+            }
+        }
+    }
+    refusals.assert_none();
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn tokens_that_are_none_are_refused() {
     let (shop, elsewhere) = (Shop::open().await, Shop::open().await);
     let (server, other) = (
