@@ -187,7 +187,7 @@ refusals! {
     /// 409 of a change of an order.
     NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, PriceChanged, Conflict];
     /// 409 of a change of many orders.
-    NotChangedOrders = [IllegalMove, Conflict];
+    NotChangedOrders = [IllegalMove, InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, PriceChanged, Conflict];
     /// 409 of a shipment.
     NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.

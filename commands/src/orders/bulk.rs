@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     absent::Absent,
-    failure::Failure,
+    failure::{Failure, refuse},
     request::{CommandSettings, Commands, Request, Versioned},
 };
 
-/// Most items that orders placed together may have in all, and most orders that are changed together. Each is a stream to be
-/// read and an event or two to be written in one decision, for which everybody else's decisions wait: with so many a third
+/// Most items that orders placed or changed together may have in all, those that a change drops counted apart, and most orders
+/// that are changed together. Each is a stream to be read and an event or two to be written in one decision, for which everybody else's decisions wait: with so many a third
 /// of a second in a debug build, the commit included.
 pub const MAX_BULK_ITEMS: usize = 1_000;
 
@@ -49,8 +49,8 @@ impl Commands {
         .await
     }
 
-    /// Changes orders, each as [`Commands::change_order`] would, and only where it has the version that is given with it. A
-    /// refusal is a [`Failure::Element`].
+    /// Changes orders, each as [`Commands::change_order`] would, in this order, and only where it has the version that is given
+    /// with it: stock that one gives back the next one finds. A refusal is a [`Failure::Element`].
     pub async fn change_orders(
         &self,
         request: Request,
@@ -60,24 +60,22 @@ impl Commands {
             let reason = format!("more than {MAX_BULK_ITEMS} orders");
             return Err(Failure::Unacceptable(reason));
         }
+        let items = changes
+            .iter()
+            .filter_map(|(change, _)| change.items.as_ref());
+        if items.map(Vec::len).sum::<usize>() > MAX_BULK_ITEMS {
+            let reason = format!("more than {MAX_BULK_ITEMS} items in all");
+            return Err(Failure::Unacceptable(reason));
+        }
         let mut sealed = Vec::with_capacity(changes.len());
         for (index, (change, expected)) in changes.into_iter().enumerate() {
             let change = self.seal_change(change).await;
             let change = change.map_err(|failure| failure.of_element(index))?;
             sealed.push((change, expected));
         }
-        let streams = sealed
-            .iter()
-            .flat_map(|(change, _)| change.streams())
-            .collect();
-        self.commit(request, streams, move |work| {
-            let change = |(index, (change, expected)): (usize, &(SealedChange, Option<i64>))| {
-                let made = change.make(work, *expected);
-                made.map_err(|halt| of_element(index, halt))
-            };
-            sealed.iter().enumerate().map(change).collect()
-        })
-        .await
+        let streams = once_each(sealed.iter().flat_map(|(change, _)| change.streams()));
+        self.commit(request, streams, move |work| change_all(work, &sealed))
+            .await
     }
 }
 
@@ -93,6 +91,43 @@ fn once_each(streams: impl Iterator<Item = StreamRef>) -> Vec<StreamRef> {
     let named = streams.map(|stream| (stream.id().clone(), stream));
     let named: BTreeMap<StreamId, StreamRef> = named.collect();
     named.into_values().collect()
+}
+
+fn change_all(
+    work: &mut Work<'_, Failure>,
+    changes: &[(SealedChange, Option<i64>)],
+) -> Result<Vec<Versioned<PlacedOrder>>, Halt<Failure>> {
+    assure_few_held(work, changes)?;
+    let mut all = Vec::with_capacity(changes.len());
+    let mut absent = Absent::default();
+    for (index, (change, expected)) in changes.iter().enumerate() {
+        let made = if absent.is_any() {
+            // made in vain: it is only asked what it needs, so that what all of them need is loaded at once
+            change.prepare(work).map(|()| None)
+        } else {
+            change.make(work, *expected).map(Some)
+        };
+        let made = made.map_err(|halt| of_element(index, halt));
+        all.extend(absent.note(made)?.flatten());
+    }
+    absent.check()?;
+    Ok(all)
+}
+
+/// What the orders hold is given up line by line, which is as much work as taking it.
+fn assure_few_held(
+    work: &mut Work<'_, Failure>,
+    changes: &[(SealedChange, Option<i64>)],
+) -> Result<(), Halt<Failure>> {
+    let mut held = 0;
+    for (change, _) in changes {
+        held += change.lines_held(work)?;
+    }
+    if held > MAX_BULK_ITEMS {
+        let reason = format!("the orders hold more than {MAX_BULK_ITEMS} items in all");
+        return Err(refuse(Failure::Unacceptable(reason)));
+    }
+    Ok(())
 }
 
 fn place_all(

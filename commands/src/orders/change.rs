@@ -12,12 +12,14 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use domain::{
     cart::CartItem,
-    ids::{OrderId, PaymentId, ProductId, UserId},
+    discount::Discount,
+    ids::{DiscountId, OrderId, PaymentId, ProductId, RedemptionsId, UserId},
     inventory::Inventory,
     order::{AppliedDiscount, ContactChange, Order, OrderCommand, OrderError, PlacedOrder},
     payment::Payment,
     pricing::{Offer, OrderLine, PricedItem},
     product::Product,
+    redemptions::Redemptions,
     region::Region,
     sealed::Sealed,
     text::Reason,
@@ -37,6 +39,7 @@ use super::{
     placed, seen_by,
 };
 use crate::{
+    absent::Absent,
     failure::{Failure, refuse},
     request::{Commands, Request, Versioned, check_version},
 };
@@ -213,6 +216,39 @@ impl SealedChange {
         streams.extend(self.products.iter().map(StreamRef::of::<Product>));
         streams.extend(self.products.iter().map(StreamRef::of::<Inventory>));
         streams
+    }
+
+    /// How many lines the order has that are changed for others.
+    pub(super) fn lines_held(&self, work: &mut Work<'_, Failure>) -> Result<usize, Halt<Failure>> {
+        let order = work.state::<Order>(self.order_id)?.placed();
+        let order = order.filter(|_| self.items.is_some());
+        Ok(order.map_or(0, |order| order.lines.len()))
+    }
+
+    /// Reads all that making it reads. Writes nothing.
+    pub(super) fn prepare(&self, work: &mut Work<'_, Failure>) -> Result<(), Halt<Failure>> {
+        let order = work.state::<Order>(self.order_id)?;
+        let order = seen_by(order, self.only_of).map_err(Halt::Refused)?;
+        let Some(items) = &self.items else {
+            return Ok(());
+        };
+        let (customer_id, region_id) = (order.customer_id, order.terms.region_id);
+        let held: Vec<ProductId> = order.lines.iter().map(|line| line.product_id).collect();
+        let used: Vec<DiscountId> = order.discounts.iter().map(|it| it.discount_id).collect();
+        let mut absent = Absent::default();
+        for product_id in held {
+            absent.note(work.state::<Inventory>(product_id).map(|_| ()))?;
+        }
+        for id in used {
+            let redemptions = RedemptionsId::of(id, customer_id);
+            absent.note(work.state::<Discount>(id).map(|_| ()))?;
+            absent.note(work.state::<Redemptions>(redemptions).map(|_| ()))?;
+        }
+        absent.note(work.state::<Region>(region_id).map(|_| ()))?;
+        if let Some(items) = absent.note(priced_items(work, items))? {
+            absent.note(self.offers(work, &items))?;
+        }
+        absent.check()
     }
 
     /// Makes it within a unit of work, which may change other orders beside it.

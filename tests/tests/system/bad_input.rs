@@ -267,7 +267,10 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
             &v1("orders/bulk-update"),
             &customer,
             json!({"orders": [
-                {"order_id": changed, "customer_name": "Anybody", "shipping_address": "2 Long Street"},
+                {
+                    "order_id": changed, "customer_name": "Anybody", "shipping_address": "2 Long Street",
+                    "items": [{"product_id": product, "quantity": 3}],
+                },
             ]}),
         ),
         Route::new(

@@ -17,9 +17,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    OrderBody, OrderInput,
+    ItemInput, MAX_ITEMS, OrderBody, OrderInput,
     body::{Snapshot, listed},
-    new_order, shown, stored,
+    new_order, order_items, shown, stored,
 };
 use crate::{
     answer::Answer,
@@ -100,6 +100,17 @@ pub(super) struct ChangedOrder {
     #[serde(default)]
     #[schema(value_type = input::PostalAddress)]
     shipping_address: Given<input::PostalAddress>,
+    /// What is bought from now on: the whole list, as where a single order is changed. At most 1,000 in all orders.
+    #[garde(length(min = 1, max = MAX_ITEMS), dive)]
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<ItemInput>)]
+    items: Given<Vec<Object<ItemInput>>>,
+    /// The `order_total` that the customer was shown for these items and accepts, in minor units: where the order comes to cost
+    /// anything else, nothing is changed.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = i64)]
+    expected_total: Given<input::Integer>,
 }
 
 impl ChangedOrder {
@@ -110,8 +121,8 @@ impl ChangedOrder {
             order_id: self.order_id.take(),
             customer_name: name.map(|name| name.as_str().to_owned()),
             shipping_address: address.map(|address| address.as_str().to_owned()),
-            items: None,
-            expected_total: None,
+            items: self.items.value().map(order_items),
+            expected_total: self.expected_total.take(),
             only_of,
         };
         (change, self.version.take())
@@ -164,7 +175,7 @@ async fn create(
     app.assure_may_order(&who)?;
     let inputs = body.value.orders;
     within_limit(&app, "/orders", inputs.len())?;
-    within_item_limit(&inputs)?;
+    within_item_limit(inputs.iter().map(|Object(order)| order.items.len()))?;
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
     let mut orders = Vec::with_capacity(inputs.len());
     for Object(input) in inputs {
@@ -220,8 +231,8 @@ async fn create(
 const SEPARATOR: &str = ",";
 
 /// Refuses more items in all than one unit of work holds.
-fn within_item_limit(orders: &[Object<OrderInput>]) -> Result<(), ApiError> {
-    let items: usize = orders.iter().map(|Object(order)| order.items.len()).sum();
+fn within_item_limit(items: impl Iterator<Item = usize>) -> Result<(), ApiError> {
+    let items: usize = items.sum();
     if items <= MAX_BULK_ITEMS {
         return Ok(());
     }
@@ -252,8 +263,9 @@ fn named(error: ApiError) -> ApiError {
 
 /// Change many orders
 ///
-/// Names and addresses, until something is shipped; all or none, and the one that cannot be changed is named. Demands the
-/// permission to change one's own orders, or any; another's does not exist.
+/// Names and addresses until something is shipped, items until the payment is started, as where a single order is changed; all or
+/// none, and the one that cannot be changed is named. Stock that one gives back the next one finds. Demands the permission to
+/// change one's own orders, or any; another's does not exist.
 #[utoipa::path(post, path = "/api/v1/orders/bulk-update", operation_id = "updateOrders", tag = "orders", security(("bearer" = [])),
     request_body = ChangedOrders,
     responses(
@@ -268,6 +280,10 @@ async fn update(
 ) -> Result<Answer<Orders>, ApiError> {
     let changes = body.value.orders;
     within_limit(&app, "/orders", changes.len())?;
+    let lists = changes
+        .iter()
+        .filter_map(|Object(change)| change.items.as_ref());
+    within_item_limit(lists.map(Vec::len))?;
     let any = who.can(Permission::ChangeAnyOrder);
     let only_of = (!any).then_some(who.user_id);
     let changes: Vec<_> = changes

@@ -1,14 +1,14 @@
 //! Changing orders until they are shipped, and deleting them: customers their own, admins any.
 
 use axum::{extract::State, http::StatusCode};
-use commands::orders::{ChangeOrder, DeleteOrder, OrderItem, Progress};
+use commands::orders::{ChangeOrder, DeleteOrder, Progress};
 use domain::ids::OrderId;
 use garde::Validate;
 use identity::Permission;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ItemInput, MAX_ITEMS, OrderBody, stored};
+use super::{ItemInput, MAX_ITEMS, OrderBody, order_items, stored};
 use crate::{
     answer::Answer,
     auth::{Allowed, ChangeOrders},
@@ -75,19 +75,13 @@ pub(super) async fn update(
         expected_total,
     } = body.value;
     let any = who.can(Permission::ChangeAnyOrder);
-    let item = |Object(item): Object<ItemInput>| OrderItem {
-        product_id: item.product_id.take(),
-        quantity: item.quantity.take(),
-    };
     let change = ChangeOrder {
         order_id,
         customer_name: customer_name.take().map(|name| name.as_str().to_owned()),
         shipping_address: shipping_address
             .take()
             .map(|address| address.as_str().to_owned()),
-        items: items
-            .value()
-            .map(|items| items.into_iter().map(item).collect()),
+        items: items.value().map(order_items),
         expected_total: expected_total.take(),
         only_of: (!any).then_some(who.user_id),
     };
