@@ -169,7 +169,7 @@ async fn a_thousand_orders_of_as_many_customers_are_placed_at_once_with_discount
 }
 
 /// That much of one product, and nothing else.
-fn only(order_id: OrderId, product_id: ProductId, pieces: i64) -> ChangeOrder {
+fn only(order_id: OrderId, product_id: ProductId, pieces: u64) -> ChangeOrder {
     let quantity = Quantity::parse(pieces).unwrap();
     ChangeOrder {
         order_id,
