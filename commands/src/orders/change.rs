@@ -35,7 +35,7 @@ use super::{
     cancel::{Progress, progress, stop_payment},
     discounts::{Buyer, Due, NamedDiscount, due},
     move_order, order_now,
-    place::{OrderItem, different_products, paid_if_free, price_changed, priced_items},
+    place::{OrderItem, Shown, different_products, paid_if_free, price_changed, priced_items},
     placed, seen_by,
 };
 use crate::{
@@ -261,8 +261,8 @@ impl SealedChange {
         seen_by(work.state::<Order>(order_id)?, self.only_of).map_err(Halt::Refused)?;
         check_version::<Order>(work, order_id, expected)?;
         let shown = match self.expected_total {
-            Some(_) => prices(placed(work, order_id)?),
-            None => vec![],
+            Some(_) => shown(placed(work, order_id)?),
+            None => Shown::default(),
         };
         let contact = OrderCommand::ChangeContact(self.contact.clone());
         move_order(work, order_id, contact, |_| ())?;
@@ -319,13 +319,16 @@ impl SealedChange {
 }
 
 /// What the customer was shown of an order.
-fn prices(order: &PlacedOrder) -> Vec<CartItem> {
+fn shown(order: &PlacedOrder) -> Shown {
     let price = |line: &OrderLine| CartItem {
         product_id: line.product_id,
         quantity: line.quantity,
         unit_price: line.unit_price,
     };
-    order.lines.iter().map(price).collect()
+    Shown {
+        items: order.lines.iter().map(price).collect(),
+        tax_and_discount: Some((order.tax, order.discount)),
+    }
 }
 
 impl From<LoadError> for Failure {

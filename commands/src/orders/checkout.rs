@@ -58,7 +58,7 @@ impl Commands {
         }
         let mut order = self.seal(order_of(wanted, &cart)).await?;
         order.codes = cart.codes().iter().map(Into::into).collect();
-        order.shown = cart.items().to_vec();
+        order.shown.items = cart.items().to_vec();
         let mut streams = order.streams();
         streams.push(StreamRef::of::<Cart>(cart_id));
         let checkout = Checkout {

@@ -1,6 +1,6 @@
 //! Placing an order: prices and terms from the products and the region, discounts, stock reserved, all in one unit of work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -98,7 +98,7 @@ impl Commands {
             payment_method,
             codes,
             number: self.order_numbers().next().await?,
-            shown: vec![],
+            shown: Shown::default(),
             now: Utc::now(),
             order,
         })
@@ -150,8 +150,8 @@ pub(super) struct SealedOrder {
     pub(super) products: BTreeSet<ProductId>,
     payment_method: PaymentMethod,
     pub(super) codes: Vec<NamedDiscount>,
-    /// The prices that the customer was shown, where that is known.
-    pub(super) shown: Vec<CartItem>,
+    /// What the customer was shown, where that is known.
+    pub(super) shown: Shown,
     /// When it is placed, as far as the windows of discounts go.
     now: DateTime<Utc>,
     customer_name: Sealed,
@@ -231,7 +231,7 @@ impl SealedOrder {
     fn assure_accepted(&self, order: &PlacedOrder) -> Result<(), Halt<Failure>> {
         let accepted = match self.order.expected_total {
             Some(expected) => expected == order.total,
-            None => differences(&self.shown, order).is_empty(),
+            None => unit_prices(&self.shown.items, order).is_empty(),
         };
         if accepted {
             return Ok(());
@@ -260,20 +260,60 @@ fn assure_within(region: &Region, country: Option<&CountryCode>) -> Result<(), H
     }
 }
 
+/// What the customer was shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Pieces and their prices.
+    pub(super) items: Vec<CartItem>,
+    /// Tax and discount of exactly these pieces, in minor units.
+    pub(super) tax_and_discount: Option<(i64, i64)>,
+}
+
+impl Shown {
+    /// Whether it is of the same pieces.
+    fn is_of(&self, order: &PlacedOrder) -> bool {
+        let items = self.items.iter();
+        let shown: BTreeMap<_, _> = items.map(|item| (item.product_id, item.quantity)).collect();
+        let lines = order.lines.iter();
+        let now: BTreeMap<_, _> = lines.map(|line| (line.product_id, line.quantity)).collect();
+        shown == now
+    }
+}
+
 /// The order would cost something else than was shown or accepted.
-pub(super) fn price_changed(shown: &[CartItem], order: &PlacedOrder) -> Halt<Failure> {
+pub(super) fn price_changed(shown: &Shown, order: &PlacedOrder) -> Halt<Failure> {
     refuse(Failure::PriceChanged {
         differences: differences(shown, order),
         total: order.money(order.total),
     })
 }
 
+/// What is another than was shown. Of what was not shown it is told what it is: it may be that which differs.
+fn differences(shown: &Shown, order: &PlacedOrder) -> Vec<PriceDifference> {
+    let mut differences = unit_prices(&shown.items, order);
+    let before = shown.tax_and_discount.filter(|_| shown.is_of(order));
+    let (tax, discount) = (before.map(|it| it.0), before.map(|it| it.1));
+    if tax != Some(order.tax) {
+        differences.push(PriceDifference::Tax {
+            was: tax.map(|tax| order.money(tax)),
+            is: order.money(order.tax),
+        });
+    }
+    if discount != Some(order.discount) {
+        differences.push(PriceDifference::Discount {
+            was: discount.map(|discount| order.money(discount)),
+            is: order.money(order.discount),
+        });
+    }
+    differences
+}
+
 /// The products that have another price than was shown.
-fn differences(shown: &[CartItem], order: &PlacedOrder) -> Vec<PriceDifference> {
+fn unit_prices(shown: &[CartItem], order: &PlacedOrder) -> Vec<PriceDifference> {
     let difference = |item: &CartItem| {
         let mut lines = order.lines.iter();
         let line = lines.find(|line| line.product_id == item.product_id)?;
-        (line.unit_price != item.unit_price).then(|| PriceDifference {
+        (line.unit_price != item.unit_price).then(|| PriceDifference::UnitPrice {
             product_id: item.product_id,
             was: order.money(item.unit_price),
             is: order.money(line.unit_price),

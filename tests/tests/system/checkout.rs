@@ -1,6 +1,6 @@
 //! Carts, discounts and checking out over HTTP: what is shown, what is paid, and who gets the last use of a code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -167,6 +167,7 @@ async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it(
     let problem = refused.problem_of(409, "price-changed");
     assert_eq!(problem["order_total"], shown["order_total"]);
     let difference = &problem["differences"][0];
+    assert_eq!(difference["what"], "unit_price");
     assert_eq!(difference["product_id"], json!(tea));
     assert_eq!(
         (
@@ -177,6 +178,68 @@ async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it(
     );
     let accepted = json!({"expected_total": problem["order_total"]["amount"]});
     let _ = check_out(&customer, &accepted).await.expect(201);
+    shop.close().await;
+}
+
+/// The parts of the total that are told to be another than was shown, by name.
+fn parts(problem: &Value) -> BTreeMap<String, Value> {
+    let differences = problem["differences"].as_array().expect("a list").iter();
+    differences
+        .map(|part| (text_of(&part["what"]), part["now"]["amount"].clone()))
+        .collect()
+}
+
+fn named<const N: usize>(parts: [(&str, Value); N]) -> BTreeMap<String, Value> {
+    let parts = parts.map(|(name, amount)| (name.to_owned(), amount));
+    parts.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_tax_that_changed_since_the_cart_was_shown_is_named() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let customer = shop.customer(&server).await;
+    let shown = put(&customer, &tea, 1).await.expect(200).json();
+    let region = format!("/api/v1/regions/{}", admin.region("USD").await);
+    let taxed = json!({"tax_rate": 2_000, "prices_include_tax": false});
+    let _ = admin.patch(&region, &taxed).send().await.expect(200);
+    let body = json!({"expected_total": shown["order_total"]["amount"]});
+    let problem = check_out(&customer, &body).await;
+    let problem = problem.problem_of(409, "price-changed");
+    assert_eq!(problem["order_total"]["amount"], 1_200);
+    let expected = [("tax", json!(200)), ("discount", json!(0))];
+    assert_eq!(parts(&problem), named(expected));
+    let accepted = json!({"expected_total": 1_200});
+    let _ = check_out(&customer, &accepted).await.expect(201);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_automatic_discount_that_ended_since_the_cart_was_shown_is_named() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let discount = give(&admin, json!({})).await;
+    let customer = shop.customer(&server).await;
+    let shown = put(&customer, &tea, 1).await.expect(200).json();
+    assert_eq!(shown["discount"]["amount"], 100);
+    let path = format!("/api/v1/discounts/{discount}");
+    let ended = json!({"ends_at": "2020-01-01T00:00:00Z"});
+    let _ = admin.patch(&path, &ended).send().await.expect(200);
+    let body = json!({"expected_total": shown["order_total"]["amount"]});
+    let problem = check_out(&customer, &body).await;
+    let problem = problem.problem_of(409, "price-changed");
+    let now = customer.get(&cart(&customer).await).await;
+    let now = now.expect(200).json();
+    assert_eq!(problem["order_total"], now["order_total"]);
+    let expected = [
+        ("tax", now["tax"]["amount"].clone()),
+        ("discount", json!(0)),
+    ];
+    assert_eq!(parts(&problem), named(expected));
     shop.close().await;
 }
 
