@@ -9,6 +9,7 @@
 #   scripts/own-server.sh serve NAME postgres PORT [NAME=VALUE…]    becomes the server, with these settings
 #   scripts/own-server.sh serve NAME kafka
 #   scripts/own-server.sh serve NAME redis PORT                     keeps nothing when it ends
+#   scripts/own-server.sh serve NAME redis-tls PORT                 the same over TLS, by a certificate of authority.crt
 #   scripts/own-server.sh remove NAME                               removes the data of a server that has ended
 #   scripts/own-server.sh toxiproxy                                 prints where toxiproxy is, fetching it first
 set -euo pipefail
@@ -72,6 +73,25 @@ serve_redis() {
     exec redis-server --bind 127.0.0.1 --port "$1" --dir "$(redis_folder)" --save '' --appendonly no
 }
 
+# For the address alone; whoever is to trust it is told of the authority in this folder.
+redis_certificates() {
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    [ ! -e server.crt ] || return 0
+    openssl req -x509 "${key[@]}" -keyout authority.key -out authority.crt -days 2 -subj '/CN=Authority of a test'
+    openssl req "${key[@]}" -keyout server.key -out server.csr -subj '/CN=Redis of a test'
+    openssl x509 -req -in server.csr -CA authority.crt -CAkey authority.key -CAcreateserial -days 2 \
+        -extfile <(echo 'subjectAltName=IP:127.0.0.1') -out server.crt
+}
+
+serve_redis-tls() {
+    command -v redis-server >/dev/null || fail "missing: redis-server. As root: apt-get install redis-server"
+    command -v openssl >/dev/null || fail "missing: openssl. As root: apt-get install openssl"
+    cd "$(redis_folder)"
+    redis_certificates
+    exec redis-server --bind 127.0.0.1 --port 0 --tls-port "$1" --tls-auth-clients no --tls-ca-cert-file authority.crt \
+        --tls-cert-file server.crt --tls-key-file server.key --save '' --appendonly no
+}
+
 remove() { rm -rf "${LOCAL:?}/${MODE:?}" "${POSTGRES_BASE:?}/${MODE:?}"; }
 
 # By Go's own client, which checks what it fetches against Go's public list of checksums.
@@ -98,7 +118,7 @@ main() {
     POSTGRES_BASE=$(find_postgres_base)
     case $1:${3:-} in
         create:postgres | create:kafka | create:redis) create "${@:3}" ;;
-        serve:postgres | serve:kafka | serve:redis) "serve_$3" "${@:4}" ;;
+        serve:postgres | serve:kafka | serve:redis | serve:redis-tls) "serve_$3" "${@:4}" ;;
         remove:) remove ;;
         *) usage ;;
     esac

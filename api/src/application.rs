@@ -31,7 +31,7 @@ use crate::{
     router::router,
     sellers::Sellers,
     services::{Services, StartError},
-    shared::{Invalidation, Shared},
+    shared::Invalidation,
     state::App,
     stock_feed::StockFeed,
 };
@@ -80,10 +80,10 @@ impl Application {
             .map_err(|source| StartError::Listen { addr, source })?;
         let services = Services::open(config).await?;
         let subscriptions = Subscriptions::new(services.log.clone());
-        let shared = redis.map(|client| {
-            let secret = services.derivation_secret();
-            Shared::start(client, &services.config.redis, secret)
-        });
+        let shared = match redis {
+            Some(client) => Some(services.shared(client).await?),
+            None => None,
+        };
         let search = search.map(|settings| SearchEngine::start(&settings, services.log.clone()));
         let search = search.transpose()?;
         let mut promoting = None;

@@ -57,7 +57,7 @@
 //! | `SOUK_KAFKA_REPLICATION` | `-1` | replicas of a topic; -1 is the brokers' default |
 //! | `SOUK_KAFKA_GENERATION` | `1` | generation of the topics |
 //! | `SOUK_REDIS_URL` | none | a Redis in which several servers share limits and reads of products |
-//! | `SOUK_REDIS_PREFIX` | `souk` | first part of its keys; another one for each database |
+//! | `SOUK_REDIS_PREFIX` | `souk` | first part of its keys; databases are told apart by what comes next |
 //! | `SOUK_REDIS_TIMEOUT` | `50ms` | how long a request waits for Redis before it goes on without |
 //! | `SOUK_SEARCH_URL` | none | an OpenSearch or Elasticsearch that searches products; without it PostgreSQL does |
 //! | `SOUK_SEARCH_PREFIX` | `souk` | first part of the name of its index; another one for each database |

@@ -291,20 +291,35 @@ fn of_cart(error: CartError) -> Problem {
 }
 
 fn of_price(differences: &[PriceDifference], total: Money) -> Problem {
-    let differences: Vec<serde_json::Value> = differences
-        .iter()
-        .map(|difference| {
-            serde_json::json!({
-                "product_id": difference.product_id,
-                "price_when_added": MoneyBody::from(difference.was),
-                "unit_price": MoneyBody::from(difference.is),
-            })
-        })
-        .collect();
+    let differences: Vec<serde_json::Value> = differences.iter().map(of_difference).collect();
     Problem::new(Kind::PriceChanged)
         .detail(format!("it costs {total} now"))
         .member("order_total", serde_json::json!(MoneyBody::from(total)))
         .member("differences", differences)
+}
+
+fn of_difference(difference: &PriceDifference) -> serde_json::Value {
+    let (what, was, is) = match *difference {
+        PriceDifference::UnitPrice {
+            product_id,
+            was,
+            is,
+        } => {
+            return serde_json::json!({
+                "what": "unit_price",
+                "product_id": product_id,
+                "price_when_added": MoneyBody::from(was),
+                "unit_price": MoneyBody::from(is),
+            });
+        }
+        PriceDifference::Tax { was, is } => ("tax", was, is),
+        PriceDifference::Discount { was, is } => ("discount", was, is),
+    };
+    let mut told = serde_json::json!({"what": what, "now": MoneyBody::from(is)});
+    if let Some(was) = was {
+        told["before"] = serde_json::json!(MoneyBody::from(was));
+    }
+    told
 }
 
 fn of_category(error: &CategoryError) -> Problem {
@@ -331,7 +346,9 @@ fn of_product(error: &ProductError) -> Problem {
             Problem::new(Kind::NotFound).detail(detail)
         }
         ProductError::AlreadyExists => Problem::new(Kind::Conflict).detail(detail),
-        ProductError::NegativePrice => invalid("/price/amount", detail),
+        ProductError::NegativePrice | ProductError::PriceTooHigh => {
+            invalid("/price/amount", detail)
+        }
         ProductError::WrongCurrency { .. } => invalid("/price/currency", detail),
     }
 }

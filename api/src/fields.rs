@@ -20,6 +20,7 @@ pub use self::{
     cancelling::CancelReason,
     discounts::DiscountKind,
     exact::ExactNumber,
+    given::Given,
     keys::Lifetime,
     kinds::{FirstStock, LineNumber, Pieces, Threshold},
     specification::{
@@ -30,6 +31,7 @@ pub use self::{
 mod cancelling;
 mod discounts;
 mod exact;
+mod given;
 mod keys;
 mod kinds;
 mod specification;

@@ -4,7 +4,7 @@
 //! same way. [`Services`] is the part below HTTP, which the command line uses as well.
 //!
 //! - [`config`], [`logging`], [`services`], [`application`], [`state`]: a server and its parts.
-//! - [`router`] puts the [`routes`] together, in a frame ([`request_id`], [`unread`]); [`mod@openapi`] describes them; [`docs`] shows the description.
+//! - [`router`] puts the [`routes`] together, in a frame ([`request_id`], [`unread`]), and refuses `queries` that say nothing; [`mod@openapi`] describes them; [`docs`] shows the description.
 //! - [`error`] says which [`problem`] each error is answered with.
 //! - [`extract`], [`fields`], [`auth`], [`call`]: what handlers take. [`answer`]: what they give.
 //! - [`limits`]: how often one may try. [`shared`]: what several servers share in Redis.
@@ -30,6 +30,7 @@ mod mailing;
 pub mod openapi;
 pub mod problem;
 pub mod profiles;
+mod queries;
 pub mod request_id;
 pub mod router;
 pub mod routes;

@@ -10,12 +10,14 @@
 //! `SLOTS` slots, so a flood of addresses takes no more memory than there is, at the price that two callers in some
 //! ten thousands share a slot. Where servers share a Redis they count together there as well ([`crate::shared::tries`]),
 //! and the stricter of both decides: without Redis, or with one that has lost what it had, a process still allows
-//! nobody more than the limit. What all servers together refuse is not counted here.
+//! nobody more than the limit. A try that is refused is counted nowhere: what this process refuses is not asked of all, and what
+//! all servers together refuse is given back here.
 
 use std::{
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,13 +27,8 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-    middleware::StateInformationMiddleware,
-    state::keyed::HashMapStateStore,
-};
 use ipnet::IpNet;
+use tokio::time::Instant;
 
 use crate::{
     config::{Limit, LimitsConfig},
@@ -109,24 +106,48 @@ impl Policy {
     }
 }
 
-type Limiter = RateLimiter<u64, HashMapStateStore<u64>, DefaultClock, StateInformationMiddleware>;
-
 /// One limit with what was counted.
 struct Bucket {
     limit: Limit,
-    limiter: Limiter,
+    /// The time in which one try is given again.
+    each: Duration,
+    /// By slot, the moment at which all of them are given again.
+    full: Mutex<HashMap<u64, Instant>>,
 }
 
 impl Bucket {
     fn new(limit: Limit) -> Self {
-        // a period of zero makes no quota; the text of a setting has none
-        let each = (limit.within / limit.burst.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(each)
-            .unwrap_or(Quota::per_second(limit.burst))
-            .allow_burst(limit.burst);
         Self {
             limit,
-            limiter: RateLimiter::hashmap(quota).with_middleware(),
+            // as many as may be in a second are a microsecond apart
+            each: limit.within / limit.burst.get(),
+            full: Mutex::default(),
+        }
+    }
+
+    fn full(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        // nothing panics while holding it; a poisoned one would still be consistent
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one try. Returns how many more are left, or how long until the next is given.
+    fn spend(&self, slot: u64, now: Instant) -> Result<u32, Duration> {
+        let room = self.each * self.limit.burst.get();
+        let mut full = self.full();
+        let before = full.get(&slot).copied().unwrap_or(now).max(now);
+        let spent = before.duration_since(now) + self.each;
+        if spent > room {
+            return Err(spent - room);
+        }
+        full.insert(slot, now + spent);
+        let left = (room - spent).as_nanos() / self.each.as_nanos().max(1);
+        Ok(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// Takes back that one was counted.
+    fn give_back(&self, slot: u64) {
+        if let Some(full) = self.full().get_mut(&slot) {
+            *full = full.checked_sub(self.each).unwrap_or(*full);
         }
     }
 }
@@ -138,7 +159,6 @@ pub struct Limits {
     /// What all servers count together, where they share a Redis.
     shared: Option<SharedTries>,
     hasher: RandomState,
-    clock: DefaultClock,
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -179,7 +199,6 @@ impl Limits {
             buckets: config.rate_limits.then(buckets),
             shared,
             hasher: RandomState::new(),
-            clock: DefaultClock::default(),
             trusted_proxies: config.trusted_proxies.clone(),
         }
     }
@@ -189,37 +208,24 @@ impl Limits {
         let Some(buckets) = &self.buckets else {
             return Ok(None);
         };
-        let limit = buckets[policy as usize].limit;
-        let shared = match &self.shared {
+        let bucket = &buckets[policy as usize];
+        let (limit, slot) = (bucket.limit, self.hasher.hash_one(who) % SLOTS);
+        let here = bucket
+            .spend(slot, Instant::now())
+            .map_err(|wait| Allowance::new(policy, limit, 0, wait))?;
+        let everywhere = match &self.shared {
             Some(shared) => shared.spend(policy.name(), who, limit).await,
             None => None,
         };
-        match shared {
-            None => self.spend_here(policy, who),
-            Some(Verdict::Refused { wait }) => Err(Allowance::new(policy, limit, 0, wait)),
+        match everywhere {
+            None => Ok(Some(Allowance::left(policy, limit, here))),
             Some(Verdict::Allowed { remaining }) => {
-                let here = self.spend_here(policy, who)?;
-                let stricter = |here: Allowance| here.remaining.min(remaining);
-                Ok(here.map(|here| Allowance::left(policy, limit, stricter(here))))
+                let stricter = here.min(remaining);
+                Ok(Some(Allowance::left(policy, limit, stricter)))
             }
-        }
-    }
-
-    /// Counts one try in this process.
-    fn spend_here(&self, policy: Policy, who: &str) -> Result<Option<Allowance>, Allowance> {
-        let Some(buckets) = &self.buckets else {
-            return Ok(None);
-        };
-        let Bucket { limit, limiter } = &buckets[policy as usize];
-        let slot = self.hasher.hash_one(who) % SLOTS;
-        match limiter.check_key(&slot) {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
-                Ok(Some(Allowance::left(policy, *limit, remaining)))
-            }
-            Err(until) => {
-                let wait = until.wait_time_from(self.clock.now());
-                Err(Allowance::new(policy, *limit, 0, wait))
+            Some(Verdict::Refused { wait }) => {
+                bucket.give_back(slot);
+                Err(Allowance::new(policy, limit, 0, wait))
             }
         }
     }
@@ -374,30 +380,48 @@ mod tests {
         address(last).to_string()
     }
 
-    #[test]
-    fn so_many_are_allowed_and_the_next_one_is_told_when() {
+    #[tokio::test]
+    async fn so_many_are_allowed_and_the_next_one_is_told_when() {
         let limits = limits("3/30s", &[]);
         for remaining in [2, 1, 0] {
-            let left = limits.spend_here(Policy::LogIn, &caller(1));
+            let left = limits.spend(Policy::LogIn, &caller(1)).await;
             let left = left.unwrap().unwrap();
             assert_eq!(left.remaining, remaining);
             let spent = 3 - remaining;
             assert_eq!(left.reset, Duration::from_secs(u64::from(10 * spent)));
         }
-        let refused = limits.spend_here(Policy::LogIn, &caller(1)).unwrap_err();
+        let refused = limits.spend(Policy::LogIn, &caller(1)).await.unwrap_err();
         let wait = refused.reset;
         assert!(
             wait <= Duration::from_secs(10) && wait > Duration::from_secs(9),
             "{wait:?}"
         );
         assert!(
-            limits.spend_here(Policy::LogIn, &caller(2)).is_ok(),
+            limits.spend(Policy::LogIn, &caller(2)).await.is_ok(),
             "another caller"
         );
         assert!(
-            limits.spend_here(Policy::Refresh, &caller(1)).is_ok(),
+            limits.spend(Policy::Refresh, &caller(1)).await.is_ok(),
             "another limit"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_are_given_again_bit_by_bit_and_what_is_given_back_at_once() {
+        let bucket = Bucket::new("3/30s".parse().unwrap());
+        let second = Duration::from_secs(1);
+        let start = Instant::now();
+        for left in [2, 1, 0] {
+            assert_eq!(bucket.spend(7, start), Ok(left));
+        }
+        assert_eq!(bucket.spend(7, start + 4 * second), Err(6 * second));
+        assert_eq!(bucket.spend(7, start + 10 * second), Ok(0));
+        bucket.give_back(7);
+        assert_eq!(bucket.spend(7, start + 10 * second), Ok(0));
+        assert_eq!(bucket.spend(7, start + 100 * second), Ok(2));
+        bucket.give_back(7);
+        bucket.give_back(8);
+        assert_eq!(bucket.spend(7, start + 100 * second), Ok(2));
     }
 
     #[tokio::test]
@@ -410,42 +434,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_flood_of_callers_takes_no_more_memory_than_there_is() {
+    #[tokio::test]
+    async fn a_flood_of_callers_takes_no_more_memory_than_there_is() {
         let limits = limits("1/1h", &[]);
         for caller in 0..200_000_u32 {
-            let _ = limits.spend_here(Policy::LogIn, &caller.to_string());
+            let _ = limits.spend(Policy::LogIn, &caller.to_string()).await;
         }
         let kept = limits.buckets.as_ref().unwrap()[Policy::LogIn as usize]
-            .limiter
+            .full()
             .len();
         assert!(kept as u64 <= SLOTS, "{kept}");
     }
 
-    #[test]
-    fn every_policy_has_its_own_bucket_and_name() {
+    #[tokio::test]
+    async fn every_policy_has_its_own_bucket_and_name() {
         let limits = limits("1/1h", &[]);
         for (index, policy) in Policy::ALL.into_iter().enumerate() {
             assert_eq!(policy as usize, index);
-            let left = limits.spend_here(policy, "x").unwrap().unwrap();
+            let left = limits.spend(policy, "x").await.unwrap().unwrap();
             assert_eq!(left.policy, policy);
-            let again = limits.spend_here(policy, "x");
+            let again = limits.spend(policy, "x").await;
             assert!(again.is_err(), "{}", policy.name());
         }
     }
 
-    #[test]
-    fn a_limit_that_makes_no_quota_shifts_no_other() {
+    #[tokio::test]
+    async fn a_limit_that_makes_no_quota_shifts_no_other() {
         let mut config = config("1/1h", &[]);
         config.limit_log_in = Limit {
             burst: NonZeroU32::MAX,
             within: Duration::from_nanos(1),
         };
         let limits = Limits::new(&config, None);
-        assert!(limits.spend_here(Policy::LogIn, "x").is_ok());
+        assert!(limits.spend(Policy::LogIn, "x").await.is_ok());
         for policy in &Policy::ALL[1..] {
-            assert!(limits.spend_here(*policy, "x").is_ok());
-            let again = limits.spend_here(*policy, "x");
+            assert!(limits.spend(*policy, "x").await.is_ok());
+            let again = limits.spend(*policy, "x").await;
             assert!(again.is_err(), "{}", policy.name());
         }
     }

@@ -121,7 +121,8 @@ pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Opera
 /// Adds the refusals that hold for every operation of its kind.
 fn complete(operation: &mut Operation) {
     use Kind as K;
-    let mut kinds = vec![K::Internal, K::Unavailable];
+    // a parameter that is not known is refused everywhere
+    let mut kinds = vec![K::Internal, K::Unavailable, K::InvalidParameter];
     if operation
         .security
         .as_ref()
@@ -137,13 +138,6 @@ fn complete(operation: &mut Operation) {
             K::UnsupportedMediaType,
             K::Validation,
         ]);
-    }
-    if operation
-        .parameters
-        .as_ref()
-        .is_some_and(|parameters| !parameters.is_empty())
-    {
-        kinds.push(K::InvalidParameter);
     }
     if takes(operation, "Idempotency-Key") {
         kinds.push(K::IdempotencyKeyReused);

@@ -109,9 +109,9 @@ kinds! {
     /// A discount that was asked for by its code is not to be had. `code` names it, `reason` says why: `unknown`,
     /// `not_started`, `ended`, `used_up`, `used_up_by_customer`, `nothing_covered` or `below_minimum`. Nothing was ordered.
     DiscountNotDue = "discount-not-due", CONFLICT, "The discount is not to be had";
-    /// What was to be ordered costs something else than was shown. Nothing was ordered. `order_total` is what it costs now,
-    /// `differences` lists the products with another price than the cart shows. Who accepts that sends it again with
-    /// `expected_total`.
+    /// What was to be ordered costs something else than was shown. Nothing was ordered, or changed. `order_total` is what it
+    /// costs now, `differences` lists what it is made of that is another than was shown, each by its name in `what`:
+    /// `unit_price`, `tax`, `discount`. Who accepts that sends it again with `expected_total`.
     PriceChanged = "price-changed", CONFLICT, "The price has changed";
     /// There is nothing in the cart that could be ordered.
     CartEmpty = "cart-empty", CONFLICT, "The cart is empty";

@@ -22,6 +22,7 @@ use crate::{
     error::ApiError,
     openapi,
     problem::Kind,
+    queries::{self, WithoutQuery},
     request_id::{self, RequestId},
     routes,
     state::App,
@@ -37,14 +38,19 @@ pub(crate) fn documented() -> OpenApiRouter<App> {
 
 /// What a process serves: all of it where it runs the API, otherwise health alone.
 pub fn router(app: App) -> Router {
-    let routes = if app.config.parts.runs(Part::Api) {
-        let (routes, _) = documented().split_for_parts();
-        routes
+    let (routes, document) = if app.config.parts.runs(Part::Api) {
+        let (routes, document) = documented().split_for_parts();
+        let routes = routes
             .merge(docs::router())
-            .route("/", get(async || Redirect::temporary("/docs/")))
+            .route("/", get(async || Redirect::temporary("/docs/")));
+        (routes, document)
     } else {
-        routes::health::router().split_for_parts().0
+        routes::health::router().split_for_parts()
     };
+    let without = WithoutQuery::of(&document);
+    let no_query = middleware::from_fn(move |request, next| {
+        queries::refuse_unknown(without.clone(), request, next)
+    });
     let http = &app.config.http;
     let patience = Patience {
         query: http.request_timeout.saturating_add(http.read_wait),
@@ -52,7 +58,7 @@ pub fn router(app: App) -> Router {
         hashing: routes::users::MOST_HASHING,
     };
     let bounded = middleware::from_fn(move |request, next| answer_in_time(patience, request, next));
-    framed(routes.layer(bounded)).with_state(app)
+    framed(routes.layer(no_query).layer(bounded)).with_state(app)
 }
 
 /// How long a command may take beyond its deadline until its client is told that the outcome is not known: longer than

@@ -14,6 +14,7 @@ use projections::{ReadModels, products::engine::EngineNotStarted, publisher::Inv
 use crate::{
     config::{Config, ConfigError, Secret, Secrets},
     idempotency::derived_key,
+    shared::{Shared, database_identity},
 };
 
 /// Why a server does not start.
@@ -125,6 +126,13 @@ impl Services {
     /// Those of before the master key was exchanged, as long as the settings name it.
     pub(crate) fn earlier_derivation_secrets(&self) -> &[Secret] {
         &self.earlier_derivation_secrets
+    }
+
+    /// What this database's servers share there.
+    pub(crate) async fn shared(&self, redis: redis::Client) -> Result<Shared, StartError> {
+        let database = database_identity(self.log.pool()).await.map_err(explain)?;
+        let secret = &self.derivation_secret;
+        Ok(Shared::start(redis, &self.config.redis, &database, secret))
     }
 
     /// Answers what the log has accepted, and ends it.

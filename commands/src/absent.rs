@@ -25,6 +25,11 @@ impl Absent {
         }
     }
 
+    /// Whether anything was absent so far.
+    pub(crate) const fn is_any(&self) -> bool {
+        self.0
+    }
+
     /// Ends the decision where anything was absent: it is made again once that is loaded.
     pub(crate) fn check(self) -> Result<(), Halt<Failure>> {
         if self.0 { Err(Halt::Missing) } else { Ok(()) }

@@ -3,9 +3,10 @@
 
 use chrono::Utc;
 use domain::{
+    automatic_discounts::AutomaticDiscounts,
     cart::{Cart, CartCode, CartCommand, CartItem},
-    discount::NotDue,
-    ids::{CartId, ProductId, RegionId, ShopId, UserId},
+    discount::{Discount, NotDue},
+    ids::{AutomaticDiscountsId, CartId, ProductId, RegionId, ShopId, UserId},
     inventory::Inventory,
     money::Money,
     order::OrderError,
@@ -223,6 +224,7 @@ impl Commands {
         let streams = vec![
             StreamRef::of::<Cart>(cart_id),
             StreamRef::of::<Region>(region_id),
+            StreamRef::of::<AutomaticDiscounts>(AutomaticDiscountsId::of(region_id, None)),
         ];
         self.commit(request, streams, move |work| {
             change(work, cart_id)?;
@@ -262,6 +264,10 @@ fn cart_now(
             price_then: Money::new(item.unit_price, terms.currency),
             product,
         });
+    }
+    // asked for with the products, so that all of it is loaded at once
+    for code in cart.codes() {
+        absent.note(work.state::<Discount>(code.discount_id).map(|_| ()))?;
     }
     absent.check()?;
     let codes: Vec<NamedDiscount> = cart.codes().iter().map(Into::into).collect();

@@ -56,15 +56,32 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// A product that has another price than a cart shows.
+/// A part of the total that is another than the cart, or the order that is changed, shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PriceDifference {
-    /// Which.
-    pub product_id: ProductId,
-    /// Price of one piece when it was put into the cart.
-    pub was: Money,
-    /// Its price now.
-    pub is: Money,
+pub enum PriceDifference {
+    /// The price of one piece of a product.
+    UnitPrice {
+        /// Which.
+        product_id: ProductId,
+        /// When it was put into the cart, or ordered.
+        was: Money,
+        /// Now.
+        is: Money,
+    },
+    /// The tax of all of it.
+    Tax {
+        /// Before, where that is known. Carts fix none.
+        was: Option<Money>,
+        /// Now.
+        is: Money,
+    },
+    /// What discounts take off all of it.
+    Discount {
+        /// Before, where that is known. Carts fix none.
+        was: Option<Money>,
+        /// Now.
+        is: Money,
+    },
 }
 
 /// Why a command was not done.
@@ -114,10 +131,11 @@ pub enum Failure {
     /// The cart was changed between being read and being ordered.
     #[error("the cart was changed at the same time")]
     CartChanged,
-    /// What is to be ordered costs something else than what was shown. Nothing was ordered.
+    /// What is to be ordered costs something else than what was shown. Nothing was ordered, or changed.
     #[error("the order costs {total} now")]
     PriceChanged {
-        /// The products whose price is another than the cart shows; none where the total differs for other reasons.
+        /// What is another than was shown, and what may be, since it was not. None where the order is as it was, and only the
+        /// total that was named is not its own.
         differences: Vec<PriceDifference>,
         /// What is to be paid now.
         total: Money,

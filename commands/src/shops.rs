@@ -100,7 +100,8 @@ impl Commands {
         self.manage_shop(request, by, id, expected, command).await
     }
 
-    /// Closes a shop for good: its products can no longer be ordered, orders that were placed are finished.
+    /// Closes a shop for good: its products can no longer be ordered, orders that were placed are finished. Its discounts
+    /// stay as they are: they cover nothing any more, and no order reads its lists of them.
     pub async fn close_shop(
         &self,
         request: Request,

@@ -25,7 +25,7 @@ use crate::{
     aggregate::{Decider, impl_aggregate},
     ids::{DiscountId, OrderId, RegionId, ShopId},
     money::Currency,
-    pricing::Offer,
+    pricing::{Offer, PricedItem, covers},
     text::DiscountCode,
 };
 
@@ -76,14 +76,9 @@ impl Discount {
         }
     }
 
-    /// What it offers to an order of that region at that moment; refused where it is not to be had. An order that uses it
-    /// already (`in_use`) needs no further use.
-    pub fn offer(
-        &self,
-        region_id: RegionId,
-        now: DateTime<Utc>,
-        in_use: bool,
-    ) -> Result<Offer, NotDue> {
+    /// The discount, where it is given in that region at that moment. Whether it is used up is another question: an order
+    /// that uses it already needs no further use.
+    pub fn due(&self, region_id: RegionId, now: DateTime<Utc>) -> Result<&DiscountDetails, NotDue> {
         let discount = self.shown().map_err(|_| NotDue::Unknown)?;
         let rules = &discount.rules;
         if discount.region_id != region_id {
@@ -95,22 +90,33 @@ impl Discount {
         if rules.ends_at.is_some_and(|ends_at| ends_at <= now) {
             return Err(NotDue::Ended);
         }
-        if discount.is_used_up() && !in_use {
-            return Err(NotDue::UsedUp);
-        }
-        Ok(Offer {
-            discount_id: discount.discount_id,
-            title: rules.title.clone(),
-            code: discount.code.clone(),
-            shop_id: discount.shop_id,
-            value: rules.value,
-            minimum: rules.minimum,
-            scope: rules.scope.clone(),
-        })
+        Ok(discount)
     }
 }
 
 impl DiscountDetails {
+    /// What it offers to whoever may have it.
+    pub fn offered(&self) -> Offer {
+        let rules = &self.rules;
+        Offer {
+            discount_id: self.discount_id,
+            title: rules.title.clone(),
+            code: self.code.clone(),
+            shop_id: self.shop_id,
+            value: rules.value,
+            minimum: rules.minimum,
+            scope: rules.scope.clone(),
+        }
+    }
+
+    /// Whether it covers something of these items. Cheaper than to offer it.
+    pub fn covers_any(&self, items: &[PricedItem]) -> bool {
+        let rules = &self.rules;
+        items
+            .iter()
+            .any(|item| covers(self.shop_id, &rules.scope, item))
+    }
+
     /// Whether as many orders use it as may.
     pub fn is_used_up(&self) -> bool {
         let max_uses = self.rules.max_uses.map(NonZeroU32::get);

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::offers::covers;
 pub use self::offers::{AppliedDiscount, Offer};
 use self::offers::{Given, give};
 use crate::{

@@ -1,6 +1,6 @@
 //! Product: what a region sells, at which price; by a shop of its own or by the market itself.
 //!
-//! A price is never negative and always in the region's currency. A deleted product is hidden for good; its history
+//! A price is never negative, at most [`MAX_PRICE`] and always in the region's currency. A deleted product is hidden for good; its history
 //! and the orders that hold it stay. Its stream id is the [`ProductId`]; its stock is the inventory of the same id.
 //! That a sku is unique in its region is kept by a unique key in the append, since it spans streams.
 
@@ -18,12 +18,22 @@ use crate::{
     ids::{CategoryId, ProductId, RegionId, ShopId},
     kinds::Specification,
     money::{Currency, Money},
-    pricing::PricedItem,
+    pricing::{MAX_LINES, PricedItem},
     text::{Description, ImageUrl, Quantity, Sku, Title},
 };
 
 /// Aggregate type of products in the log.
 pub const TYPE: &str = "product";
+
+/// The highest price of one piece, in minor units. The largest order that there can be, of the dearest products and taxed at
+/// 100 %, still fits in 64 bits, so whatever is on sale can be ordered. Only asked of a price that is new: what was stored
+/// before there was a highest stays as it is.
+pub const MAX_PRICE: i64 = 20_000_000_000;
+
+const _: () = {
+    let pieces = MAX_LINES as i128 * Quantity::MAX as i128;
+    assert!(2 * MAX_PRICE as i128 * pieces <= i64::MAX as i128);
+};
 
 /// A product as its events tell; empty until it is created.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,8 +267,8 @@ impl ProductDetails {
             });
         }
         let (price, previous) = (changes.price.unwrap_or(self.price), self.price);
-        check_price(price, previous.currency)?;
         if price != previous {
+            check_price(price, previous.currency)?;
             events.push(ProductEvent::ProductPriceChanged { price, previous });
         }
         let category_id = changes.category_id.apply(self.category_id);
@@ -282,6 +292,9 @@ fn check_price(price: Money, region: Currency) -> Result<(), ProductError> {
     }
     if price.amount < 0 {
         return Err(ProductError::NegativePrice);
+    }
+    if price.amount > MAX_PRICE {
+        return Err(ProductError::PriceTooHigh);
     }
     Ok(())
 }

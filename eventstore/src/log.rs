@@ -266,11 +266,7 @@ impl EventLog {
         scope: &str,
         value: &str,
     ) -> Result<Option<String>, sqlx::Error> {
-        sqlx::query_scalar("select owner from claims where scope = $1 and value = $2")
-            .bind(scope)
-            .bind(value)
-            .fetch_optional(&self.shared.pool)
-            .await
+        self.shared.store.claim_owner(scope, value).await
     }
 
     /// The committed state of an aggregate and its sequence (0 where it has no events), read from the database.

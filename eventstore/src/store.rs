@@ -45,6 +45,9 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// Keeps a snapshot, unless there is a later one or the log does not hold its event.
     fn keep_snapshot<'a>(&'a self, snapshot: &'a Snapshot) -> Reply<'a, ()>;
 
+    /// Which stream owns a unique value, if any.
+    fn claim_owner<'a>(&'a self, scope: &'a str, value: &'a str) -> Reply<'a, Option<String>>;
+
     /// Tells other processes how far the log reaches; may be lost.
     fn notify(&self, position: Position) -> Reply<'_, ()>;
 

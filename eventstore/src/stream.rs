@@ -85,6 +85,11 @@ impl StreamRef {
 }
 
 impl StreamRef {
+    /// Which stream.
+    pub const fn id(&self) -> &StreamId {
+        &self.id
+    }
+
     /// Whether its state is wanted, not just its last sequence.
     pub(crate) fn is_typed(&self) -> bool {
         (self.kind.empty)().is_typed()

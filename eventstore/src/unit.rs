@@ -164,7 +164,7 @@ pub struct Work<'a, E> {
 impl<E> Work<'_, E> {
     /// The state of an aggregate as the commands of this unit have left it; the empty state where it has no events.
     pub fn state<A: Decider>(&mut self, id: impl std::fmt::Display) -> Result<&A, Halt<E>> {
-        let id = self.draft.stream::<A>(&id.to_string());
+        let id = StreamId::of::<A>(id);
         self.state_of(id)
     }
 
@@ -173,7 +173,7 @@ impl<E> Work<'_, E> {
             .overlay_if_drafted(&id)
             .map_err(Halt::Unacceptable)?;
         if self.draft.current::<A>(&id).is_none() {
-            self.draft.missing.push(StreamRef {
+            self.draft.miss(StreamRef {
                 id,
                 ..StreamRef::of::<A>("")
             });
@@ -184,7 +184,7 @@ impl<E> Work<'_, E> {
 
     /// How many events the stream has, those drafted here included.
     pub fn sequence<A: Decider>(&mut self, id: impl std::fmt::Display) -> Result<i64, Halt<E>> {
-        let id = self.draft.stream::<A>(&id.to_string());
+        let id = StreamId::of::<A>(id);
         self.state_of::<A>(id.clone())?;
         Ok(self.draft.next_sequence(&id) - 1)
     }
@@ -211,7 +211,7 @@ impl<E> Work<'_, E> {
     where
         E: From<A::Error>,
     {
-        let stream = self.draft.stream::<A>(&id.to_string());
+        let stream = StreamId::of::<A>(id);
         let state = self.state_of::<A>(stream.clone())?;
         let events = state
             .decide(command)
@@ -252,7 +252,7 @@ impl<E> Work<'_, E> {
         event: StoredEvent,
     ) -> Result<bool, Halt<E>> {
         if !self.draft.holds(&stream.id) {
-            self.draft.missing.push(stream.clone());
+            self.draft.miss(stream.clone());
             return Err(Halt::Missing);
         }
         if self.draft.next_sequence(&stream.id) != sequence {

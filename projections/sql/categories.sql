@@ -1,4 +1,4 @@
--- Categories: a few rows, read whole.
+-- Categories.
 create table {schema}.categories (
     category_id uuid not null,
     title       text not null,
@@ -11,3 +11,6 @@ create table {schema}.categories (
 -- # Keys and indexes: a rebuild makes them last
 
 alter table {schema}.categories add primary key (category_id);
+-- Each sort is read off its index, page by page, past none that was deleted; a title is found in the first.
+create index on {schema}.categories (title, category_id) where not deleted;
+create index on {schema}.categories (created_at, category_id) where not deleted;

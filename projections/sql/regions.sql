@@ -1,4 +1,4 @@
--- Regions: a few rows, read whole.
+-- Regions.
 create table {schema}.regions (
     region_id            uuid not null,
     title                text not null,
@@ -16,3 +16,12 @@ create table {schema}.regions (
 -- # Keys and indexes: a rebuild makes them last
 
 alter table {schema}.regions add primary key (region_id);
+-- Each sort is read off its index, page by page; nearly all regions are enabled, which is checked on the way.
+create index on {schema}.regions (title, region_id);
+create index on {schema}.regions (created_at, region_id);
+-- Those that are not are found among many.
+create index on {schema}.regions (title, region_id) where not enabled;
+create index on {schema}.regions (created_at, region_id) where not enabled;
+-- The regions of a currency, of which some have one and some have many.
+create index on {schema}.regions (currency, title, region_id);
+create index on {schema}.regions (currency, created_at, region_id);

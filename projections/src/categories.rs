@@ -1,4 +1,4 @@
-//! Categories as a read model. Few rows, so the list is whole.
+//! Categories as a read model.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -6,11 +6,12 @@ use domain::{
     ids::CategoryId,
     text::Title,
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use crate::{
     decode::Decoded,
     one_row_each::{AggregateRow, unreadable},
+    page::{Page, PageRequest, SortKey, SortKind, SortValue},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
 };
@@ -28,15 +29,97 @@ pub struct CategoryView {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Which categories are listed: none that was deleted, and of the others those that fit all of what is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CategoryFilter {
+    /// Of exactly this title.
+    pub title: Option<Title>,
+}
+
+/// What categories are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CategorySort {
+    /// Title, by the collation of the database.
+    Title,
+    /// When they were made.
+    CreatedAt,
+}
+
+impl SortKey for CategorySort {
+    const ALL: &'static [Self] = &[Self::Title, Self::CreatedAt];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::CreatedAt => "created_at",
+        }
+    }
+
+    fn columns(self) -> [&'static str; 2] {
+        match self {
+            Self::Title => ["title", "category_id"],
+            Self::CreatedAt => ["created_at", "category_id"],
+        }
+    }
+
+    fn kind(self) -> SortKind {
+        match self {
+            Self::Title => SortKind::Text,
+            Self::CreatedAt => SortKind::Time,
+        }
+    }
+}
+
 impl ReadModels {
     /// A category, also when it was deleted.
     pub async fn category(&self, id: CategoryId) -> Result<Option<CategoryView>, QueryError> {
         self.row(id.0).await
     }
 
-    /// All categories by title, without the deleted ones.
-    pub async fn categories(&self) -> Result<Vec<CategoryView>, QueryError> {
-        self.rows_by_title("not deleted").await
+    /// A page of categories.
+    pub async fn categories(
+        &self,
+        filter: &CategoryFilter,
+        page: &PageRequest<CategorySort>,
+    ) -> Result<Page<CategoryView>, QueryError> {
+        let schema = self.schema(View::Categories).await?;
+        let rows = list(&schema, filter, page)
+            .build()
+            .fetch_all(self.pool())
+            .await?;
+        let categories = rows
+            .iter()
+            .map(CategoryView::from_row)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(page.page(categories, |category| {
+            (
+                category.sort_value(page.sort.key),
+                category.details.category_id.0,
+            )
+        }))
+    }
+}
+
+pub(crate) fn list<'q>(
+    schema: &Schema,
+    filter: &CategoryFilter,
+    page: &PageRequest<CategorySort>,
+) -> QueryBuilder<'q, Postgres> {
+    let sql = "select * from {schema}.categories c where not c.deleted";
+    let mut sql = QueryBuilder::new(schema.sql(sql));
+    if let Some(title) = &filter.title {
+        sql.push(" and c.title = ").push_bind(title.to_string());
+    }
+    page.push_to(&mut sql, "c");
+    sql
+}
+
+impl CategoryView {
+    fn sort_value(&self, key: CategorySort) -> SortValue {
+        match key {
+            CategorySort::Title => SortValue::Text(self.details.title.to_string()),
+            CategorySort::CreatedAt => SortValue::Time(self.created_at),
+        }
     }
 }
 

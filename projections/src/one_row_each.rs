@@ -176,18 +176,6 @@ impl ReadModels {
             .await?;
         Ok(row.as_ref().map(R::from_row).transpose()?)
     }
-
-    /// All rows that fit the condition, by title.
-    pub(crate) async fn rows_by_title<R: AggregateRow>(
-        &self,
-        condition: &'static str,
-    ) -> Result<Vec<R>, QueryError> {
-        let (schema, table, key) = (self.schema(R::VIEW).await?, R::VIEW, R::KEY);
-        let sql = format!("select * from {schema}.{table} where {condition} order by title, {key}");
-        let rows = sqlx::query(&sql).fetch_all(self.pool()).await?;
-        let rows = rows.iter().map(R::from_row);
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
 }
 
 /// A stored value that its type does not take.

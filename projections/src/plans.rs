@@ -24,11 +24,13 @@ use uuid::Uuid;
 
 use crate::{
     carts::{self, CartFilter, CartSort},
+    categories::{self, CategoryFilter, CategorySort},
     discounts::{self, DiscountFilter, DiscountSort},
     orders::{self, OrderFilter, OrderSort, ShopOrderFilter, ShopOrderSort},
     page::{PageRequest, SortKey, SortValue, Span},
     payments::{self, PaymentFilter, PaymentSort},
     products::{self, ALIKE, Found, PriceSpan, ProductFilter, ProductSort, SearchText},
+    regions::{self, RegionFilter, RegionSort},
     shops::{self, ShopFilter, ShopSort},
     timeline::{self, TimelineSort},
     views::{View, migrate_views},
@@ -120,6 +122,24 @@ const SHOPS: &str = "
                timestamptz '2026-01-01' + n * interval '1 minute', now()
         from generate_series(1, 20000) n;
     analyze shops_v1.shops;
+";
+
+// Far more than there will be: regions in a handful of currencies, a few disabled; of the categories one in ten deleted.
+const REGIONS: &str = "
+    insert into regions_v2.regions
+        select md5('r' || n)::uuid, 'Region ' || md5(n::text), 'US',
+               case n % 4 when 0 then 'USD' when 1 then 'VND' when 2 then 'SGD' else 'EUR' end, 825, false, false,
+               n % 200 > 0, 1, timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    analyze regions_v2.regions;
+";
+
+const CATEGORIES: &str = "
+    insert into categories_v2.categories
+        select md5('g' || n)::uuid, 'Category ' || md5(n::text), n % 10 = 0, 1,
+               timestamptz '2026-01-01' + n * interval '1 minute', now()
+        from generate_series(1, 20000) n;
+    analyze categories_v2.categories;
 ";
 
 const TIMELINE: &str = "
@@ -579,6 +599,48 @@ async fn every_filter_and_sort_of_shops_is_served_by_an_index() {
                 let query = shops::list(&View::Shops.schema(), filter, &page);
                 assert_served_by_indexes(&format!("{page:?} {filter:?}"), query, &mut connection)
                     .await;
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_regions_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(REGIONS).await;
+    for key in RegionSort::ALL {
+        let middle = match key {
+            RegionSort::Title => SortValue::Text("Region 8".into()),
+            RegionSort::CreatedAt => SortValue::Time(middle_of_time()),
+        };
+        for currency in [None, Currency::parse("VND").ok()] {
+            for enabled in [None, Some(true), Some(false)] {
+                let filter = RegionFilter { currency, enabled };
+                for page in pages(*key, &middle) {
+                    let query = regions::list(&View::Regions.schema(), &filter, &page);
+                    let what = format!("{page:?} {filter:?}");
+                    assert_served_by_indexes(&what, query, &mut connection).await;
+                }
+            }
+        }
+    }
+    database.drop_database().await;
+}
+
+#[tokio::test]
+async fn every_filter_and_sort_of_categories_is_served_by_an_index() {
+    let (database, mut connection) = filled_with(CATEGORIES).await;
+    for key in CategorySort::ALL {
+        let middle = match key {
+            CategorySort::Title => SortValue::Text("Category 8".into()),
+            CategorySort::CreatedAt => SortValue::Time(middle_of_time()),
+        };
+        for title in [None, Title::parse("Category 7").ok()] {
+            let filter = CategoryFilter { title };
+            for page in pages(*key, &middle) {
+                let query = categories::list(&View::Categories.schema(), &filter, &page);
+                let what = format!("{page:?} {filter:?}");
+                assert_served_by_indexes(&what, query, &mut connection).await;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Regions as a read model: the markets, with their currency and tax. Few rows, so lists are whole.
+//! Regions as a read model: the markets, with their currency and tax.
 
 use chrono::{DateTime, Utc};
 use domain::{
@@ -7,11 +7,12 @@ use domain::{
     region::{Region, RegionDetails, RegionEvent},
     text::{CountryCode, Title},
 };
-use sqlx::{PgConnection, Row, postgres::PgRow};
+use sqlx::{PgConnection, Postgres, QueryBuilder, Row, postgres::PgRow};
 
 use crate::{
     decode::Decoded,
     one_row_each::{AggregateRow, unreadable},
+    page::{Page, PageRequest, SortKey, SortKind, SortValue},
     read_models::{QueryError, ReadModels},
     views::{Schema, View},
 };
@@ -29,15 +30,102 @@ pub struct RegionView {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Which regions are listed; all of what is given must fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegionFilter {
+    /// With prices in this currency.
+    pub currency: Option<Currency>,
+    /// Open for orders and products, or not.
+    pub enabled: Option<bool>,
+}
+
+/// What regions are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegionSort {
+    /// Title, by the collation of the database.
+    Title,
+    /// When they were opened.
+    CreatedAt,
+}
+
+impl SortKey for RegionSort {
+    const ALL: &'static [Self] = &[Self::Title, Self::CreatedAt];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::CreatedAt => "created_at",
+        }
+    }
+
+    fn columns(self) -> [&'static str; 2] {
+        match self {
+            Self::Title => ["title", "region_id"],
+            Self::CreatedAt => ["created_at", "region_id"],
+        }
+    }
+
+    fn kind(self) -> SortKind {
+        match self {
+            Self::Title => SortKind::Text,
+            Self::CreatedAt => SortKind::Time,
+        }
+    }
+}
+
 impl ReadModels {
     /// A region, also when it is disabled.
     pub async fn region(&self, id: RegionId) -> Result<Option<RegionView>, QueryError> {
         self.row(id.0).await
     }
 
-    /// All regions by title, the disabled ones too.
-    pub async fn regions(&self) -> Result<Vec<RegionView>, QueryError> {
-        self.rows_by_title("true").await
+    /// A page of regions.
+    pub async fn regions(
+        &self,
+        filter: &RegionFilter,
+        page: &PageRequest<RegionSort>,
+    ) -> Result<Page<RegionView>, QueryError> {
+        let schema = self.schema(View::Regions).await?;
+        let rows = list(&schema, filter, page)
+            .build()
+            .fetch_all(self.pool())
+            .await?;
+        let regions = rows
+            .iter()
+            .map(RegionView::from_row)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(page.page(regions, |region| {
+            (region.sort_value(page.sort.key), region.details.region_id.0)
+        }))
+    }
+}
+
+pub(crate) fn list<'q>(
+    schema: &Schema,
+    filter: &RegionFilter,
+    page: &PageRequest<RegionSort>,
+) -> QueryBuilder<'q, Postgres> {
+    let mut sql = QueryBuilder::new(schema.sql("select * from {schema}.regions r where true"));
+    if let Some(currency) = filter.currency {
+        sql.push(" and r.currency = ").push_bind(currency.code());
+    }
+    if let Some(enabled) = filter.enabled {
+        sql.push(if enabled {
+            " and r.enabled"
+        } else {
+            " and not r.enabled"
+        });
+    }
+    page.push_to(&mut sql, "r");
+    sql
+}
+
+impl RegionView {
+    fn sort_value(&self, key: RegionSort) -> SortValue {
+        match key {
+            RegionSort::Title => SortValue::Text(self.details.title.to_string()),
+            RegionSort::CreatedAt => SortValue::Time(self.created_at),
+        }
     }
 }
 

@@ -80,9 +80,8 @@ impl View {
         match self {
             Self::Products => 4,
             Self::Orders => 3,
-            Self::Regions
-            | Self::Categories
-            | Self::Shops
+            Self::Regions | Self::Categories => 2,
+            Self::Shops
             | Self::Discounts
             | Self::Carts
             | Self::Payments

@@ -15,8 +15,8 @@ use tests::{
     client::{Client, PATIENCE, stock_of},
     eventually,
     history::{
-        Event, assert_log_is_sound, assert_orders_are_paid_at_most_once, assert_stock_adds_up,
-        assert_topics_equal_log,
+        Event, assert_discounts_add_up, assert_log_is_sound, assert_orders_are_paid_at_most_once,
+        assert_stock_adds_up, assert_topics_equal_log,
     },
     server::Server,
     shop::Shop,
@@ -51,6 +51,7 @@ pub(crate) async fn all(mut world: World, record: Record) {
     assert_log_is_sound(&events);
     acknowledged_orders_are_there_once(&events, &record);
     stock_adds_up(&world, &events, &record).await;
+    discounts_are_used_up_and_no_further(&events);
     orders_are_paid_or_unpaid_once_or_stuck(&events);
     cancelled_orders_keep_no_money(&events, &record);
     the_gateways_book_matches(&world.shop.pool, &events, &world.before_restore).await;
@@ -215,6 +216,13 @@ fn levels(events: &[Event]) -> BTreeMap<&str, Level> {
         }
     }
     levels
+}
+
+/// The uses of the discount are those of the orders that have it, and no more than may be; many orders went without.
+fn discounts_are_used_up_and_no_further(events: &[Event]) {
+    assert_discounts_add_up(events);
+    let uses = |event: &&Event| event.event_type == "DiscountUsed";
+    assert!(events.iter().any(|event| uses(&event)), "nobody used it");
 }
 
 /// Every order was paid once, or is unpaid once, or is visibly stuck because the gateway never answered.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{
     client::{Client, new_product},
     history::Event,
@@ -22,6 +22,8 @@ use crate::{
 const PRODUCTS: usize = 6;
 /// Pieces of each at first: the first ones are sold out before long.
 const STOCK: [u64; PRODUCTS] = [10, 40, 400, 100_000, 100_000, 100_000];
+/// How many orders may use the discount that needs no code: few, so that clients meet there, too.
+const USES: u32 = 25;
 /// Customers, each with one order in flight.
 pub(crate) const CUSTOMERS: usize = 8;
 /// How long whatever a scenario waits for may take.
@@ -116,6 +118,12 @@ impl World {
             let made = self.admin.post("/api/v1/products", &body).await.expect(201);
             self.products.push(made.id());
         }
+        let discount = json!({
+            "region_id": region, "title": "For the first", "max_uses": USES,
+            "value": {"kind": "percentage", "basis_points": 1_000},
+        });
+        let given = self.admin.post("/api/v1/discounts", &discount).await;
+        let _ = given.expect(201);
         for _ in 0..CUSTOMERS {
             let customer = self.shop.customer(self.server(0)).await;
             self.customers.push(customer);

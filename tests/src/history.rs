@@ -1,7 +1,7 @@
 //! The log as it is stored, read by plain SQL, and what must hold of it whatever happened: stock adds up, nothing is
-//! paid twice, and the topics say the same.
+//! paid twice, discounts are used as often as they are counted, and the topics say the same.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -56,6 +56,14 @@ impl Event {
         content[key]
             .as_i64()
             .unwrap_or_else(|| panic!("no number {key} in {content}"))
+    }
+
+    /// The discounts that an order has by it.
+    fn discounts(&self) -> BTreeSet<String> {
+        let content = self.content();
+        let discounts = content["discounts"].as_array().into_iter().flatten();
+        let id = |discount: &Value| discount["discount_id"].as_str().map(str::to_owned);
+        discounts.filter_map(id).collect()
     }
 
     /// The order that it names.
@@ -192,6 +200,70 @@ pub fn assert_stock_adds_up(events: &[Event]) {
             event.position
         );
     }
+}
+
+/// Fails unless the uses of every discount are those of the orders that have it and were not called off, each counted once
+/// by the discount and once for its customer, and never more than may be.
+pub fn assert_discounts_add_up(events: &[Event]) {
+    let mut limits: BTreeMap<&str, Option<u64>> = BTreeMap::new();
+    let mut counted: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut redeemed: BTreeMap<&str, (String, BTreeSet<String>)> = BTreeMap::new();
+    let mut held: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for event in events {
+        let (id, position) = (event.aggregate_id.as_str(), event.position);
+        match event.event_type.as_str() {
+            "DiscountCreated" | "DiscountChanged" => {
+                let limit = event.content()["rules"]["max_uses"].as_u64();
+                limits.insert(id, limit);
+            }
+            "DiscountUsed" => {
+                let uses = counted.entry(id).or_default();
+                assert!(uses.insert(event.order()), "counted twice at {position}");
+                let within = limits[id].is_none_or(|limit| uses.len() as u64 <= limit);
+                assert!(within, "more uses than may be at {position}");
+            }
+            "DiscountUseReturned" => {
+                let uses = counted.entry(id).or_default();
+                assert!(uses.remove(&event.order()), "given back at {position}");
+            }
+            "DiscountRedeemed" => {
+                let discount = event.content()["discount_id"].as_str().map(str::to_owned);
+                let entry = (discount.expect("an id"), BTreeSet::new());
+                let (_, orders) = redeemed.entry(id).or_insert(entry);
+                assert!(orders.insert(event.order()), "redeemed twice at {position}");
+            }
+            "RedemptionReturned" => {
+                let returned = redeemed
+                    .get_mut(id)
+                    .is_some_and(|(_, orders)| orders.remove(&event.order()));
+                assert!(returned, "given back at {position}");
+            }
+            "OrderPlaced" | "OrderItemsChanged" => {
+                held.insert(id, event.discounts());
+            }
+            "OrderUnpaid" | "OrderCancelled" => {
+                held.remove(id);
+            }
+            _ => {}
+        }
+    }
+    let pairs = |discount: &str, orders: &BTreeSet<String>| -> Vec<(String, String)> {
+        let pair = |order: &String| (discount.to_owned(), order.clone());
+        orders.iter().map(pair).collect()
+    };
+    let counted = counted.iter().flat_map(|(id, orders)| pairs(id, orders));
+    let redeemed = redeemed.values().flat_map(|(id, orders)| pairs(id, orders));
+    let held = held.iter().flat_map(|(order, discounts)| {
+        let pair = |discount: &String| (discount.clone(), (*order).to_owned());
+        discounts.iter().map(pair).collect::<Vec<_>>()
+    });
+    let held: BTreeSet<(String, String)> = held.collect();
+    assert_eq!(counted.collect::<BTreeSet<_>>(), held, "counted, and held");
+    assert_eq!(
+        redeemed.collect::<BTreeSet<_>>(),
+        held,
+        "redeemed, and held"
+    );
 }
 
 /// Fails unless every order was placed once and, where it was paid, was paid once.

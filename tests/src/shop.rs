@@ -315,6 +315,7 @@ impl Shop {
         history::assert_log_is_sound(&events);
         history::assert_stock_adds_up(&events);
         history::assert_orders_are_paid_at_most_once(&events);
+        history::assert_discounts_add_up(&events);
         self.discard().await;
     }
 

@@ -20,7 +20,7 @@ pub struct RedisConfig {
     )]
     pub redis_url: Option<Secret>,
 
-    /// First part of its keys: another one for each database
+    /// First part of its keys; what comes next tells databases apart
     #[arg(
         long,
         env = "SOUK_REDIS_PREFIX",
@@ -30,8 +30,17 @@ pub struct RedisConfig {
     pub redis_prefix: String,
 
     /// How long a request waits for Redis before it goes on without
-    #[arg(long, env = "SOUK_REDIS_TIMEOUT", default_value = "50ms", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "SOUK_REDIS_TIMEOUT", default_value = "50ms", value_name = "DURATION", value_parser = above_zero)]
     pub redis_timeout: Duration,
+}
+
+/// A time in which something can be answered.
+fn above_zero(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.is_zero() {
+        return Err("must be more than nothing".to_owned());
+    }
+    Ok(duration)
 }
 
 impl RedisConfig {

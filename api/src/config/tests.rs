@@ -326,6 +326,16 @@ fn how_the_search_engine_is_asked_is_looked_at_and_its_address_not_told() {
 }
 
 #[test]
+fn a_redis_is_given_some_time_to_answer() {
+    let timeout = |text: &str| config(&["--redis-timeout", text]);
+    let some = timeout("5ms").unwrap().redis.redis_timeout;
+    assert_eq!(some, Duration::from_millis(5));
+    for none in ["0s", "0ms", "-1s", "soon", ""] {
+        assert!(timeout(none).is_err(), "{none}");
+    }
+}
+
+#[test]
 fn the_address_of_a_redis_is_looked_at_and_not_told() {
     let client = |url: &str| config(&["--redis-url", url]).unwrap().redis.client();
     for good in [

@@ -173,6 +173,10 @@ fn reasons_of_the_domain_point_at_the_field() {
             Kind::Validation,
         ),
         (
+            Failure::Product(ProductError::PriceTooHigh),
+            Kind::Validation,
+        ),
+        (
             Failure::Order(OrderError::Pricing(PricingError::Empty)),
             Kind::Validation,
         ),

@@ -185,9 +185,9 @@ refusals! {
     /// 409 of a move of an order.
     NotMoved = [IllegalMove];
     /// 409 of a change of an order.
-    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, RegionDisabled];
+    NotChangedOrder = [IllegalMove, InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, PriceChanged, Conflict];
     /// 409 of a change of many orders.
-    NotChangedOrders = [IllegalMove, Conflict];
+    NotChangedOrders = [IllegalMove, InsufficientStock, NotOnSale, ShopNotOpen, RegionDisabled, PriceChanged, Conflict];
     /// 409 of a shipment.
     NotShipped = [IllegalMove, Conflict, IdempotencyKeyInUse];
     /// 412.

@@ -50,7 +50,7 @@ impl MoneyBody {
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceInput {
-    /// Whole minor units: cents of USD, dong of VND. Not negative.
+    /// Whole minor units: cents of USD, dong of VND. Not negative; the price of a product at most 20,000,000,000.
     #[garde(dive)]
     #[schema(value_type = i64, minimum = 0, example = 2599)]
     amount: input::Integer,

@@ -7,12 +7,14 @@ use axum::{
 };
 use chrono::{DateTime, Utc};
 use commands::{
+    Failure,
     carts::{CartNow, ItemNow, NotForSale, Put},
     orders::CheckOut,
 };
 use domain::{
     ids::{CartId, DiscountId, OrderId, ProductId, RegionId, ShopId},
-    pricing::PricedOrder,
+    order::OrderError,
+    pricing::{PricedOrder, PricingError},
 };
 use eventstore::unit::Committed;
 use garde::Validate;
@@ -45,6 +47,7 @@ use crate::{
         Behind, ById, MayNotOrder, Missing, NotBefore, NotDone, NotOrdered, ProductById,
         Repeatable, Unplaced,
     },
+    problem::{FieldError, Kind, Problem},
     state::App,
 };
 
@@ -264,6 +267,34 @@ pub struct CheckoutInput {
     expected_total: input::Integer,
 }
 
+/// What cannot be priced is said of the fields of this request, which are not those of an order.
+fn unpriced(error: ApiError, of: fn(&PricingError) -> Problem) -> ApiError {
+    match &error {
+        ApiError::Command(Failure::Order(OrderError::Pricing(pricing))) => of(pricing).into(),
+        _ => error,
+    }
+}
+
+/// Where the body names the product.
+fn in_body(error: &PricingError) -> Problem {
+    let pointer = match error {
+        PricingError::QuantityTooLarge { .. } => "/quantity",
+        _ => "/product_id",
+    };
+    Problem::new(Kind::Validation).errors(vec![FieldError::at(pointer, error.to_string())])
+}
+
+/// Where the path names it.
+fn in_path(error: &PricingError) -> Problem {
+    let errors = vec![FieldError::parameter("product_id", error.to_string())];
+    Problem::new(Kind::InvalidParameter).errors(errors)
+}
+
+/// Where neither does: it is what is in the cart.
+fn of_cart(error: &PricingError) -> Problem {
+    Problem::new(Kind::Conflict).detail(error.to_string())
+}
+
 fn answered(done: Committed<CartNow>) -> Answer<CartBody> {
     Answer::ok(CartBody::from(done.output)).at(done.head)
 }
@@ -341,7 +372,10 @@ async fn add(
             .put_in_cart(request, customer_id, region_id, product_id, put)
             .await
     };
-    match run_once(&app.log, attempt, command).await? {
+    let added = run_once(&app.log, attempt, command)
+        .await
+        .map_err(|error| unpriced(error, in_body))?;
+    match added {
         Outcome::Done(done) => Ok(answered(done)),
         Outcome::Before(earlier) => {
             let request = call.request(&who, "ReadCart", None);
@@ -374,7 +408,8 @@ async fn set(
             .put_in_cart(request, customer_id, region_id, product_id, put)
             .await
     })
-    .await?;
+    .await
+    .map_err(|error| unpriced(error, in_path))?;
     Ok(answered(done))
 }
 
@@ -496,6 +531,8 @@ async fn check_out(
     let request = call.request(&who, "CheckOut", key);
     let commands = app.commands.clone();
     let command = async move { commands.check_out(request, wanted).await };
-    let outcome = run_once(&app.log, attempt, command).await?;
+    let outcome = run_once(&app.log, attempt, command)
+        .await
+        .map_err(|error| unpriced(error, of_cart))?;
     answered_order(&app, &who, outcome, name, address).await
 }

@@ -9,12 +9,17 @@ use commands::Versioned;
 use domain::{
     category::{Category, CategoryDetails},
     ids::CategoryId,
+    text::Title,
 };
 use eventstore::unit::Committed;
 use garde::Validate;
-use projections::{View, categories::CategoryView, page::Page};
+use projections::{
+    View,
+    categories::{CategoryFilter, CategorySort, CategoryView},
+    page::{Direction, Limits, Page, Sort},
+};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -27,7 +32,7 @@ use crate::{
     auth::{Allowed, ManageCategories},
     call::{Call, Outcome, run, run_once},
     error::ApiError,
-    extract::{Body, Id, IfMatch, MinPosition},
+    extract::{Body, Id, IfMatch, MinPosition, Query},
     fields::input,
     openapi::parts::{
         Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, TitleTaken, Unplaced,
@@ -85,6 +90,23 @@ impl From<CategoryView> for ListedCategory {
     }
 }
 
+/// Which categories, in which order. All filters must fit.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CategoryQuery {
+    /// Of exactly this title.
+    #[param(value_type = Option<String>)]
+    title: Option<Title>,
+    /// `title` or `created_at`, with a `-` in front for the other direction; `title` when absent.
+    sort: Option<String>,
+    /// How many: 1 to 200, 50 when absent.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// A category to be made.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -115,19 +137,27 @@ fn location(id: CategoryId) -> String {
 
 /// List categories
 ///
-/// All of them by title, without the deleted ones.
+/// Without the deleted ones.
 #[utoipa::path(get, path = "/api/v1/categories", operation_id = "listCategories", tag = "categories",
-    params(NotBefore),
-    responses((status = 200, body = PageBody<ListedCategory>), Unplaced, Behind))]
+    params(CategoryQuery, NotBefore),
+    responses((status = 200, body = PageBody<ListedCategory>, headers(("Link"))), Unplaced, Behind))]
 async fn list_categories(
     State(app): State<App>,
+    Query(query): Query<CategoryQuery>,
     position: MinPosition,
     uri: Uri,
 ) -> Result<Answer<PageBody<ListedCategory>>, ApiError> {
+    let by_title = Sort {
+        key: CategorySort::Title,
+        direction: Direction::Asc,
+    };
+    let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
+    let page = list::request(Limits::STANDARD, by_title, sort, query.limit, cursor)?;
+    let filter = CategoryFilter { title: query.title };
     app.caught_up(View::Categories, position).await?;
-    let categories = app.read_models.categories().await?;
-    let items = categories.into_iter().map(Into::into).collect();
-    Ok(list::page(&uri, Page { items, next: None }))
+    let Page { items, next } = app.read_models.categories(&filter, &page).await?;
+    let items = items.into_iter().map(Into::into).collect();
+    Ok(list::page(&uri, Page { items, next }))
 }
 
 /// Make a category

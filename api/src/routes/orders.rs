@@ -264,10 +264,6 @@ async fn new_order(
         input.shipping_address,
     )
     .await?;
-    let items = input.items.into_iter().map(|Object(item)| OrderItem {
-        product_id: item.product_id.take(),
-        quantity: item.quantity.take(),
-    });
     Ok(NewOrder {
         order_id: OrderId(Uuid::now_v7()),
         customer_id,
@@ -276,7 +272,7 @@ async fn new_order(
         shipping_country: input.shipping_country.map(Checked::take),
         region_id: input.region_id.map(Checked::take),
         payment_method: input.payment_method.map(Checked::take),
-        items: items.collect(),
+        items: order_items(input.items),
         codes: input
             .discount_codes
             .into_iter()
@@ -284,6 +280,15 @@ async fn new_order(
             .collect(),
         expected_total: input.expected_total.map(Checked::take),
     })
+}
+
+/// What is bought.
+fn order_items(items: Vec<Object<ItemInput>>) -> Vec<OrderItem> {
+    let item = |Object(item): Object<ItemInput>| OrderItem {
+        product_id: item.product_id.take(),
+        quantity: item.quantity.take(),
+    };
+    items.into_iter().map(item).collect()
 }
 
 /// Who an order is for and where it goes: by default as the customer's profile says.

@@ -41,7 +41,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition, QueryAndAttributes},
-    fields::{self, Attributes, Checked, KindField, Object, Specified, Specifies, input},
+    fields::{self, Attributes, Checked, Given, KindField, Object, Specified, Specifies, input},
     openapi::parts::{
         Behind, ByAttributes, ById, Missing, NotBefore, NotDone, NotOffered, OnlyIf, Repeatable,
         ShopNotOpen, Stale, Unplaced,
@@ -323,11 +323,13 @@ pub struct ProductPatch {
     /// Its name.
     #[garde(dive)]
     #[serde(default)]
-    title: Option<input::Title>,
+    #[schema(value_type = input::Title)]
+    title: Given<input::Title>,
     /// What it is.
     #[garde(dive)]
     #[serde(default)]
-    description: Option<input::Description>,
+    #[schema(value_type = input::Description)]
+    description: Given<input::Description>,
     /// Its picture; null takes it away.
     #[garde(dive)]
     #[serde(default)]
@@ -336,8 +338,8 @@ pub struct ProductPatch {
     /// Price of one piece; orders that are placed keep theirs.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<PriceInput>)]
-    price: Option<Object<PriceInput>>,
+    #[schema(value_type = PriceInput)]
+    price: Given<Object<PriceInput>>,
     /// What it is grouped by; null takes it out.
     #[garde(dive)]
     #[serde(default)]
@@ -534,10 +536,10 @@ async fn update(
     let Specified(patch) = body.value;
     let changes = ProductChanges {
         specification: patch.specification(),
-        title: patch.title.map(Checked::take),
-        description: patch.description.map(Checked::take),
+        title: patch.title.take(),
+        description: patch.description.take(),
         image_url: patch.image_url.take(),
-        price: patch.price.map(|Object(price)| price.take()),
+        price: patch.price.value().map(|Object(price)| price.take()),
         category_id: patch.category_id.take(),
     };
     let request = call.request(&who, "UpdateProduct", None);

@@ -13,7 +13,7 @@ use crate::{
     auth::{Allowed, SignedIn},
     error::ApiError,
     extract::{Body, IfMatch},
-    fields::{self, Checked, input},
+    fields::{self, Given, input},
     openapi::parts::{OnlyIf, Stale},
     state::App,
 };
@@ -30,7 +30,8 @@ pub struct ProfilePatch {
     /// One's name.
     #[garde(dive)]
     #[serde(default)]
-    name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    name: Given<input::PersonName>,
     /// Where mail goes; null takes it away. The address to log in with stays as it is.
     #[garde(dive)]
     #[serde(default)]
@@ -78,7 +79,7 @@ async fn change(
 ) -> Result<Answer<UserBody>, ApiError> {
     let patch = body.value;
     let changes = UserChanges {
-        name: patch.name.map(Checked::take),
+        name: patch.name.take(),
         contact_email: patch.contact_email.take(),
         phone: patch.phone.take(),
         address: patch.address.take(),

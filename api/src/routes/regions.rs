@@ -4,19 +4,25 @@ use axum::{
     extract::State,
     http::{StatusCode, Uri},
 };
+use chrono::{DateTime, Utc};
 use commands::{
     Versioned,
     regions::{NewRegion, RegionChanges},
 };
 use domain::{
     ids::RegionId,
+    money::Currency,
     region::{Region, RegionDetails},
 };
 use eventstore::unit::Committed;
 use garde::Validate;
-use projections::{View, page::Page};
+use projections::{
+    View,
+    page::{Direction, Limits, Page, Sort},
+    regions::{RegionFilter, RegionSort, RegionView},
+};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -29,8 +35,8 @@ use crate::{
     auth::{Allowed, ManageRegions},
     call::{Call, Outcome, run, run_once},
     error::ApiError,
-    extract::{Body, Id, IfMatch, MinPosition},
-    fields::{Checked, input},
+    extract::{Body, Id, IfMatch, MinPosition, Query},
+    fields::{Checked, Given, input},
     openapi::parts::{
         Behind, ById, Missing, NotBefore, NotDone, OnlyIf, Repeatable, Stale, Taken, Unplaced,
     },
@@ -88,6 +94,47 @@ impl From<RegionDetails> for RegionBody {
     }
 }
 
+/// A region in the list.
+#[derive(Serialize, ToSchema)]
+pub struct ListedRegion {
+    /// What it is.
+    #[serde(flatten)]
+    region: RegionBody,
+    /// When it was opened.
+    created_at: DateTime<Utc>,
+    /// When it last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<RegionView> for ListedRegion {
+    fn from(view: RegionView) -> Self {
+        Self {
+            region: view.details.into(),
+            created_at: view.created_at,
+            updated_at: view.updated_at,
+        }
+    }
+}
+
+/// Which regions, in which order. All filters must fit.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RegionQuery {
+    /// With prices in this currency.
+    #[param(value_type = Option<String>)]
+    currency: Option<Currency>,
+    /// Whether they take orders and products; both when absent.
+    enabled: Option<bool>,
+    /// `title` or `created_at`, with a `-` in front for the other direction; `title` when absent.
+    sort: Option<String>,
+    /// How many: 1 to 200, 50 when absent.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// A region to be opened.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -123,25 +170,28 @@ pub struct RegionPatch {
     /// Its name.
     #[garde(dive)]
     #[serde(default)]
-    title: Option<input::Title>,
+    #[schema(value_type = input::Title)]
+    title: Given<input::Title>,
     /// Where it is.
     #[garde(dive)]
     #[serde(default)]
-    country: Option<input::CountryCode>,
+    #[schema(value_type = input::CountryCode)]
+    country: Given<input::CountryCode>,
     /// Rate of its sales tax; orders that are placed keep theirs.
     #[garde(dive)]
     #[serde(default)]
-    tax_rate: Option<input::TaxRate>,
+    #[schema(value_type = input::TaxRate)]
+    tax_rate: Given<input::TaxRate>,
     /// Whether its prices contain the tax.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    prices_include_tax: Option<input::Boolean>,
+    #[schema(value_type = bool)]
+    prices_include_tax: Given<input::Boolean>,
     /// Whether a product that names only a currency lands here.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    default_for_currency: Option<input::Boolean>,
+    #[schema(value_type = bool)]
+    default_for_currency: Given<input::Boolean>,
 }
 
 fn answered(done: Committed<Versioned<RegionDetails>>) -> Answer<RegionBody> {
@@ -152,24 +202,30 @@ fn answered(done: Committed<Versioned<RegionDetails>>) -> Answer<RegionBody> {
 
 /// List regions
 ///
-/// All of them by title, the disabled ones too.
+/// The disabled ones too, unless `enabled` says which.
 #[utoipa::path(get, path = "/api/v1/regions", operation_id = "listRegions", tag = "regions",
-    params(NotBefore),
-    responses((status = 200, body = PageBody<RegionBody>), Unplaced, Behind))]
+    params(RegionQuery, NotBefore),
+    responses((status = 200, body = PageBody<ListedRegion>, headers(("Link"))), Unplaced, Behind))]
 async fn list_regions(
     State(app): State<App>,
+    Query(query): Query<RegionQuery>,
     position: MinPosition,
     uri: Uri,
-) -> Result<Answer<PageBody<RegionBody>>, ApiError> {
+) -> Result<Answer<PageBody<ListedRegion>>, ApiError> {
+    let by_title = Sort {
+        key: RegionSort::Title,
+        direction: Direction::Asc,
+    };
+    let (sort, cursor) = (query.sort.as_deref(), query.cursor.as_deref());
+    let page = list::request(Limits::STANDARD, by_title, sort, query.limit, cursor)?;
+    let filter = RegionFilter {
+        currency: query.currency,
+        enabled: query.enabled,
+    };
     app.caught_up(View::Regions, position).await?;
-    let items = app
-        .read_models
-        .regions()
-        .await?
-        .into_iter()
-        .map(|region| region.details.into())
-        .collect();
-    Ok(list::page(&uri, Page { items, next: None }))
+    let Page { items, next } = app.read_models.regions(&filter, &page).await?;
+    let items = items.into_iter().map(Into::into).collect();
+    Ok(list::page(&uri, Page { items, next }))
 }
 
 /// Open a region
@@ -221,15 +277,16 @@ async fn open(
 /// Read a region
 #[utoipa::path(get, path = "/api/v1/regions/{id}", operation_id = "readRegion", tag = "regions",
     params(ById, NotBefore),
-    responses((status = 200, body = RegionBody, headers(("ETag"))), Missing, Unplaced, Behind))]
+    responses((status = 200, body = ListedRegion, headers(("ETag"))), Missing, Unplaced, Behind))]
 async fn read(
     State(app): State<App>,
     Id(id): Id<RegionId>,
     position: MinPosition,
-) -> Result<Answer<RegionBody>, ApiError> {
+) -> Result<Answer<ListedRegion>, ApiError> {
     app.caught_up_on(View::Regions, id, position).await?;
     let region = app.read_models.region(id).await?.ok_or(Kind::NotFound)?;
-    Ok(Answer::ok(region.details.into()).version(region.sequence))
+    let sequence = region.sequence;
+    Ok(Answer::ok(region.into()).version(sequence))
 }
 
 /// Change a region
@@ -250,11 +307,11 @@ async fn change(
     body: Body<RegionPatch>,
 ) -> Result<Answer<RegionBody>, ApiError> {
     let changes = RegionChanges {
-        title: body.value.title.map(Checked::take),
-        country: body.value.country.map(Checked::take),
-        tax_rate: body.value.tax_rate.map(Checked::take),
-        prices_include_tax: body.value.prices_include_tax.map(Checked::take),
-        default_for_currency: body.value.default_for_currency.map(Checked::take),
+        title: body.value.title.take(),
+        country: body.value.country.take(),
+        tax_rate: body.value.tax_rate.take(),
+        prices_include_tax: body.value.prices_include_tax.take(),
+        default_for_currency: body.value.default_for_currency.take(),
     };
     let request = call.request(&who, "ChangeRegion", None);
     let commands = app.commands.clone();

@@ -38,7 +38,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, Id, IfMatch, MinPosition, Query},
-    fields::{Checked, input},
+    fields::{Given, input},
     openapi::parts::{
         BadToken, Behind, ById, InUse, Missing, NotBefore, NotDone, NotShown, OnlyIf, Repeatable,
         ShopNotOpen, Stale, Unplaced,
@@ -187,11 +187,13 @@ pub struct ShopPatch {
     /// Its name.
     #[garde(dive)]
     #[serde(default)]
-    title: Option<input::Title>,
+    #[schema(value_type = input::Title)]
+    title: Given<input::Title>,
     /// What it is about.
     #[garde(dive)]
     #[serde(default)]
-    description: Option<input::Description>,
+    #[schema(value_type = input::Description)]
+    description: Given<input::Description>,
 }
 
 fn answered(done: Committed<Versioned<ShopDetails>>) -> Answer<ShopBody> {
@@ -329,8 +331,8 @@ async fn change(
 ) -> Result<Answer<ShopBody>, ApiError> {
     let by = app.manager(&who, Permission::ManageShops)?;
     let changes = ShopChanges {
-        title: body.value.title.map(Checked::take),
-        description: body.value.description.map(Checked::take),
+        title: body.value.title.take(),
+        description: body.value.description.take(),
     };
     let request = call.request(&who, "ChangeShop", None);
     let commands = app.commands.clone();

@@ -26,7 +26,7 @@ use crate::{
     call::{self, Call},
     error::ApiError,
     extract::{Body, Id, IdAnd, IfMatch, Query},
-    fields::{self, Checked, input},
+    fields::{self, Checked, Given, input},
     openapi::parts::{AddressTaken, AdminStays, ById, Missing, NotHashed, OnlyIf, Stale},
     problem::Kind,
     state::App,
@@ -141,7 +141,8 @@ pub struct UserPatch {
     /// Their name.
     #[garde(dive)]
     #[serde(default)]
-    name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    name: Given<input::PersonName>,
     /// Where mail goes; null takes it away.
     #[garde(dive)]
     #[serde(default)]
@@ -160,19 +161,18 @@ pub struct UserPatch {
     /// All that they are to the shop from now on.
     #[garde(dive)]
     #[serde(default)]
-    roles: Option<input::Roles>,
+    #[schema(value_type = input::Roles)]
+    roles: Given<input::Roles>,
 }
 
 impl UserPatch {
     fn take(self) -> UserChanges {
         UserChanges {
-            name: self.name.map(Checked::take),
+            name: self.name.take(),
             contact_email: self.contact_email.take(),
             phone: self.phone.take(),
             address: self.address.take(),
-            roles: self
-                .roles
-                .map_or(RoleChange::Keep, |roles| RoleChange::Set(roles.take())),
+            roles: self.roles.take().map_or(RoleChange::Keep, RoleChange::Set),
         }
     }
 }

@@ -2,7 +2,8 @@
 //! every subscription; which begins at the end of the log with a generation of its own, so that nothing of before counts.
 //! What it does to Redis, and why that is enough, is written there.
 //!
-//! While Redis is away it follows the log and does nothing else; the next generation begins when Redis is back.
+//! While Redis is away it follows the log and does nothing else; the next generation begins when Redis is back. Where there is
+//! a generation of somebody who took the lease later, this process was paused and overtaken: it ends its lead.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,7 +29,7 @@ use uuid::Uuid;
 
 use super::{
     link::Task,
-    products::{FLOOR_LAG, ProductCache, Stretch},
+    products::{Begun, FLOOR_LAG, ProductCache, Stretch},
 };
 
 /// Name of the subscription.
@@ -37,6 +38,11 @@ const NAME: &str = "product_cache";
 const RENEWAL: Duration = Duration::from_secs(1);
 /// How long the database may take to say where the log ends, or to note the progress.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long ago the end of the log may have been looked up that a generation is renewed for having come to. Whoever was
+/// paused since does not know what has happened.
+const LATELY: Duration = Duration::from_secs(2);
+/// How often the progress is noted while there is something to do. At the end of the log it is at once.
+const NOTING: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub(crate) struct Invalidation {
@@ -44,6 +50,8 @@ pub(crate) struct Invalidation {
     cache: ProductCache,
     progress: Arc<Mutex<Progress>>,
     renewing: Option<Task>,
+    /// What the checkpoint says, and since when.
+    noted: Option<(Head, Instant)>,
 }
 
 impl Invalidation {
@@ -54,11 +62,12 @@ impl Invalidation {
             cache,
             progress: Arc::default(),
             renewing: None,
+            noted: None,
         }
     }
 
     /// Copies the progress to the checkpoint, for operators; nothing is read from there.
-    async fn note(&self, lease: &Lease, head: Head) {
+    async fn note(&mut self, lease: &Lease, head: Head) {
         let noted = sqlx::query(
             "update subscriptions set position = $3, event_id = $4, updated_at = clock_timestamp() \
              where name = $1 and epoch = $2",
@@ -71,6 +80,7 @@ impl Invalidation {
         if let Some(Err(error)) = in_time(noted).await {
             tracing::debug!(%error, "the progress was not noted");
         }
+        self.noted = Some((head, Instant::now()));
     }
 }
 
@@ -85,14 +95,29 @@ struct Progress {
     generation: Option<String>,
     at: Head,
     floors: Floors,
+    /// Of the lease.
+    epoch: i64,
+    /// Somebody else has taken it since.
+    overtaken: bool,
 }
 
 impl Progress {
     async fn begin(&mut self, cache: &ProductCache) {
         let generation = Uuid::new_v4().simple().to_string();
         self.floors = Floors::beginning(self.at.position);
-        let begun = cache.begin(&generation, self.at.position).await;
-        self.generation = begun.then_some(generation);
+        let begun = cache.begin(&generation, self.epoch, self.at.position);
+        let begun = begun.await;
+        self.generation = (begun == Begun::Yes).then_some(generation);
+        self.overtaken = begun == Begun::Overtaken;
+    }
+
+    /// Ends the lead where it is another's by now.
+    fn assure_leads(&self) -> Result<(), HandleError> {
+        if self.overtaken {
+            Err(HandleError::Fenced)
+        } else {
+            Ok(())
+        }
     }
 
     async fn renew(&mut self, cache: &ProductCache) {
@@ -181,7 +206,9 @@ impl Worker for Invalidation {
         {
             let mut progress = self.progress.lock().await;
             progress.at = at;
+            progress.epoch = lease.epoch;
             progress.begin(&self.cache).await;
+            progress.assure_leads()?;
         }
         self.note(lease, at).await;
         let renewing = keep_renewing(self.log.clone(), self.cache.clone(), self.progress.clone());
@@ -218,8 +245,20 @@ impl Worker for Invalidation {
             if !taken_out {
                 progress.begin(&self.cache).await;
             }
+            progress.assure_leads()?;
         }
-        self.note(lease, done).await;
+        let is_due = |(_, when): (Head, Instant)| when.elapsed() >= NOTING;
+        if self.noted.is_none_or(is_due) {
+            self.note(lease, done).await;
+        }
+        Ok(())
+    }
+
+    async fn idle(&mut self, lease: &Lease, done: Head) -> Result<(), HandleError> {
+        self.progress.lock().await.assure_leads()?;
+        if self.noted.is_none_or(|(noted, _)| noted != done) {
+            self.note(lease, done).await;
+        }
         Ok(())
     }
 
@@ -237,25 +276,43 @@ impl Worker for Invalidation {
 async fn keep_renewing(log: EventLog, cache: ProductCache, progress: Arc<Mutex<Progress>>) {
     let mut ticks = interval(RENEWAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before: Option<Position> = None;
+    let mut before: Option<(Instant, Position)> = None;
     loop {
         ticks.tick().await;
+        let now = Instant::now();
         let Some(Ok(head)) = in_time(log.head()).await else {
             continue;
         };
         let at = progress.lock().await.at;
-        let current = before.is_some_and(|before| at.position >= before);
-        before = Some(head.position);
+        let current = before.is_some_and(|before| is_current(at.position, before, now));
+        before = Some((now, head.position));
         if current && matches!(in_time(log.holds(at)).await, Some(Ok(true))) {
             progress.lock().await.renew(&cache).await;
         }
     }
 }
 
+/// Whether whoever has come to `at` has handled all that was in the log a moment ago, where it ended there then.
+fn is_current(at: Position, (looked, end): (Instant, Position), now: Instant) -> bool {
+    now.duration_since(looked) <= LATELY && at >= end
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_was_paused_does_not_know_whether_it_has_come_to_the_end() {
+        let looked = Instant::now();
+        let is_current = |at, seconds| {
+            let now = looked + Duration::from_secs(seconds);
+            is_current(Position(at), (looked, Position(10)), now)
+        };
+        assert!(is_current(10, 1) && is_current(11, 2));
+        assert!(!is_current(9, 1), "something is to be handled yet");
+        assert!(!is_current(10, 3), "it was long ago");
+    }
 
     fn event(position: i64, aggregate_type: &str, id: &str, event_type: &str) -> RecordedEvent {
         RecordedEvent {

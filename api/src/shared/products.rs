@@ -30,6 +30,8 @@
 //! - **Redis loses what it had, or goes back to what it had earlier:** `at` is then not where the subscriber has left it.
 //!   It begins another *generation*, in which nothing is kept yet. What Redis went back to is as true as it was then.
 //! - **another process takes over, the log is restored, a shop is closed:** another generation.
+//! - **a leader was paused, and another has taken over:** a generation carries the epoch of the lease that it was begun under,
+//!   and none is begun in place of one of a later epoch. Whoever is refused that ends its lead.
 //! - **the read model is rebuilt:** rows name their schema, and those of another are not there.
 //! - **a product's key is parked:** its row lags behind the checkpoint, so it is not kept.
 //! - **Redis is full:** with `noeviction`, its default, scripts fail, and nothing is read or kept. Other policies may throw
@@ -88,8 +90,10 @@ return 1
 static BEGIN: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if epoch and tonumber(epoch) > tonumber(ARGV[4]) then return 0 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'at', ARGV[2], 'floor', ARGV[2])
+redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'at', ARGV[2], 'floor', ARGV[2], 'epoch', ARGV[4])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 ",
@@ -146,6 +150,17 @@ pub struct Stretch {
     pub to: Position,
     /// Up to where marks may have expired.
     pub floor: Position,
+}
+
+/// What became of a generation that was to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It has.
+    Yes,
+    /// It has not: there is one of somebody who took the lease later.
+    Overtaken,
+    /// Redis did not say.
+    Away,
 }
 
 /// See the module. Cheap to clone.
@@ -205,18 +220,24 @@ impl ProductCache {
         self.link.run(&script).await == Some(1)
     }
 
-    /// Begins a generation, in which nothing is kept yet. Returns whether it has begun, as with all of the following.
-    pub async fn begin(&self, generation: &str, at: Position) -> bool {
+    /// Begins a generation, in which nothing is kept yet, under a lease of this epoch.
+    pub async fn begin(&self, generation: &str, epoch: i64, at: Position) -> Begun {
         let mut script = BEGIN.key(&self.state);
         script
             .arg(generation)
             .arg(at.0)
-            .arg(milliseconds(STATE_LIFE));
-        self.link.run_behind(&script).await == Some(1)
+            .arg(milliseconds(STATE_LIFE))
+            .arg(epoch);
+        match self.link.run_behind(&script).await {
+            Some(1) => Begun::Yes,
+            Some(_) => Begun::Overtaken,
+            None => Begun::Away,
+        }
     }
 
     /// Takes out what has changed in a stretch of the log, each with the position of its last change. Not done where the
-    /// generation is another, or not at the beginning of the stretch.
+    /// generation is another, or not at the beginning of the stretch. Returns whether it is done, as with all of the
+    /// following.
     pub async fn take_out(
         &self,
         generation: &str,

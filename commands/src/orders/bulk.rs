@@ -1,17 +1,10 @@
 //! Many orders in one unit of work: all are placed, or changed, or none, and a refusal names the one that is at fault.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use domain::{
-    ids::{ProductId, RegionId},
-    inventory::Inventory,
-    order::{Order, PlacedOrder},
-    product::Product,
-    region::Region,
-    shop::Shop,
-};
+use domain::order::PlacedOrder;
 use eventstore::{
-    stream::StreamRef,
+    stream::{StreamId, StreamRef},
     unit::{Committed, Halt, Work},
 };
 
@@ -20,12 +13,13 @@ use super::{
     place::{NewOrder, SealedOrder},
 };
 use crate::{
-    failure::Failure,
+    absent::Absent,
+    failure::{Failure, refuse},
     request::{CommandSettings, Commands, Request, Versioned},
 };
 
-/// Most items that orders placed together may have in all, and most orders that are changed together. Each is a stream to be
-/// read and an event or two to be written in one decision, for which everybody else's decisions wait: with so many a third
+/// Most items that orders placed or changed together may have in all, those that a change drops counted apart, and most orders
+/// that are changed together. Each is a stream to be read and an event or two to be written in one decision, for which everybody else's decisions wait: with so many a third
 /// of a second in a debug build, the commit included.
 pub const MAX_BULK_ITEMS: usize = 1_000;
 
@@ -47,20 +41,16 @@ impl Commands {
             let order = self.seal(order).await;
             sealed.push(order.map_err(|failure| failure.of_element(index))?);
         }
-        let streams = streams_of(&sealed);
+        let streams = once_each(sealed.iter().flat_map(SealedOrder::streams));
         let settings = self.settings();
         self.commit(request, streams, move |work| {
-            let placed = place_all(work, &sealed, settings);
-            if let Err(Halt::Missing) = placed {
-                ask_for_shops(work, &sealed)?;
-            }
-            placed
+            place_all(work, &sealed, settings)
         })
         .await
     }
 
-    /// Changes orders, each as [`Commands::change_order`] would, and only where it has the version that is given with it. A
-    /// refusal is a [`Failure::Element`].
+    /// Changes orders, each as [`Commands::change_order`] would, in this order, and only where it has the version that is given
+    /// with it: stock that one gives back the next one finds. A refusal is a [`Failure::Element`].
     pub async fn change_orders(
         &self,
         request: Request,
@@ -70,24 +60,22 @@ impl Commands {
             let reason = format!("more than {MAX_BULK_ITEMS} orders");
             return Err(Failure::Unacceptable(reason));
         }
+        let items = changes
+            .iter()
+            .filter_map(|(change, _)| change.items.as_ref());
+        if items.map(Vec::len).sum::<usize>() > MAX_BULK_ITEMS {
+            let reason = format!("more than {MAX_BULK_ITEMS} items in all");
+            return Err(Failure::Unacceptable(reason));
+        }
         let mut sealed = Vec::with_capacity(changes.len());
         for (index, (change, expected)) in changes.into_iter().enumerate() {
             let change = self.seal_change(change).await;
             let change = change.map_err(|failure| failure.of_element(index))?;
             sealed.push((change, expected));
         }
-        let streams = sealed
-            .iter()
-            .flat_map(|(change, _)| change.streams())
-            .collect();
-        self.commit(request, streams, move |work| {
-            let change = |(index, (change, expected)): (usize, &(SealedChange, Option<i64>))| {
-                let made = change.make(work, *expected);
-                made.map_err(|halt| of_element(index, halt))
-            };
-            sealed.iter().enumerate().map(change).collect()
-        })
-        .await
+        let streams = once_each(sealed.iter().flat_map(|(change, _)| change.streams()));
+        self.commit(request, streams, move |work| change_all(work, &sealed))
+            .await
     }
 }
 
@@ -98,24 +86,48 @@ fn of_element(index: usize, halt: Halt<Failure>) -> Halt<Failure> {
     }
 }
 
-/// What all of them read and write, each named once.
-fn streams_of(orders: &[SealedOrder]) -> Vec<StreamRef> {
-    let products: BTreeSet<ProductId> = orders
-        .iter()
-        .flat_map(|order| order.products.iter().copied())
-        .collect();
-    let regions: BTreeSet<RegionId> = orders
-        .iter()
-        .filter_map(|order| order.order.region_id)
-        .collect();
-    let mut streams: Vec<StreamRef> = orders
-        .iter()
-        .map(|order| StreamRef::fresh::<Order>(order.order.order_id))
-        .collect();
-    streams.extend(regions.iter().map(StreamRef::of::<Region>));
-    streams.extend(products.iter().map(StreamRef::of::<Product>));
-    streams.extend(products.iter().map(StreamRef::of::<Inventory>));
-    streams
+/// Those that several of them read are named once.
+fn once_each(streams: impl Iterator<Item = StreamRef>) -> Vec<StreamRef> {
+    let named = streams.map(|stream| (stream.id().clone(), stream));
+    let named: BTreeMap<StreamId, StreamRef> = named.collect();
+    named.into_values().collect()
+}
+
+fn change_all(
+    work: &mut Work<'_, Failure>,
+    changes: &[(SealedChange, Option<i64>)],
+) -> Result<Vec<Versioned<PlacedOrder>>, Halt<Failure>> {
+    assure_few_held(work, changes)?;
+    let mut all = Vec::with_capacity(changes.len());
+    let mut absent = Absent::default();
+    for (index, (change, expected)) in changes.iter().enumerate() {
+        let made = if absent.is_any() {
+            // made in vain: it is only asked what it needs, so that what all of them need is loaded at once
+            change.prepare(work).map(|()| None)
+        } else {
+            change.make(work, *expected).map(Some)
+        };
+        let made = made.map_err(|halt| of_element(index, halt));
+        all.extend(absent.note(made)?.flatten());
+    }
+    absent.check()?;
+    Ok(all)
+}
+
+/// What the orders hold is given up line by line, which is as much work as taking it.
+fn assure_few_held(
+    work: &mut Work<'_, Failure>,
+    changes: &[(SealedChange, Option<i64>)],
+) -> Result<(), Halt<Failure>> {
+    let mut held = 0;
+    for (change, _) in changes {
+        held += change.lines_held(work)?;
+    }
+    if held > MAX_BULK_ITEMS {
+        let reason = format!("the orders hold more than {MAX_BULK_ITEMS} items in all");
+        return Err(refuse(Failure::Unacceptable(reason)));
+    }
+    Ok(())
 }
 
 fn place_all(
@@ -123,32 +135,18 @@ fn place_all(
     orders: &[SealedOrder],
     settings: CommandSettings,
 ) -> Result<Vec<Versioned<PlacedOrder>>, Halt<Failure>> {
-    let place = |(index, order): (usize, &SealedOrder)| {
-        let placed = order.place(work, settings);
-        placed.map_err(|halt| of_element(index, halt))
-    };
-    orders.iter().enumerate().map(place).collect()
-}
-
-/// Whose shops the products are is known only from the products. Asked for where they are met, each shop would be loaded
-/// after the one before; so all of them are asked for at once.
-fn ask_for_shops(
-    work: &mut Work<'_, Failure>,
-    orders: &[SealedOrder],
-) -> Result<(), Halt<Failure>> {
-    for product_id in orders.iter().flat_map(|order| &order.products) {
-        let shop_id = match work.state::<Product>(product_id) {
-            Ok(product) => product.on_sale().ok().and_then(|product| product.shop_id),
-            Err(Halt::Missing) => None,
-            Err(other) => return Err(other),
+    let mut all = Vec::with_capacity(orders.len());
+    let mut absent = Absent::default();
+    for (index, order) in orders.iter().enumerate() {
+        let placed = if absent.is_any() {
+            // placed in vain: it is only asked what it needs, so that what all of them need is loaded at once
+            order.prepare(work).map(|_| None)
+        } else {
+            order.place(work, settings).map(Some)
         };
-        // noted by the unit, which has all of them loaded
-        if let Some(shop_id) = shop_id
-            && let Err(other @ (Halt::Refused(_) | Halt::Unacceptable(_))) =
-                work.state::<Shop>(shop_id)
-        {
-            return Err(other);
-        }
+        let placed = placed.map_err(|halt| of_element(index, halt));
+        all.extend(absent.note(placed)?.flatten());
     }
-    Ok(())
+    absent.check()?;
+    Ok(all)
 }

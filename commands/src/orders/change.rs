@@ -2,7 +2,8 @@
 //!
 //! Name and address can be changed until something is shipped, what is bought until the payment is started: at the prices
 //! of today, with the discounts that the order has or that are given by themselves, as far as they are still to be had, and
-//! under the terms that the order froze. Stock is reserved for the difference only; what the order holds
+//! under the terms that the order froze; where the customer names the total that they accept, exactly that is to be paid or nothing is
+//! changed. Stock is reserved for the difference only; what the order holds
 //! already never stands in its way. A deleted order is called off where it still can be, and no longer exists for its
 //! customer; its payment is still voided or given back.
 
@@ -10,12 +11,15 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, UserId},
+    cart::CartItem,
+    discount::Discount,
+    ids::{DiscountId, OrderId, PaymentId, ProductId, RedemptionsId, UserId},
     inventory::Inventory,
     order::{AppliedDiscount, ContactChange, Order, OrderCommand, OrderError, PlacedOrder},
     payment::Payment,
-    pricing::{Offer, PricedItem},
+    pricing::{Offer, OrderLine, PricedItem},
     product::Product,
+    redemptions::Redemptions,
     region::Region,
     sealed::Sealed,
     text::Reason,
@@ -31,10 +35,11 @@ use super::{
     cancel::{Progress, progress, stop_payment},
     discounts::{Buyer, Due, NamedDiscount, due},
     move_order, order_now,
-    place::{OrderItem, different_products, paid_if_free, priced_items},
+    place::{OrderItem, Shown, different_products, paid_if_free, price_changed, priced_items},
     placed, seen_by,
 };
 use crate::{
+    absent::Absent,
     failure::{Failure, refuse},
     request::{Commands, Request, Versioned, check_version},
 };
@@ -50,6 +55,9 @@ pub struct ChangeOrder {
     pub shipping_address: Option<String>,
     /// What is bought, all of it.
     pub items: Option<Vec<OrderItem>>,
+    /// What the customer accepts to pay for the order as it is then, in minor units of its currency: where it costs anything
+    /// else, nothing is changed.
+    pub expected_total: Option<i64>,
     /// When given, orders of other customers and deleted ones are treated as if they did not exist.
     pub only_of: Option<UserId>,
 }
@@ -126,6 +134,7 @@ impl Commands {
             customer_name,
             shipping_address,
             items,
+            expected_total,
             only_of,
         } = change;
         let products = items.as_deref().map(different_products).transpose()?;
@@ -161,6 +170,7 @@ impl Commands {
             contact,
             items,
             products: products.unwrap_or_default(),
+            expected_total,
             only_of,
             now: Utc::now(),
         })
@@ -193,6 +203,7 @@ pub(super) struct SealedChange {
     contact: ContactChange,
     items: Option<Vec<OrderItem>>,
     products: BTreeSet<ProductId>,
+    expected_total: Option<i64>,
     only_of: Option<UserId>,
     /// When it is made, as far as the windows of discounts go.
     now: DateTime<Utc>,
@@ -207,6 +218,39 @@ impl SealedChange {
         streams
     }
 
+    /// How many lines the order has that are changed for others.
+    pub(super) fn lines_held(&self, work: &mut Work<'_, Failure>) -> Result<usize, Halt<Failure>> {
+        let order = work.state::<Order>(self.order_id)?.placed();
+        let order = order.filter(|_| self.items.is_some());
+        Ok(order.map_or(0, |order| order.lines.len()))
+    }
+
+    /// Reads all that making it reads. Writes nothing.
+    pub(super) fn prepare(&self, work: &mut Work<'_, Failure>) -> Result<(), Halt<Failure>> {
+        let order = work.state::<Order>(self.order_id)?;
+        let order = seen_by(order, self.only_of).map_err(Halt::Refused)?;
+        let Some(items) = &self.items else {
+            return Ok(());
+        };
+        let (customer_id, region_id) = (order.customer_id, order.terms.region_id);
+        let held: Vec<ProductId> = order.lines.iter().map(|line| line.product_id).collect();
+        let used: Vec<DiscountId> = order.discounts.iter().map(|it| it.discount_id).collect();
+        let mut absent = Absent::default();
+        for product_id in held {
+            absent.note(work.state::<Inventory>(product_id).map(|_| ()))?;
+        }
+        for id in used {
+            let redemptions = RedemptionsId::of(id, customer_id);
+            absent.note(work.state::<Discount>(id).map(|_| ()))?;
+            absent.note(work.state::<Redemptions>(redemptions).map(|_| ()))?;
+        }
+        absent.note(work.state::<Region>(region_id).map(|_| ()))?;
+        if let Some(items) = absent.note(priced_items(work, items))? {
+            absent.note(self.offers(work, &items))?;
+        }
+        absent.check()
+    }
+
     /// Makes it within a unit of work, which may change other orders beside it.
     pub(super) fn make(
         &self,
@@ -216,11 +260,21 @@ impl SealedChange {
         let order_id = self.order_id;
         seen_by(work.state::<Order>(order_id)?, self.only_of).map_err(Halt::Refused)?;
         check_version::<Order>(work, order_id, expected)?;
+        let shown = match self.expected_total {
+            Some(_) => shown(placed(work, order_id)?),
+            None => Shown::default(),
+        };
         let contact = OrderCommand::ChangeContact(self.contact.clone());
         move_order(work, order_id, contact, |_| ())?;
-        match &self.items {
+        let changed = match &self.items {
             Some(items) => self.change_items(work, items),
             None => order_now(work, order_id),
+        }?;
+        match self.expected_total {
+            Some(expected) if expected != changed.state.total => {
+                Err(price_changed(&shown, &changed.state))
+            }
+            _ => Ok(changed),
         }
     }
 
@@ -261,6 +315,19 @@ impl SealedChange {
         let codes: Vec<_> = order.discounts.iter().filter_map(named).collect();
         let Due { offers, refused: _ } = due(work, &buyer, items, &codes)?;
         Ok(offers)
+    }
+}
+
+/// What the customer was shown of an order.
+fn shown(order: &PlacedOrder) -> Shown {
+    let price = |line: &OrderLine| CartItem {
+        product_id: line.product_id,
+        quantity: line.quantity,
+        unit_price: line.unit_price,
+    };
+    Shown {
+        items: order.lines.iter().map(price).collect(),
+        tax_and_discount: Some((order.tax, order.discount)),
     }
 }
 

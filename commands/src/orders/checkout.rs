@@ -7,10 +7,7 @@
 use domain::{
     cart::{Cart, CartCommand, CartError},
     ids::{CartId, OrderId, RegionId, UserId},
-    inventory::Inventory,
-    order::{Order, PlacedOrder},
-    product::Product,
-    region::Region,
+    order::PlacedOrder,
     text::{CountryCode, PaymentMethod},
 };
 use eventstore::{
@@ -59,17 +56,11 @@ impl Commands {
         if cart.items().is_empty() {
             return Err(CartError::Empty.into());
         }
-        let region_id = wanted.region_id;
         let mut order = self.seal(order_of(wanted, &cart)).await?;
         order.codes = cart.codes().iter().map(Into::into).collect();
-        order.shown = cart.items().to_vec();
-        let mut streams = vec![
-            StreamRef::of::<Cart>(cart_id),
-            StreamRef::fresh::<Order>(order.order.order_id),
-            StreamRef::of::<Region>(region_id),
-        ];
-        streams.extend(order.products.iter().map(StreamRef::of::<Product>));
-        streams.extend(order.products.iter().map(StreamRef::of::<Inventory>));
+        order.shown.items = cart.items().to_vec();
+        let mut streams = order.streams();
+        streams.push(StreamRef::of::<Cart>(cart_id));
         let checkout = Checkout {
             cart_id,
             seen: cart,

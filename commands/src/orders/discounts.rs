@@ -16,7 +16,10 @@ use domain::{
     redemptions::{Redemptions, RedemptionsCommand},
     text::DiscountCode,
 };
-use eventstore::unit::{Halt, Work};
+use eventstore::{
+    stream::StreamRef,
+    unit::{Halt, Work},
+};
 
 use super::placed;
 use crate::{
@@ -84,6 +87,24 @@ impl Commands {
     }
 }
 
+/// What of the discounts is known to be read before anything is decided: the list of those that the market gives by
+/// themselves, what the codes belong to, and what the customer has used of that. Whoever names a code means to use it.
+pub(super) fn discount_streams(
+    customer_id: UserId,
+    region_id: Option<RegionId>,
+    codes: &[NamedDiscount],
+) -> Vec<StreamRef> {
+    let listed = region_id.map(|region_id| AutomaticDiscountsId::of(region_id, None));
+    let listed = listed.map(StreamRef::of::<AutomaticDiscounts>);
+    let mut streams: Vec<StreamRef> = listed.into_iter().collect();
+    for id in codes.iter().filter_map(|named| named.discount_id) {
+        let redemptions = RedemptionsId::of(id, customer_id);
+        streams.push(StreamRef::of::<Discount>(id));
+        streams.push(StreamRef::of::<Redemptions>(redemptions));
+    }
+    streams
+}
+
 /// The discounts for these items: those that are given by themselves, and those of the codes.
 pub(super) fn due(
     work: &mut Work<'_, Failure>,
@@ -103,21 +124,18 @@ pub(super) fn due(
     automatic.sort_unstable();
     automatic.dedup();
     for id in automatic {
-        let offer = absent.note(offer(work, buyer, id))?;
+        let offer = absent.note(offer(work, buyer, items, id))?;
         due.offers.extend(offer.and_then(Result::ok));
     }
     for NamedDiscount { code, discount_id } in codes {
         let offer = match discount_id {
             None => Ok(Err(NotDue::Unknown)),
-            Some(id) => offer(work, buyer, *id),
+            Some(id) => offer(work, buyer, items, *id),
         };
-        let Some(offer) = absent.note(offer)? else {
-            continue;
-        };
-        let checked = offer.and_then(|offer| offer.check(items).map(|()| offer));
-        match checked {
-            Ok(offer) => due.offers.push(offer),
-            Err(reason) => due.refused.push((code.clone(), reason)),
+        match absent.note(offer)? {
+            Some(Ok(offer)) => due.offers.push(offer),
+            Some(Err(reason)) => due.refused.push((code.clone(), reason)),
+            None => {}
         }
     }
     absent.check()?;
@@ -144,27 +162,38 @@ pub(super) fn offers(
     }
 }
 
+/// What the discount offers to whoever buys these items. What they have used of it is looked up only where it covers
+/// something of that, and somebody has to know: a list may hold many discounts, most of them of other things.
 fn offer(
     work: &mut Work<'_, Failure>,
     buyer: &Buyer,
+    items: &[PricedItem],
     id: DiscountId,
 ) -> Result<Result<Offer, NotDue>, Halt<Failure>> {
-    // both are asked for, so that both are loaded at once
-    let limit = work.state::<Discount>(id).map(|discount| {
-        let details = discount.details();
-        details.and_then(|discount| discount.rules.max_uses_per_customer)
-    });
-    let redemptions = work.state::<Redemptions>(RedemptionsId::of(id, buyer.customer_id))?;
-    let used_up = redemptions.are_used_up(limit?);
-    let in_use = buyer
-        .order_id
-        .is_some_and(|order_id| redemptions.is_used_by(order_id));
-    let discount = work.state::<Discount>(id)?;
-    let offer = discount.offer(buyer.region_id, buyer.now, in_use);
-    if offer.is_ok() && used_up && !in_use {
-        return Ok(Err(NotDue::UsedUpByCustomer));
-    }
-    Ok(offer)
+    let discount = match work.state::<Discount>(id)?.due(buyer.region_id, buyer.now) {
+        Ok(discount) if discount.covers_any(items) => discount,
+        Ok(_) => return Ok(Err(NotDue::NothingCovered)),
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let offer = discount.offered();
+    let used_up = discount.is_used_up();
+    let limit = discount.rules.max_uses_per_customer;
+    let (in_use, used_up_by_customer) = match (buyer.order_id, limit) {
+        (None, None) => (false, false),
+        (order_id, limit) => {
+            let redemptions = RedemptionsId::of(id, buyer.customer_id);
+            let redemptions = work.state::<Redemptions>(redemptions)?;
+            let in_use = order_id.is_some_and(|order_id| redemptions.is_used_by(order_id));
+            (in_use, redemptions.are_used_up(limit))
+        }
+    };
+    Ok(if used_up && !in_use {
+        Err(NotDue::UsedUp)
+    } else if used_up_by_customer && !in_use {
+        Err(NotDue::UsedUpByCustomer)
+    } else {
+        offer.check(items).map(|()| offer)
+    })
 }
 
 /// Counts what the order uses from now on and gives back what it does not use any more, once for each.

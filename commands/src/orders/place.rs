@@ -1,18 +1,17 @@
 //! Placing an order: prices and terms from the products and the region, discounts, stock reserved, all in one unit of work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::{
-    automatic_discounts::AutomaticDiscounts,
     cart::{CartError, CartItem, MAX_CODES},
-    ids::{AutomaticDiscountsId, OrderId, PaymentId, ProductId, RegionId, UserId},
+    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
     inventory::Inventory,
     money::Money,
     order::{Order, OrderCommand, OrderError, OrderNumber, PlaceOrder, PlacedOrder},
-    pricing::{MAX_LINES, PricedItem, PricingError},
+    pricing::{MAX_LINES, Offer, PricedItem, PricingError},
     product::Product,
-    region::Region,
+    region::{Region, RegionTerms},
     sealed::Sealed,
     shop::Shop,
     text::{CountryCode, DiscountCode, PaymentMethod, Quantity},
@@ -23,7 +22,7 @@ use eventstore::{
 };
 
 use super::{
-    discounts::{Buyer, NamedDiscount, offers},
+    discounts::{Buyer, NamedDiscount, discount_streams, offers},
     move_order, order_now, placed,
 };
 use crate::{
@@ -76,13 +75,7 @@ impl Commands {
         order: NewOrder,
     ) -> Result<Committed<Versioned<PlacedOrder>>, Failure> {
         let order = self.seal(order).await?;
-        let mut streams = vec![StreamRef::fresh::<Order>(order.order.order_id)];
-        let region_id = order.order.region_id;
-        streams.extend(region_id.map(StreamRef::of::<Region>));
-        let listed = region_id.map(|region_id| AutomaticDiscountsId::of(region_id, None));
-        streams.extend(listed.map(StreamRef::of::<AutomaticDiscounts>));
-        streams.extend(order.products.iter().map(StreamRef::of::<Product>));
-        streams.extend(order.products.iter().map(StreamRef::of::<Inventory>));
+        let streams = order.streams();
         let settings = self.settings();
         self.commit(request, streams, move |work| order.place(work, settings))
             .await
@@ -105,7 +98,7 @@ impl Commands {
             payment_method,
             codes,
             number: self.order_numbers().next().await?,
-            shown: vec![],
+            shown: Shown::default(),
             now: Utc::now(),
             order,
         })
@@ -157,8 +150,8 @@ pub(super) struct SealedOrder {
     pub(super) products: BTreeSet<ProductId>,
     payment_method: PaymentMethod,
     pub(super) codes: Vec<NamedDiscount>,
-    /// The prices that the customer was shown, where that is known.
-    pub(super) shown: Vec<CartItem>,
+    /// What the customer was shown, where that is known.
+    pub(super) shown: Shown,
     /// When it is placed, as far as the windows of discounts go.
     now: DateTime<Utc>,
     customer_name: Sealed,
@@ -166,12 +159,23 @@ pub(super) struct SealedOrder {
 }
 
 impl SealedOrder {
-    /// Places it within a unit of work, which may place others beside it.
-    pub(super) fn place(
-        &self,
-        work: &mut Work<'_, Failure>,
-        settings: CommandSettings,
-    ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+    /// What is read and written, as far as it is known before the products are.
+    pub(super) fn streams(&self) -> Vec<StreamRef> {
+        let order = &self.order;
+        let mut streams = vec![StreamRef::fresh::<Order>(order.order_id)];
+        streams.extend(order.region_id.map(StreamRef::of::<Region>));
+        streams.extend(discount_streams(
+            order.customer_id,
+            order.region_id,
+            &self.codes,
+        ));
+        streams.extend(self.products.iter().map(StreamRef::of::<Product>));
+        streams.extend(self.products.iter().map(StreamRef::of::<Inventory>));
+        streams
+    }
+
+    /// What the log says of it now. Writes nothing.
+    pub(super) fn prepare(&self, work: &mut Work<'_, Failure>) -> Result<Prepared, Halt<Failure>> {
         let order = &self.order;
         let region_id = region_of(work, order)?;
         let region = work.state::<Region>(region_id)?;
@@ -185,6 +189,25 @@ impl SealedOrder {
             now: self.now,
         };
         let offers = offers(work, &buyer, &items, &self.codes)?;
+        Ok(Prepared {
+            terms,
+            items,
+            offers,
+        })
+    }
+
+    /// Places it within a unit of work, which may place others beside it.
+    pub(super) fn place(
+        &self,
+        work: &mut Work<'_, Failure>,
+        settings: CommandSettings,
+    ) -> Result<Versioned<PlacedOrder>, Halt<Failure>> {
+        let Prepared {
+            terms,
+            items,
+            offers,
+        } = self.prepare(work)?;
+        let order = &self.order;
         let placing = PlaceOrder {
             order_id: order.order_id,
             number: self.number,
@@ -206,17 +229,22 @@ impl SealedOrder {
 
     /// Refuses what the customer was not shown. The order is drafted by then: with the refusal nothing of it is kept.
     fn assure_accepted(&self, order: &PlacedOrder) -> Result<(), Halt<Failure>> {
-        let differences = differences(&self.shown, order);
         let accepted = match self.order.expected_total {
             Some(expected) => expected == order.total,
-            None => differences.is_empty(),
+            None => unit_prices(&self.shown.items, order).is_empty(),
         };
         if accepted {
             return Ok(());
         }
-        let total = order.money(order.total);
-        Err(refuse(Failure::PriceChanged { differences, total }))
+        Err(price_changed(&self.shown, order))
     }
+}
+
+/// What an order is to be made of.
+pub(super) struct Prepared {
+    terms: RegionTerms,
+    items: Vec<PricedItem>,
+    offers: Vec<Offer>,
 }
 
 /// Refuses what goes to another country than the region's.
@@ -232,12 +260,60 @@ fn assure_within(region: &Region, country: Option<&CountryCode>) -> Result<(), H
     }
 }
 
+/// What the customer was shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// Pieces and their prices.
+    pub(super) items: Vec<CartItem>,
+    /// Tax and discount of exactly these pieces, in minor units.
+    pub(super) tax_and_discount: Option<(i64, i64)>,
+}
+
+impl Shown {
+    /// Whether it is of the same pieces.
+    fn is_of(&self, order: &PlacedOrder) -> bool {
+        let items = self.items.iter();
+        let shown: BTreeMap<_, _> = items.map(|item| (item.product_id, item.quantity)).collect();
+        let lines = order.lines.iter();
+        let now: BTreeMap<_, _> = lines.map(|line| (line.product_id, line.quantity)).collect();
+        shown == now
+    }
+}
+
+/// The order would cost something else than was shown or accepted.
+pub(super) fn price_changed(shown: &Shown, order: &PlacedOrder) -> Halt<Failure> {
+    refuse(Failure::PriceChanged {
+        differences: differences(shown, order),
+        total: order.money(order.total),
+    })
+}
+
+/// What is another than was shown. Of what was not shown it is told what it is: it may be that which differs.
+fn differences(shown: &Shown, order: &PlacedOrder) -> Vec<PriceDifference> {
+    let mut differences = unit_prices(&shown.items, order);
+    let before = shown.tax_and_discount.filter(|_| shown.is_of(order));
+    let (tax, discount) = (before.map(|it| it.0), before.map(|it| it.1));
+    if tax != Some(order.tax) {
+        differences.push(PriceDifference::Tax {
+            was: tax.map(|tax| order.money(tax)),
+            is: order.money(order.tax),
+        });
+    }
+    if discount != Some(order.discount) {
+        differences.push(PriceDifference::Discount {
+            was: discount.map(|discount| order.money(discount)),
+            is: order.money(order.discount),
+        });
+    }
+    differences
+}
+
 /// The products that have another price than was shown.
-fn differences(shown: &[CartItem], order: &PlacedOrder) -> Vec<PriceDifference> {
+fn unit_prices(shown: &[CartItem], order: &PlacedOrder) -> Vec<PriceDifference> {
     let difference = |item: &CartItem| {
         let mut lines = order.lines.iter();
         let line = lines.find(|line| line.product_id == item.product_id)?;
-        (line.unit_price != item.unit_price).then(|| PriceDifference {
+        (line.unit_price != item.unit_price).then(|| PriceDifference::UnitPrice {
             product_id: item.product_id,
             was: order.money(item.unit_price),
             is: order.money(line.unit_price),

@@ -18,7 +18,7 @@ use eventstore::{
 };
 
 use super::{
-    discounts::{Buyer, Due, NamedDiscount, due},
+    discounts::{Buyer, Due, NamedDiscount, discount_streams, due},
     place::{OrderItem, different_products, few_codes, priced_items},
 };
 use crate::{
@@ -71,9 +71,6 @@ impl Commands {
         wanted: QuoteRequest,
     ) -> Result<Committed<Quote>, Failure> {
         let products = different_products(&wanted.items)?;
-        let streams = products.iter().map(StreamRef::of::<Product>);
-        let stock = products.iter().map(StreamRef::of::<Inventory>);
-        let streams = streams.chain(stock).collect();
         let codes = few_codes(&wanted.codes)?;
         let region_id = match (wanted.region_id, wanted.items.first()) {
             (Some(region_id), _) => Some(region_id),
@@ -84,6 +81,10 @@ impl Commands {
             Some(region_id) => self.named_discounts(region_id, &codes).await?,
             None => vec![],
         };
+        let mut streams = discount_streams(wanted.customer_id, region_id, &named);
+        streams.extend(region_id.map(StreamRef::of::<Region>));
+        streams.extend(products.iter().map(StreamRef::of::<Product>));
+        streams.extend(products.iter().map(StreamRef::of::<Inventory>));
         let now = Utc::now();
         self.commit(request, streams, move |work| {
             let items = priced_items(work, &wanted.items)?;

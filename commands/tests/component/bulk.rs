@@ -2,7 +2,7 @@
 
 use commands::{
     Failure, Manager, Shortage,
-    orders::{ChangeOrder, MAX_BULK_ITEMS, NewOrder},
+    orders::{ChangeOrder, MAX_BULK_ITEMS, NewOrder, OrderItem},
     payment_methods::DEFAULT,
 };
 use domain::{
@@ -14,8 +14,9 @@ use domain::{
 use uuid::Uuid;
 
 use crate::{
+    discounts::{give, percent, used},
     sellers::{open, product_of, someone},
-    shop::{in_shop, new_order, request, settings},
+    shop::{PRICE, in_shop, new_order, request, settings},
 };
 
 fn element(index: usize, reason: Failure) -> Failure {
@@ -142,6 +143,118 @@ async fn as_many_items_as_one_unit_takes_are_placed_at_once() {
     .await;
 }
 
+/// What each lacks is asked for in one pass over all of them, and what one order costs does not grow with those before it:
+/// otherwise this takes minutes.
+#[tokio::test]
+async fn a_thousand_orders_of_as_many_customers_are_placed_at_once_with_discounts_of_which_nothing_is_in_memory()
+ {
+    in_shop(settings(), |shop| async move {
+        let product = shop.product(1_000).await;
+        let mut discounts = Vec::new();
+        for _ in 0..10 {
+            discounts.push(give(&shop, None, percent(1_000)).await);
+        }
+        let other = shop.another_process(settings()).await;
+        let together = orders(product, &[1; MAX_BULK_ITEMS]);
+        let placed = other.place_orders(request(), together).await.unwrap();
+        assert_eq!(placed.output.len(), MAX_BULK_ITEMS);
+        let discounted = placed.output.iter().map(|order| order.state.discount);
+        assert_eq!(discounted.sum::<i64>(), MAX_BULK_ITEMS as i64 * PRICE / 10);
+        // no line is discounted twice, and of equals the first is given
+        assert_eq!(used(&shop, discounts[0]).await, MAX_BULK_ITEMS as u64);
+        assert_eq!(used(&shop, discounts[9]).await, 0);
+        other.log().close().await;
+    })
+    .await;
+}
+
+/// That much of one product, and nothing else.
+fn only(order_id: OrderId, product_id: ProductId, pieces: u64) -> ChangeOrder {
+    let quantity = Quantity::parse(pieces).unwrap();
+    ChangeOrder {
+        order_id,
+        customer_name: None,
+        shipping_address: None,
+        items: Some(vec![OrderItem {
+            product_id,
+            quantity,
+        }]),
+        expected_total: None,
+        only_of: None,
+    }
+}
+
+#[tokio::test]
+async fn items_of_many_orders_are_changed_together_and_one_finds_what_another_gave_back() {
+    in_shop(settings(), |shop| async move {
+        let product = shop.product(5).await;
+        let first = shop.placed(&[(product, 4)], DEFAULT).await;
+        let second = shop.placed(&[(product, 1)], DEFAULT).await;
+        let before = shop.head().await;
+        // in this order: the second finds nothing yet
+        let wrong = vec![
+            (only(second, product, 4), None),
+            (only(first, product, 1), None),
+        ];
+        let refused = shop.commands.change_orders(request(), wrong).await;
+        let short = Failure::InsufficientStock {
+            shortages: vec![Shortage {
+                product_id: product,
+                requested: Quantity::parse(4).unwrap(),
+                available: 1,
+            }],
+        };
+        assert_eq!(refused.unwrap_err(), element(0, short));
+        let mut dear = only(second, product, 4);
+        dear.expected_total = Some(1);
+        let dear = vec![(only(first, product, 1), None), (dear, None)];
+        let refused = shop.commands.change_orders(request(), dear).await;
+        let Err(Failure::Element { index: 1, reason }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(matches!(*reason, Failure::PriceChanged { .. }), "{reason}");
+        let mut many = only(first, product, 1);
+        many.items = many.items.map(|items| vec![items[0]; MAX_BULK_ITEMS]);
+        let many = vec![(many, None), (only(second, product, 1), None)];
+        let refused = shop.commands.change_orders(request(), many).await;
+        assert!(matches!(refused.unwrap_err(), Failure::Unacceptable(_)));
+        assert_eq!(shop.head().await, before);
+
+        let right = vec![
+            (only(first, product, 1), Some(1)),
+            (only(second, product, 4), None),
+        ];
+        let changed = shop.commands.change_orders(request(), right).await.unwrap();
+        let totals = changed.output.iter().map(|order| order.state.subtotal);
+        assert!(totals.eq([PRICE, 4 * PRICE]));
+        let stock = shop.stock(product).await;
+        assert_eq!((stock.available, stock.reserved), (0, 5));
+    })
+    .await;
+}
+
+/// What they hold and use until now is not known before they are loaded; what each lacks is asked for at once all the same.
+#[tokio::test]
+async fn a_process_that_has_seen_nothing_of_them_changes_many_orders() {
+    in_shop(settings(), |shop| async move {
+        let discount = give(&shop, None, percent(1_000)).await;
+        let cheap = shop.product(1_000).await;
+        let mut changes = Vec::new();
+        for _ in 0..60 {
+            let product = shop.product(5).await;
+            let order = shop.placed(&[(product, 3)], DEFAULT).await;
+            changes.push((only(order, cheap, 2), None));
+        }
+        let other = shop.another_process(settings()).await;
+        let changed = other.change_orders(request(), changes).await.unwrap();
+        assert_eq!(changed.output.len(), 60);
+        assert_eq!(shop.stock(cheap).await.reserved, 120);
+        assert_eq!(used(&shop, discount).await, 60);
+        other.log().close().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn orders_are_changed_together_or_none_is() {
     in_shop(settings(), |shop| async move {
@@ -155,6 +268,7 @@ async fn orders_are_changed_together_or_none_is() {
             customer_name: None,
             shipping_address: Some(address.into()),
             items: None,
+            expected_total: None,
             only_of: None,
         };
         let before = shop.head().await;

@@ -160,11 +160,21 @@ async fn a_price_that_changed_since_is_shown_and_paid_only_by_who_accepts_it() {
             shop.commands.check_out(request(), wanted).await
         };
         let differs = Failure::PriceChanged {
-            differences: vec![PriceDifference {
-                product_id: product,
-                was: Money::new(PRICE, usd()),
-                is: Money::new(1_200, usd()),
-            }],
+            differences: vec![
+                PriceDifference::UnitPrice {
+                    product_id: product,
+                    was: Money::new(PRICE, usd()),
+                    is: Money::new(1_200, usd()),
+                },
+                PriceDifference::Tax {
+                    was: None,
+                    is: Money::new(120, usd()),
+                },
+                PriceDifference::Discount {
+                    was: None,
+                    is: Money::zero(usd()),
+                },
+            ],
             total: Money::new(1_320, usd()),
         };
         assert_eq!(check_out(None).await.unwrap_err(), differs);

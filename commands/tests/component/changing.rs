@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use commands::{
-    CommandSettings, Failure, Manager, Shortage, Versioned,
+    CommandSettings, Failure, Manager, PriceDifference, Shortage, Versioned,
     orders::{ChangeOrder, DeleteOrder, OrderItem, Progress},
     payment_methods::DEFAULT,
 };
@@ -23,7 +23,10 @@ use eventstore::{
 use futures::future::join_all;
 use uuid::Uuid;
 
-use crate::shop::{Call, PRICE, Shop, in_shop, new_order, request, settings, usd};
+use crate::{
+    discounts::{give, percent},
+    shop::{Call, PRICE, Shop, in_shop, new_order, request, settings, usd},
+};
 
 /// Payments are not started while a test runs.
 fn patient() -> CommandSettings {
@@ -47,6 +50,7 @@ fn change_of(order_id: OrderId) -> ChangeOrder {
         customer_name: None,
         shipping_address: None,
         items: None,
+        expected_total: None,
         only_of: None,
     }
 }
@@ -341,6 +345,72 @@ async fn name_and_address_are_sealed_anew_and_together_with_the_items() {
         };
         assert!(change(&shop, wished).await.is_err());
         assert_eq!(shop.order(order_id).await, order);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_names_a_total_pays_exactly_that_or_nothing_is_changed() {
+    in_shop(patient(), |shop| async move {
+        let (teapot, cup) = (shop.product(5).await, shop.product(5).await);
+        let order_id = shop.placed(&[(teapot, 1)], DEFAULT).await;
+        let to = |expected_total| ChangeOrder {
+            customer_name: Some("Somebody else".into()),
+            items: Some(items(&[(teapot, 1), (cup, 2)])),
+            expected_total: Some(expected_total),
+            ..change_of(order_id)
+        };
+        let before = shop.order(order_id).await;
+        let head = shop.head().await;
+        let refused = change(&shop, to(before.total)).await;
+        let total = Money::new(3 * (PRICE + PRICE / 10), usd());
+        let was = None;
+        let (tax, none) = (Money::new(3 * PRICE / 10, usd()), Money::zero(usd()));
+        let differences = vec![
+            PriceDifference::Tax { was, is: tax },
+            PriceDifference::Discount { was, is: none },
+        ];
+        assert_eq!(refused, Err(Failure::PriceChanged { differences, total }));
+        assert_eq!(shop.head().await, head);
+        let changed = change(&shop, to(total.amount)).await.unwrap().output.state;
+        assert_eq!(changed.total, total.amount);
+        assert_ne!(changed.customer_name, before.customer_name);
+    })
+    .await;
+}
+
+/// The pieces are the same: what they came to is known.
+#[tokio::test]
+async fn whoever_changes_an_order_hears_what_its_discount_and_tax_were() {
+    in_shop(patient(), |shop| async move {
+        let teapot = shop.product(5).await;
+        let order_id = shop.placed(&[(teapot, 1)], DEFAULT).await;
+        let at = |expected_total| ChangeOrder {
+            items: Some(items(&[(teapot, 1)])),
+            expected_total: Some(expected_total),
+            ..change_of(order_id)
+        };
+        let before = shop.order(order_id).await;
+        let usd = |amount| Money::new(amount, usd());
+        let (differences, total) = (vec![], usd(before.total));
+        let refused = change(&shop, at(1)).await;
+        assert_eq!(refused, Err(Failure::PriceChanged { differences, total }));
+
+        let _ = give(&shop, None, percent(1_000)).await;
+        let refused = change(&shop, at(before.total)).await;
+        let differences = vec![
+            PriceDifference::Tax {
+                was: Some(usd(PRICE / 10)),
+                is: usd(PRICE * 9 / 100),
+            },
+            PriceDifference::Discount {
+                was: Some(usd(0)),
+                is: usd(PRICE / 10),
+            },
+        ];
+        let total = usd(PRICE * 99 / 100);
+        assert_eq!(refused, Err(Failure::PriceChanged { differences, total }));
+        assert_eq!(shop.order(order_id).await, before);
     })
     .await;
 }

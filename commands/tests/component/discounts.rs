@@ -9,6 +9,7 @@ use commands::{
     payment_methods::DEFAULT,
 };
 use domain::{
+    automatic_discounts::{AutomaticDiscountsError, MAX_AUTOMATIC},
     discount::{Discount, DiscountRules, DiscountScope, DiscountValue, NotDue, Percentage},
     ids::{DiscountId, ProductId, UserId},
     order::{OrderStatus, PaymentStatus},
@@ -18,7 +19,10 @@ use domain::{
 use futures::future::join_all;
 use uuid::Uuid;
 
-use crate::shop::{PRICE, Shop, in_shop, new_order, request, settings};
+use crate::{
+    sellers::{open, product_of, someone},
+    shop::{PRICE, Shop, in_shop, new_order, request, settings},
+};
 
 const CODE: &str = "TET";
 
@@ -26,7 +30,7 @@ pub(crate) fn code(text: &str) -> DiscountCode {
     DiscountCode::parse(text).unwrap()
 }
 
-fn percent(basis_points: u32) -> DiscountRules {
+pub(crate) fn percent(basis_points: u32) -> DiscountRules {
     let basis_points = Percentage::from_basis_points(basis_points).unwrap();
     rules(DiscountValue::Percentage { basis_points })
 }
@@ -61,7 +65,7 @@ pub(crate) async fn give(shop: &Shop, code: Option<&str>, rules: DiscountRules) 
     given.unwrap().output.state.discount_id
 }
 
-async fn used(shop: &Shop, id: DiscountId) -> u64 {
+pub(crate) async fn used(shop: &Shop, id: DiscountId) -> u64 {
     let (discount, _) = shop.log.load::<Discount>(id).await.unwrap();
     discount.details().unwrap().used
 }
@@ -80,6 +84,16 @@ fn once(rules: DiscountRules) -> DiscountRules {
     }
 }
 
+fn of(product: ProductId, rules: DiscountRules) -> DiscountRules {
+    DiscountRules {
+        scope: DiscountScope {
+            product_ids: [product].into(),
+            ..DiscountScope::default()
+        },
+        ..rules
+    }
+}
+
 fn not_due(reason: NotDue) -> Failure {
     let code = code(CODE);
     Failure::DiscountNotDue { code, reason }
@@ -89,14 +103,7 @@ fn not_due(reason: NotDue) -> Failure {
 async fn an_order_has_the_discount_of_its_code_and_the_ones_that_need_none() {
     in_shop(settings(), |shop| async move {
         let (teapot, cup) = (shop.product(10).await, shop.product(10).await);
-        let of_teapots = DiscountRules {
-            scope: DiscountScope {
-                product_ids: [teapot].into(),
-                ..DiscountScope::default()
-            },
-            ..percent(5_000)
-        };
-        let automatic = give(&shop, None, of_teapots).await;
+        let automatic = give(&shop, None, of(teapot, percent(5_000))).await;
         let coded = give(&shop, Some(CODE), percent(1_000)).await;
         let order = with_code(&[(teapot, 1), (cup, 1)]);
         let placed = shop.commands.place_order(request(), order).await.unwrap();
@@ -213,6 +220,95 @@ async fn a_customer_uses_a_discount_as_often_as_one_may() {
     .await;
 }
 
+/// What the customer has used of it is not even looked up: it would be, for every discount that there is.
+#[tokio::test]
+async fn a_discount_that_covers_nothing_says_so_also_to_whoever_has_used_it_up() {
+    in_shop(settings(), |shop| async move {
+        let (teapot, cup) = (shop.product(10).await, shop.product(10).await);
+        let of_teapots = DiscountRules {
+            max_uses_per_customer: NonZeroU32::new(1),
+            minimum: 2 * PRICE,
+            ..of(teapot, once(percent(1_000)))
+        };
+        give(&shop, Some(CODE), of_teapots).await;
+        let customer_id = UserId(Uuid::now_v7());
+        let refused = async |customer_id, items: &[(ProductId, u64)]| {
+            let order = NewOrder {
+                customer_id,
+                ..with_code(items)
+            };
+            let placed = shop.commands.place_order(request(), order).await;
+            placed.map(|_| ())
+        };
+        let below = refused(customer_id, &[(teapot, 1)]).await;
+        assert_eq!(below, Err(not_due(NotDue::BelowMinimum)));
+        assert_eq!(refused(customer_id, &[(teapot, 2)]).await, Ok(()));
+        for (buyer, items, reason) in [
+            (customer_id, (cup, 5), NotDue::NothingCovered),
+            (customer_id, (teapot, 2), NotDue::UsedUp),
+            (UserId(Uuid::now_v7()), (teapot, 1), NotDue::UsedUp),
+        ] {
+            assert_eq!(refused(buyer, &[items]).await, Err(not_due(reason)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn discounts_of_a_shop_that_was_closed_are_neither_given_nor_counted() {
+    in_shop(settings(), |shop| async move {
+        let mai = someone();
+        let (hats, coats) = (open(&shop, mai).await, open(&shop, mai).await);
+        let (hat, coat) = (
+            product_of(hats, shop.region_id),
+            product_of(coats, shop.region_id),
+        );
+        let bought = [(hat.product_id, 1), (coat.product_id, 1)];
+        for product in [hat, coat] {
+            let created = shop
+                .commands
+                .create_product(request(), Manager::Seller(mai), product);
+            created.await.unwrap();
+        }
+        let give_in = async |shop_id, code: Option<&str>| {
+            let discount = NewDiscount {
+                discount_id: DiscountId(Uuid::now_v7()),
+                region_id: shop.region_id,
+                currency: None,
+                shop_id: Some(shop_id),
+                code: code.map(|code| DiscountCode::parse(code).unwrap()),
+                rules: percent(1_000),
+            };
+            let by = Manager::Seller(mai);
+            let given = shop.commands.create_discount(request(), by, discount);
+            given.await.map(|_| ())
+        };
+        for _ in 0..MAX_AUTOMATIC {
+            give_in(hats, None).await.unwrap();
+        }
+        let too_many = Failure::AutomaticDiscounts(AutomaticDiscountsError::TooMany);
+        assert_eq!(give_in(hats, None).await, Err(too_many));
+        give_in(hats, Some(CODE)).await.unwrap();
+        let placed = shop.place(&bought, DEFAULT).await.unwrap();
+        assert_eq!(placed.output.state.discount, PRICE / 10, "of the hat");
+
+        let closing = shop
+            .commands
+            .close_shop(request(), Manager::Seller(mai), hats, None);
+        closing.await.unwrap();
+        let refused = shop
+            .commands
+            .place_order(request(), with_code(&bought[1..]));
+        assert_eq!(refused.await.unwrap_err(), not_due(NotDue::NothingCovered));
+        let placed = shop.place(&bought[1..], DEFAULT).await.unwrap();
+        assert_eq!(placed.output.state.discounts, []);
+        give_in(coats, None).await.unwrap();
+        let placed = shop.place(&bought[1..], DEFAULT).await.unwrap();
+        assert_eq!(placed.output.state.discount, PRICE / 10);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_customer_who_orders_in_many_tabs_at_once_uses_a_discount_as_often_as_one_may() {
     in_shop(settings(), |shop| async move {
@@ -253,13 +349,7 @@ async fn a_customer_who_orders_in_many_tabs_at_once_uses_a_discount_as_often_as_
 async fn changed_items_keep_a_discount_that_is_used_up_and_let_go_of_one_that_covers_nothing() {
     in_shop(settings(), |shop| async move {
         let (teapot, cup) = (shop.product(10).await, shop.product(10).await);
-        let of_teapots = DiscountRules {
-            scope: DiscountScope {
-                product_ids: [teapot].into(),
-                ..DiscountScope::default()
-            },
-            ..once(percent(5_000))
-        };
+        let of_teapots = of(teapot, once(percent(5_000)));
         let discount = give(&shop, Some(CODE), of_teapots).await;
         let order = with_code(&[(teapot, 1)]);
         let placed = shop.commands.place_order(request(), order).await.unwrap();
@@ -273,6 +363,7 @@ async fn changed_items_keep_a_discount_that_is_used_up_and_let_go_of_one_that_co
                     product_id,
                     quantity: Quantity::parse(pieces).unwrap(),
                 }]),
+                expected_total: None,
                 only_of: None,
             };
             let changed = shop.commands.change_order(request(), change, None).await;

@@ -4,13 +4,17 @@ use std::{collections::BTreeMap, time::Duration};
 
 use commands::saga;
 use domain::{
-    ids::{OrderId, PaymentId},
+    aggregate::Decider,
+    discount::Discount,
+    ids::{OrderId, PaymentId, RedemptionsId},
     inventory::Inventory,
     order::{Order, OrderStatus, PaymentStatus, PlacedOrder},
     payment::{Payment, PaymentState, StartedPayment},
+    redemptions::Redemptions,
 };
 use eventstore::{
     event::RecordedEvent,
+    stream::StreamId,
     testing::simulation::{
         Random, SubscriptionRow, assert_log_is_sound, assert_remembers, assert_stock_adds_up,
         replay,
@@ -19,7 +23,7 @@ use eventstore::{
 
 use crate::{
     customers::Told,
-    shop::{PRODUCTS, STOCK, Shop, product},
+    shop::{CUSTOMER, DISCOUNTS, PRODUCTS, STOCK, Shop, USES, product},
 };
 
 /// Longest that it takes, once nothing else goes wrong, until a payment about which the gateway is mute is said to be
@@ -54,6 +58,7 @@ pub(crate) fn all(shop: &Shop, told: &[Told]) {
         }
     }
     shelves(&stock, &orders);
+    discounts(&events, &orders);
     assert!(saga_is_at_the_end(shop), "the saga has read all");
 }
 
@@ -88,6 +93,7 @@ pub(crate) async fn caches(shop: &Shop, told: &[Told], random: &mut Random) {
         let (world, log) = (&shop.world, running.commands.log());
         let orders = || told.iter().map(|told| told.order_id);
         assert_remembers::<Inventory>(world, log, (0..PRODUCTS).map(product)).await;
+        assert_remembers::<Discount>(world, log, DISCOUNTS).await;
         assert_remembers::<Order>(world, log, orders()).await;
         assert_remembers::<Payment>(world, log, orders().map(PaymentId::of)).await;
     }
@@ -138,6 +144,32 @@ fn decided_once(events: &[RecordedEvent], order_id: OrderId) {
             .filter(|event| *event.aggregate_id == *id && event.event_type == decision)
             .count();
         assert!(times <= 1, "{id}: {decision} {times} times");
+    }
+}
+
+/// Of each discount as many uses are counted as there are orders that have it and were not called off, the same orders that
+/// the customer's own record names, and at no time more than may be.
+fn discounts(events: &[RecordedEvent], orders: &BTreeMap<String, Order>) {
+    let redemptions: BTreeMap<String, Redemptions> = replay(events);
+    for discount_id in DISCOUNTS {
+        let mut discount = Discount::default();
+        let used = |discount: &Discount| discount.details().map_or(0, |details| details.used);
+        let stream = StreamId::of::<Discount>(discount_id);
+        for event in events.iter().filter(|event| event.stream() == stream) {
+            discount.evolve(&event.decode::<Discount>().unwrap());
+            assert!(used(&discount) <= u64::from(USES), "{}", event.position);
+        }
+        let record = redemptions.get(&RedemptionsId::of(discount_id, CUSTOMER).to_string());
+        let mut held = 0;
+        for order in orders.values().filter_map(Order::placed) {
+            let mut given = order.discounts.iter();
+            let holds = order.status != OrderStatus::Cancelled
+                && given.any(|given| given.discount_id == discount_id);
+            let recorded = record.is_some_and(|record| record.is_used_by(order.order_id));
+            assert_eq!(recorded, holds, "{}: {discount_id}", order.order_id);
+            held += u64::from(holds);
+        }
+        assert_eq!(used(&discount), held, "{discount_id}");
     }
 }
 

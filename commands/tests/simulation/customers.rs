@@ -7,12 +7,13 @@ use commands::{
     orders::{CancelOrder, ChangeOrder, DeleteOrder, NewOrder, OrderItem},
 };
 use domain::{
+    discount::NotDue,
     ids::OrderId,
-    text::{Quantity, Reason},
+    text::{DiscountCode, Quantity, Reason},
 };
 use eventstore::testing::simulation::Random;
 
-use crate::shop::{CUSTOMER, PRODUCTS, Shop, product, request};
+use crate::shop::{CODE, CUSTOMER, PRODUCTS, Shop, product, request};
 
 /// What a customer was told of an order.
 pub(crate) struct Told {
@@ -77,14 +78,24 @@ pub(crate) fn new_order(order_id: OrderId, random: &mut Random) -> NewOrder {
 
 async fn order(shop: &Shop, random: &mut Random) -> Told {
     let order_id = OrderId(random.uuid());
-    let order = new_order(order_id, random);
+    let mut order = new_order(order_id, random);
+    if random.in_thousand(500) {
+        order.codes.push(DiscountCode::parse(CODE).unwrap());
+    }
     let running = shop.any(random).await;
     let answer = running.commands.place_order(request(), order).await;
     let placed = match answer {
         _ if !running.process.is_alive() => None,
         Ok(_) => Some(true),
         Err(Failure::OutcomeUnknown) => None,
-        Err(Failure::InsufficientStock { .. } | Failure::Unavailable(_)) => Some(false),
+        Err(
+            Failure::InsufficientStock { .. }
+            | Failure::Unavailable(_)
+            | Failure::DiscountNotDue {
+                reason: NotDue::UsedUp,
+                ..
+            },
+        ) => Some(false),
         Err(failure) => panic!("{failure:?}"),
     };
     Told {
@@ -126,6 +137,7 @@ async fn change(shop: &Shop, random: &mut Random, told: &Told) {
         customer_name: None,
         shipping_address: None,
         items: Some(some_items(random)),
+        expected_total: None,
         only_of: None,
     };
     let running = shop.any(random).await;

@@ -1,12 +1,14 @@
 //! A shop of two or three processes on a simulated server, and what befalls them.
 
 use std::{
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use commands::{
     CommandSettings, Commands, Manager, Request,
+    discounts::NewDiscount,
     payment_methods::PaymentMethods,
     products::NewProduct,
     regions::NewRegion,
@@ -14,9 +16,10 @@ use commands::{
     testing::{TimerRow, simulated_payment_saga},
 };
 use domain::{
-    ids::{OrderId, PaymentId, ProductId, RegionId, UserId},
+    discount::{DiscountRules, DiscountScope, DiscountValue, Percentage},
+    ids::{DiscountId, OrderId, PaymentId, ProductId, RegionId, UserId},
     money::{Currency, Money, TaxRate},
-    text::{CountryCode, Description, Quantity, Sku, Title},
+    text::{CountryCode, Description, DiscountCode, Quantity, Sku, Title},
 };
 use eventstore::{
     EventLog,
@@ -34,6 +37,12 @@ use crate::gateway::SimGateway;
 pub(crate) const STOCK: u64 = 6;
 /// Few, so that some are sold out.
 pub(crate) const PRODUCTS: u64 = 3;
+/// How many orders may use each discount: few, so that they are used up.
+pub(crate) const USES: u32 = 3;
+/// What customers type in for one of them; the other is given by itself.
+pub(crate) const CODE: &str = "TET";
+/// How much they take off, in basis points: as much, so that the code is often outdone.
+const SHARE: u32 = 1_000;
 /// Longest that it may take until all is decided once nothing goes wrong any more.
 const SETTLING: Duration = Duration::from_mins(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
@@ -44,6 +53,12 @@ const REGION: RegionId = RegionId(Uuid::from_u128(8));
 pub(crate) fn product(number: u64) -> ProductId {
     ProductId(Uuid::from_u128(u128::from(number) + 100))
 }
+
+/// That of the code, and the one that needs none.
+pub(crate) const DISCOUNTS: [DiscountId; 2] = [
+    DiscountId(Uuid::from_u128(201)),
+    DiscountId(Uuid::from_u128(202)),
+];
 
 fn saga_settings() -> SagaSettings {
     SagaSettings {
@@ -223,6 +238,43 @@ async fn furnish(commands: &Commands) {
         };
         commands
             .create_product(request(), Manager::Market, new)
+            .await
+            .unwrap();
+    }
+    give_discounts(commands).await;
+}
+
+/// One by a code, and one that is given by itself on the first product alone.
+async fn give_discounts(commands: &Commands) {
+    let [by_code, by_itself] = DISCOUNTS;
+    let first = DiscountScope {
+        product_ids: [product(0)].into(),
+        ..DiscountScope::default()
+    };
+    for (discount_id, code, scope) in [
+        (by_code, Some(CODE), DiscountScope::default()),
+        (by_itself, None, first),
+    ] {
+        let basis_points = Percentage::from_basis_points(SHARE).unwrap();
+        let discount = NewDiscount {
+            discount_id,
+            region_id: REGION,
+            currency: None,
+            shop_id: None,
+            code: code.map(|code| DiscountCode::parse(code).unwrap()),
+            rules: DiscountRules {
+                title: Title::parse("Tết").unwrap(),
+                value: DiscountValue::Percentage { basis_points },
+                scope,
+                minimum: 0,
+                starts_at: None,
+                ends_at: None,
+                max_uses: NonZeroU32::new(USES),
+                max_uses_per_customer: None,
+            },
+        };
+        commands
+            .create_discount(request(), Manager::Market, discount)
             .await
             .unwrap();
     }

@@ -149,27 +149,22 @@ fn it_is_given_within_its_window_in_its_region_and_until_it_is_used_up() {
         ..once(percent(1000))
     };
     let discount = given::<Discount>(&created(rules));
-    let offered = |seconds| discount.offer(REGION, at(seconds), false).map(|_| ());
-    assert_eq!(offered(9), Err(NotDue::NotStarted));
-    assert_eq!(offered(10), Ok(()));
-    assert_eq!(offered(19), Ok(()));
-    assert_eq!(offered(20), Err(NotDue::Ended));
+    let given = |seconds| discount.due(REGION, at(seconds)).map(|_| ());
+    assert_eq!(given(9), Err(NotDue::NotStarted));
+    assert_eq!(given(10), Ok(()));
+    assert_eq!(given(19), Ok(()));
+    assert_eq!(given(20), Err(NotDue::Ended));
     let elsewhere = RegionId(uuid::Uuid::from_u128(1));
-    assert_eq!(
-        discount.offer(elsewhere, at(10), false),
-        Err(NotDue::Unknown)
-    );
+    assert_eq!(discount.due(elsewhere, at(10)), Err(NotDue::Unknown));
+    let is_used_up = |discount: &Discount| discount.due(REGION, at(10)).unwrap().is_used_up();
     let mut after = discount.clone();
+    assert!(!is_used_up(&after));
     after.evolve(&used(ORDER));
-    assert_eq!(after.offer(REGION, at(10), false), Err(NotDue::UsedUp));
-    assert!(
-        after.offer(REGION, at(10), true).is_ok(),
-        "to the order that uses it"
-    );
+    assert!(is_used_up(&after));
     after.evolve(&DiscountEvent::DiscountUseReturned { order_id: ORDER });
-    assert!(after.offer(REGION, at(10), false).is_ok());
+    assert!(!is_used_up(&after));
     after.evolve(&DiscountEvent::DiscountDeleted {});
-    assert_eq!(after.offer(REGION, at(10), false), Err(NotDue::Unknown));
+    assert_eq!(after.due(REGION, at(10)), Err(NotDue::Unknown));
 }
 
 #[test]

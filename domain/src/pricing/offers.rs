@@ -48,10 +48,15 @@ pub struct AppliedDiscount {
     pub amount: i64,
 }
 
+/// Whether what is of that shop (of any, where there is none) and of that scope has the item in it.
+pub(crate) fn covers(shop_id: Option<ShopId>, scope: &DiscountScope, item: &PricedItem) -> bool {
+    let of_shop = shop_id.is_none() || shop_id == item.shop_id;
+    of_shop && scope.covers(item.product_id, item.category_id)
+}
+
 impl Offer {
     fn covers(&self, item: &PricedItem) -> bool {
-        let of_shop = self.shop_id.is_none() || self.shop_id == item.shop_id;
-        of_shop && self.scope.covers(item.product_id, item.category_id)
+        covers(self.shop_id, &self.scope, item)
     }
 
     /// Refused where nothing of it is bought, or too little.
@@ -84,74 +89,90 @@ pub(super) struct Given {
     pub(super) discounts: Vec<AppliedDiscount>,
 }
 
+/// An offer, and what of the order is left for it.
+struct Candidate<'a> {
+    offer: &'a Offer,
+    /// The lines that it covers, that are worth something, and that no other has taken: their indexes, in order.
+    open: Vec<usize>,
+    /// What it takes off them.
+    takes: i64,
+}
+
+impl<'a> Candidate<'a> {
+    /// None where the offer is not to be had. What it covers is looked up here, once for each line.
+    fn of(offer: &'a Offer, items: &[PricedItem], amounts: &[i64]) -> Option<Self> {
+        offer.check(items).ok()?;
+        let lines = items.iter().zip(amounts).enumerate();
+        let open = lines.filter(|(_, (item, amount))| **amount > 0 && offer.covers(item));
+        let mut candidate = Self {
+            offer,
+            open: open.map(|(line, _)| line).collect(),
+            takes: 0,
+        };
+        candidate.weigh(amounts);
+        Some(candidate)
+    }
+
+    fn weigh(&mut self, amounts: &[i64]) {
+        // fits: the sum of all amounts was found to before
+        let worth = self.open.iter().map(|line| amounts[*line]).sum();
+        self.takes = self.offer.value.off(worth);
+    }
+
+    /// Leaves to another what that has taken.
+    fn yield_taken(&mut self, lines: &[(i64, Option<DiscountId>)], amounts: &[i64]) {
+        let before = self.open.len();
+        self.open.retain(|line| lines[*line].1.is_none());
+        if self.open.len() < before {
+            self.weigh(amounts);
+        }
+    }
+}
+
 /// Gives the offers to the items, whose worth is `amounts`, by the rule of this module.
 pub(super) fn give(items: &[PricedItem], amounts: &[i64], offers: &[Offer]) -> Given {
     let mut given = Given {
         lines: vec![(0, None); items.len()],
         discounts: vec![],
     };
-    let mut left: Vec<&Offer> = offers
+    let mut left: Vec<Candidate<'_>> = offers
         .iter()
-        .filter(|offer| offer.check(items).is_ok())
+        .filter_map(|offer| Candidate::of(offer, items, amounts))
         .collect();
     // of equals the first is the best
-    left.sort_by_key(|offer| offer.discount_id);
-    left.dedup_by_key(|offer| offer.discount_id);
-    while let Some((index, taken)) = best(&left, items, amounts, &given.lines) {
-        let offer = left.remove(index);
-        let weights = open(offer, items, amounts, &given.lines);
+    left.sort_by_key(|candidate| candidate.offer.discount_id);
+    left.dedup_by_key(|candidate| candidate.offer.discount_id);
+    while let Some(index) = best(&left) {
+        let Candidate { offer, open, takes } = left.remove(index);
+        let weights: Vec<i64> = open.iter().map(|line| amounts[*line]).collect();
         // cannot fail: something is taken, so that something has weight
-        let Ok(shares) = allocate(taken, &weights) else {
+        let Ok(shares) = allocate(takes, &weights) else {
             break;
         };
-        for ((line, share), weight) in given.lines.iter_mut().zip(shares).zip(weights) {
-            if weight > 0 {
-                *line = (share, Some(offer.discount_id));
-            }
+        for (line, share) in open.into_iter().zip(shares) {
+            given.lines[line] = (share, Some(offer.discount_id));
+        }
+        for candidate in &mut left {
+            candidate.yield_taken(&given.lines, amounts);
         }
         given.discounts.push(AppliedDiscount {
             discount_id: offer.discount_id,
             title: offer.title.clone(),
             code: offer.code.clone(),
-            amount: taken,
+            amount: takes,
         });
     }
     given
 }
 
-/// The offer that takes the most off the lines that are left, and how much; none where none takes anything.
-fn best(
-    offers: &[&Offer],
-    items: &[PricedItem],
-    amounts: &[i64],
-    lines: &[(i64, Option<DiscountId>)],
-) -> Option<(usize, i64)> {
+/// The candidate that takes the most off, the first of equals; none where none takes anything.
+fn best(candidates: &[Candidate<'_>]) -> Option<usize> {
     let mut best = None;
-    for (index, offer) in offers.iter().enumerate() {
-        // fits: the sum of all amounts was found to before
-        let taken = offer
-            .value
-            .off(open(offer, items, amounts, lines).iter().sum());
-        if taken > best.map_or(0, |(_, most)| most) {
-            best = Some((index, taken));
+    let mut most = 0;
+    for (index, candidate) in candidates.iter().enumerate() {
+        if candidate.takes > most {
+            (best, most) = (Some(index), candidate.takes);
         }
     }
     best
-}
-
-/// What each line that the offer covers and no other has taken is worth; zero for the others.
-fn open(
-    offer: &Offer,
-    items: &[PricedItem],
-    amounts: &[i64],
-    lines: &[(i64, Option<DiscountId>)],
-) -> Vec<i64> {
-    let weight = |((item, amount), (_, taken)): ((&PricedItem, &i64), &(i64, Option<_>))| {
-        if taken.is_none() && offer.covers(item) {
-            *amount
-        } else {
-            0
-        }
-    };
-    items.iter().zip(amounts).zip(lines).map(weight).collect()
 }

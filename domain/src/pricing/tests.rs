@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     discount::{DiscountScope, DiscountValue, NotDue, Percentage},
+    product::MAX_PRICE,
     testing::{CATEGORY, REGION, currency, pieces, rate, sku, title, usd},
 };
 
@@ -204,6 +205,17 @@ fn a_total_beyond_64_bits_is_refused() {
             .total,
         i64::MAX
     );
+}
+
+#[test]
+fn the_largest_order_of_the_dearest_products_has_a_total() {
+    let lines = MAX_LINES as u128;
+    let items: Vec<_> = (1..=lines)
+        .map(|number| item(number, Quantity::MAX.into(), MAX_PRICE))
+        .collect();
+    let order = price_lines(&terms(10_000, false), &items, &[]).unwrap();
+    assert_eq!(order.total, 2 * order.subtotal);
+    assert_eq!(order.subtotal, 200 * 1_000_000 * MAX_PRICE);
 }
 
 /// Over everything, without a minimum.

@@ -96,6 +96,9 @@ pub enum ProductError {
     /// A price below zero.
     #[error("the price must not be negative")]
     NegativePrice,
+    /// A price above [`super::MAX_PRICE`].
+    #[error("the price must be at most {} minor units", super::MAX_PRICE)]
+    PriceTooHigh,
     /// The price is not in the currency of the region.
     #[error("the price is in {given}, the region sells in {region}")]
     WrongCurrency {

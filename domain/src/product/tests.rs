@@ -98,6 +98,8 @@ fn every_command_in_every_state() {
         ("CreateProduct, in full", create_in_full()),
         ("CreateProduct, another", create(usd(1))),
         ("CreateProduct, negative price", create(usd(-1))),
+        ("CreateProduct, the dearest", create(usd(MAX_PRICE))),
+        ("CreateProduct, too dear", create(usd(MAX_PRICE + 1))),
         (
             "CreateProduct, another currency",
             create(Money::new(1, currency("VND"))),
@@ -136,6 +138,10 @@ fn every_command_in_every_state() {
             update(None, None, keep(), Some(usd(-1))),
         ),
         (
+            "UpdateProduct, too dear",
+            update(None, None, keep(), Some(usd(MAX_PRICE + 1))),
+        ),
+        (
             "UpdateProduct, another currency",
             update(None, None, keep(), Some(Money::new(1, currency("VND")))),
         ),
@@ -164,6 +170,12 @@ CreateProduct, another
   !Deleted: deleted
 CreateProduct, negative price
   !NegativePrice: unknown, on sale, deleted
+CreateProduct, the dearest
+  ProductCreated: unknown
+  !AlreadyExists: on sale
+  !Deleted: deleted
+CreateProduct, too dear
+  !PriceTooHigh: unknown, on sale, deleted
 CreateProduct, another currency
   !WrongCurrency: unknown, on sale, deleted
 UpdateProduct, nothing
@@ -201,6 +213,10 @@ UpdateProduct, the same price
 UpdateProduct, negative price
   !NotFound: unknown
   !NegativePrice: on sale
+  !Deleted: deleted
+UpdateProduct, too dear
+  !NotFound: unknown
+  !PriceTooHigh: on sale
   !Deleted: deleted
 UpdateProduct, another currency
   !NotFound: unknown
@@ -256,6 +272,26 @@ fn an_update_keeps_what_is_not_given() {
     assert_eq!(
         (now.title.as_str(), now.price, now.deleted),
         ("Shirt", usd(1999), false)
+    );
+}
+
+#[test]
+fn a_price_from_before_there_was_a_highest_is_read_and_stays() {
+    let mut history = created();
+    history.push(ProductEvent::ProductPriceChanged {
+        price: usd(i64::MAX),
+        previous: usd(2599),
+    });
+    let product = given::<Product>(&history);
+    assert_eq!(product.priced(pieces(1)).unwrap().unit_price, usd(i64::MAX));
+    let rename = update(Some(title("Shirt")), None, Change::Keep, None);
+    assert_eq!(when::<Product>(&history, rename).unwrap().len(), 1);
+    let again = update(None, None, Change::Keep, Some(usd(i64::MAX)));
+    assert_eq!(when::<Product>(&history, again), Ok(vec![]));
+    let other = update(None, None, Change::Keep, Some(usd(i64::MAX - 1)));
+    assert_eq!(
+        when::<Product>(&history, other),
+        Err(ProductError::PriceTooHigh)
     );
 }
 

@@ -18,7 +18,7 @@ use crate::{
     order::{ContactChange, Order, OrderCommand, OrderEvent, OrderNumber, PlaceOrder, ShipLine},
     payment::{PaymentCommand, StartPayment},
     pricing::{Offer, PricedItem},
-    product::{Change, ProductChanges, ProductCommand},
+    product::{Change, MAX_PRICE, ProductChanges, ProductCommand},
     redemptions::RedemptionsCommand,
     region::{RegionCommand, RegionTerms},
     sealed::Sealed,
@@ -130,6 +130,8 @@ pub(super) fn product_command() -> impl Strategy<Value = ProductCommand> {
             usd(0),
             usd(2599),
             usd(-1),
+            usd(MAX_PRICE),
+            usd(MAX_PRICE + 1),
             Money::new(1, currency("SGD")),
         ])
     };

@@ -70,6 +70,15 @@ impl Store for PgStore {
         Box::pin(snapshot.write(&self.pool))
     }
 
+    fn claim_owner<'a>(&'a self, scope: &'a str, value: &'a str) -> Reply<'a, Option<String>> {
+        Box::pin(
+            sqlx::query_scalar::<_, String>("select owner from claims where scope = $1 and value = $2")
+                .bind(scope)
+                .bind(value)
+                .fetch_optional(&self.pool),
+        )
+    }
+
     /// From another connection than the one that appends, because a transaction with a NOTIFY in it takes a lock that
     /// all such transactions share.
     fn notify(&self, position: Position) -> Reply<'_, ()> {

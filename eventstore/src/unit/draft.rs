@@ -1,6 +1,9 @@
 //! What one decision drafts, before it is known whether it is accepted.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use cqrs_es::DomainEvent;
 use domain::aggregate::Decider;
@@ -57,30 +60,37 @@ impl DraftEvent {
     }
 }
 
-/// What the decision of one unit has drafted so far.
+/// What a unit has drafted for one stream.
+#[derive(Default)]
+struct Written {
+    /// Where its events stand among all of the unit's.
+    events: Vec<usize>,
+    /// The state as they leave it, once the unit has looked at the stream again.
+    overlay: Option<Box<dyn StreamState>>,
+}
+
+/// What the decision of one unit has drafted so far. Whatever is asked of a stream takes the same time however many streams
+/// and events the unit has: everybody else's decisions wait meanwhile.
 pub(crate) struct Draft<'a> {
     cache: &'a StreamCache,
-    /// The streams that the unit names.
-    named: &'a [StreamRef],
     events: Vec<DraftEvent>,
-    /// States of streams that this unit has written and then looked at again.
-    overlays: Vec<(StreamId, Box<dyn StreamState>)>,
+    written: HashMap<StreamId, Written>,
     pub(super) claims: Vec<Claim>,
     pub(super) releases: Vec<(String, String)>,
-    pub(super) missing: Vec<StreamRef>,
+    /// Each once, in an order that does not depend on chance.
+    missing: BTreeMap<StreamId, StreamRef>,
 }
 
 impl<'a> Draft<'a> {
     /// Nothing drafted yet, on the states in `cache`.
-    pub(super) fn new(cache: &'a StreamCache, named: &'a [StreamRef]) -> Self {
+    pub(super) fn new(cache: &'a StreamCache) -> Self {
         Self {
             cache,
-            named,
             events: Vec::new(),
-            overlays: Vec::new(),
+            written: HashMap::new(),
             claims: Vec::new(),
             releases: Vec::new(),
-            missing: Vec::new(),
+            missing: BTreeMap::new(),
         }
     }
 
@@ -91,19 +101,12 @@ impl<'a> Draft<'a> {
             claims: self.claims,
             releases: self.releases,
         };
-        (drafted, self.missing)
+        (drafted, self.missing.into_values().collect())
     }
 
-    /// The stream of the aggregate `A` with this id: mostly one that the unit names, whose id is there to be shared.
-    pub(super) fn stream<A: Decider>(&self, id: &str) -> StreamId {
-        let named = self.named.iter().map(|stream| &stream.id);
-        let same =
-            |named: &&StreamId| &*named.aggregate_id == id && named.aggregate_type == A::TYPE;
-        named
-            .into_iter()
-            .find(same)
-            .cloned()
-            .unwrap_or_else(|| StreamId::of::<A>(id))
+    /// Notes that the stream must be loaded.
+    pub(super) fn miss(&mut self, stream: StreamRef) {
+        self.missing.entry(stream.id.clone()).or_insert(stream);
     }
 
     /// Whether the state of the stream is at hand.
@@ -112,8 +115,9 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn current<A: Decider>(&self, id: &StreamId) -> Option<&A> {
-        match self.overlays.iter().find(|(stream, _)| stream == id) {
-            Some((_, state)) => typed::<A>(state.as_ref()),
+        let written = self.written.get(id);
+        match written.and_then(|written| written.overlay.as_ref()) {
+            Some(state) => typed::<A>(state.as_ref()),
             None => typed::<A>(self.cache.peek(id)?.state.as_ref()),
         }
     }
@@ -121,32 +125,28 @@ impl<'a> Draft<'a> {
     /// A second command on a stream must see the events of the first; the cached state stays untouched until the
     /// whole unit is accepted, so it is copied. Units rarely command one stream twice.
     pub(super) fn overlay_if_drafted(&mut self, id: &StreamId) -> Result<(), String> {
-        if self.overlays.iter().any(|(stream, _)| stream == id)
-            || !self.events.iter().any(|e| e.stream == *id)
-        {
+        let Some(written) = self.written.get_mut(id) else {
+            return Ok(());
+        };
+        if written.overlay.is_some() {
             return Ok(());
         }
         if let Some(cached) = self.cache.peek(id) {
             let mut state = cached.state.duplicate();
-            for event in self.events.iter().filter(|event| event.stream == *id) {
-                event
+            for index in &written.events {
+                self.events[*index]
                     .apply(state.as_mut())
                     .map_err(|error| error.to_string())?;
             }
-            self.overlays.push((id.clone(), state));
+            written.overlay = Some(state);
         }
         Ok(())
     }
 
     pub(super) fn next_sequence(&self, id: &StreamId) -> i64 {
         let committed = self.cache.peek(id).map_or(0, |cached| cached.sequence);
-        committed
-            + self
-                .events
-                .iter()
-                .filter(|event| event.stream == *id)
-                .count() as i64
-            + 1
+        let drafted = self.written.get(id);
+        committed + drafted.map_or(0, |written| written.events.len()) as i64 + 1
     }
 
     pub(super) fn push<A: Decider>(
@@ -201,11 +201,13 @@ impl<'a> Draft<'a> {
             stored,
             apply,
         };
-        if let Some((_, state)) = self.overlays.iter_mut().find(|(id, _)| *id == event.stream) {
+        let written = self.written.entry(event.stream.clone()).or_default();
+        if let Some(state) = &mut written.overlay {
             event
                 .apply(state.as_mut())
                 .map_err(|error| error.to_string())?;
         }
+        written.events.push(self.events.len());
         self.events.push(event);
         Ok(())
     }

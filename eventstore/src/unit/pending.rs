@@ -138,7 +138,7 @@ impl<T: Send, E: Send> AnyUnit for Pending<T, E> {
 
     fn decide(&mut self, cache: &StreamCache) -> Decision {
         let mut work = Work {
-            draft: Draft::new(cache, &self.unit.streams),
+            draft: Draft::new(cache),
             error: PhantomData,
         };
         // a decision that panics must not take the sequencer, and with it the shop, along; it has changed nothing but

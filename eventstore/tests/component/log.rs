@@ -21,7 +21,7 @@ use sqlx::{Connection, Row};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::stock::{new_order, new_product, receive, reserve};
+use crate::stock::{new_order, new_product, receipt, receive, reserve};
 
 fn cause() -> Cause {
     Cause::default()
@@ -85,6 +85,41 @@ async fn a_unit_over_several_streams_is_committed_whole_or_not_at_all() {
         "the piece of the refused unit was not taken"
     );
     assert_eq!(positions(&db).await, [1, 2, 3, 4, 5]);
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn a_unit_over_many_streams_sees_on_each_what_it_has_drafted_there() {
+    const STREAMS: usize = 500;
+    const PIECES: i64 = 5;
+    let db = TestDatabase::create().await;
+    let log = db.open_log().await;
+    let products: Vec<_> = (0..STREAMS).map(|_| new_product()).collect();
+    let commands = (0..PIECES).flat_map(|_| products.iter().map(|id| (*id, receipt(*id, 1))));
+    let commands: Vec<_> = commands.collect();
+    let all = products.clone();
+    let streams = products.iter().map(StreamRef::of::<Inventory>).collect();
+    let receive_all = Unit::new(
+        cause(),
+        streams,
+        move |work: &mut Work<'_, InventoryError>| {
+            for (product_id, command) in &commands {
+                work.execute::<Inventory>(product_id, command.clone())?;
+            }
+            let mut seen = Vec::with_capacity(all.len());
+            for product_id in &all {
+                let available = work.state::<Inventory>(product_id)?.available();
+                seen.push((available, work.sequence::<Inventory>(product_id)?));
+            }
+            Ok(seen)
+        },
+    );
+    let done = log.execute(receive_all).await.unwrap();
+    assert_eq!(done.appended, STREAMS * PIECES as usize);
+    assert_eq!(done.output, vec![(PIECES, PIECES); STREAMS]);
+    let (stored, sequence) = log.load::<Inventory>(products[0]).await.unwrap();
+    assert_eq!((stored.available(), sequence), (PIECES, PIECES));
     log.close().await;
     db.drop_database().await;
 }

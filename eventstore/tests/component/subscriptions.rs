@@ -190,6 +190,92 @@ async fn an_instance_that_lost_its_lease_commits_nothing() {
     db.drop_database().await;
 }
 
+/// Events that are nothing to the subscription. Returns the position of the last.
+async fn insert_others(db: &TestDatabase, count: i64) -> i64 {
+    sqlx::query_scalar(
+        "with inserted as (insert into events \
+             (aggregate_type, aggregate_id, sequence, event_type, event_version, payload, metadata) \
+         select 'weather', gen_random_uuid()::text, 1, 'SunShone', '1.0', '{}', '{}' \
+             from generate_series(1, $1) returning position) \
+         select max(position) from inserted",
+    )
+    .bind(count)
+    .fetch_one(&mut db.connect().await)
+    .await
+    .unwrap()
+}
+
+/// Where the checkpoint is, for whoever reads the table.
+async fn checkpoint(log: &EventLog) -> i64 {
+    subscription::checkpoints(log.pool()).await.unwrap()[0].position
+}
+
+#[tokio::test]
+async fn what_is_nothing_to_a_follower_is_passed_over_and_its_checkpoint_comes_to_the_end() {
+    let db = database_with_notes().await;
+    let log = db.open_log().await;
+    let subscriptions = Subscriptions::new(log.clone());
+    subscriptions.spawn(notes_of_today()).await;
+    let mut read = Vec::new();
+    for count in [1, 20, 1_500] {
+        read.push(receive(&log, new_product()).await.position.0);
+        let last = insert_others(&db, count).await;
+        eventually("the checkpoint is at the end", PATIENCE, || async {
+            (checkpoint(&log).await == last).then_some(())
+        })
+        .await;
+        assert_eq!(notes(&db).await, read);
+    }
+    subscriptions.close().await;
+    // whoever comes next begins there
+    let next = Subscriptions::new(log.clone());
+    next.spawn(notes_of_today()).await;
+    let last = receive(&log, new_product()).await.position;
+    next.wait_for("notes_v1", last, PATIENCE).await.unwrap();
+    read.push(last.0);
+    assert_eq!(notes(&db).await, read);
+    next.close().await;
+    log.close().await;
+    db.drop_database().await;
+}
+
+#[tokio::test]
+async fn whoever_passes_events_over_while_another_takes_over_moves_no_checkpoint() {
+    let db = database_with_notes().await;
+    let (one, two) = (db.open_log().await, db.open_log().await);
+    let first = Subscriptions::new(one.clone());
+    first.spawn(notes_of_today()).await;
+    let begun = receive(&one, new_product()).await.position;
+    first.wait_for("notes_v1", begun, PATIENCE).await.unwrap();
+    let steal = "update subscriptions set epoch = epoch + 1, holder = gen_random_uuid(), \
+                 lease_until = now() + interval '1 hour'";
+    let mut connection = db.connect().await;
+    sqlx::query(steal).execute(&mut connection).await.unwrap();
+    insert_others(&db, 20).await;
+    eventually("it gives way", PATIENCE, || async {
+        let statuses = first.statuses();
+        let standby = |(_, status): &(_, subscription::Status)| status.state == State::Standby;
+        statuses.iter().all(standby).then_some(())
+    })
+    .await;
+    assert_eq!(checkpoint(&one).await, begun.0);
+    let last = receive(&one, new_product()).await.position;
+    sqlx::query("update subscriptions set lease_until = '-infinity'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let second = Subscriptions::new(two.clone());
+    second.spawn(notes_of_today()).await;
+    second.wait_for("notes_v1", last, PATIENCE).await.unwrap();
+    assert_eq!(notes(&db).await, [begun.0, last.0]);
+    assert_eq!(checkpoint(&two).await, last.0);
+    first.close().await;
+    second.close().await;
+    one.close().await;
+    two.close().await;
+    db.drop_database().await;
+}
+
 /// Edge case 62, the half of subscriptions.
 #[tokio::test]
 async fn an_event_of_a_newer_binary_is_handed_over_and_never_parked_or_skipped() {

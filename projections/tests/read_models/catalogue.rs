@@ -12,13 +12,21 @@ use domain::{
 };
 use projections::{
     View,
-    page::{Direction, Limits, PageRequest, Sort, Span},
+    categories::{CategoryFilter, CategorySort},
+    page::{Direction, Limits, Page, PageRequest, Sort, SortKey, Span},
     products::{PriceSpan, ProductFilter, ProductSort},
+    regions::{RegionFilter, RegionSort},
     shops::{ShopFilter, ShopSort},
 };
 use uuid::Uuid;
 
 use crate::shop::{Shop, clothing, quantity, usd};
+
+/// A page of a list, the smallest first.
+fn first_of<K: SortKey>(key: K, limit: Option<u32>, cursor: Option<&str>) -> PageRequest<K> {
+    let direction = Direction::Asc;
+    PageRequest::new(Limits::STANDARD, Sort { key, direction }, limit, cursor).unwrap()
+}
 
 async fn skus(
     shop: &Shop,
@@ -53,13 +61,36 @@ async fn a_region_is_as_its_events_tell() {
     assert_eq!(Some(&row.details), aggregate.details());
     assert_eq!(row.sequence, sequence);
     assert!(row.updated_at > row.created_at);
-    let all = shop.models.regions().await.unwrap();
-    assert_eq!(
-        all.iter()
-            .map(|region| region.details.region_id)
-            .collect::<Vec<_>>(),
-        [other, region_id]
-    );
+    let (title, created_at) = (RegionSort::Title, RegionSort::CreatedAt);
+    let none = RegionFilter::default();
+    let enabled = |enabled| RegionFilter {
+        enabled: Some(enabled),
+        ..none
+    };
+    let currency = RegionFilter {
+        currency: Some(row.details.currency),
+        ..none
+    };
+    for (filter, key, expected) in [
+        (none, title, vec![other, region_id]),
+        (none, created_at, vec![region_id, other]),
+        (enabled(true), title, vec![other]),
+        (enabled(false), title, vec![region_id]),
+        (currency, created_at, vec![region_id]),
+    ] {
+        let mut found = vec![];
+        let mut cursor = None;
+        loop {
+            let page = first_of(key, Some(1), cursor.as_deref());
+            let Page { items, next } = shop.models.regions(&filter, &page).await.unwrap();
+            found.extend(items.iter().map(|region| region.details.region_id));
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{filter:?} {key:?}");
+    }
     shop.close().await;
 }
 
@@ -388,7 +419,19 @@ async fn categories_and_shops_are_as_their_events_tell() {
     }
     shop.settle(&[View::Categories, View::Shops]).await;
 
-    let shown = shop.models.categories().await.unwrap();
+    let named = |title: &str| CategoryFilter {
+        title: Title::parse(title).ok(),
+    };
+    for (filter, count) in [(named("Hats"), 0), (named("Coats"), 0), (named("Áo"), 1)] {
+        for key in CategorySort::ALL {
+            let page = first_of(*key, None, None);
+            let found = shop.models.categories(&filter, &page).await.unwrap();
+            assert_eq!(found.items.len(), count, "{filter:?} {key:?}");
+        }
+    }
+    let page = first_of(CategorySort::Title, None, None);
+    let shown = shop.models.categories(&CategoryFilter::default(), &page);
+    let shown = shown.await.unwrap().items;
     let [shown] = &shown[..] else {
         panic!("one category: {shown:?}");
     };
@@ -408,16 +451,8 @@ async fn categories_and_shops_are_as_their_events_tell() {
         (Some(UserId(shop_id.0)), None, 0),
     ] {
         let filter = ShopFilter { owner_id, status };
-        let page = PageRequest::new(
-            Limits::STANDARD,
-            Sort {
-                key: ShopSort::Title,
-                direction: Direction::Asc,
-            },
-            None,
-            None,
-        );
-        let listed = shop.models.shops(&filter, &page.unwrap()).await.unwrap();
+        let page = first_of(ShopSort::Title, None, None);
+        let listed = shop.models.shops(&filter, &page).await.unwrap();
         assert_eq!(listed.items.len(), count, "{filter:?}");
     }
     shop.close().await;

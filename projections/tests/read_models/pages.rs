@@ -5,6 +5,7 @@ use projections::{
     orders::{OrderFilter, OrderSort},
     page::{Direction, Limits, Page, PageError, PageRequest, Sort},
     products::{ProductFilter, ProductSort},
+    regions::{RegionFilter, RegionSort},
 };
 
 use crate::shop::{Shop, customer, usd};
@@ -122,12 +123,18 @@ async fn without_views_a_query_says_so() {
     let database = eventstore::testing::TestDatabase::create().await;
     let log = database.open_log().await;
     let models = projections::ReadModels::new(log.pool().clone());
+    let by_title = Sort {
+        key: RegionSort::Title,
+        direction: Direction::Asc,
+    };
+    let first = PageRequest::new(Limits::STANDARD, by_title, None, None).unwrap();
     assert!(matches!(
-        models.regions().await,
+        models.regions(&RegionFilter::default(), &first).await,
         Err(QueryError::Missing(View::Regions))
     ));
     projections::migrate_views(log.pool()).await.unwrap();
-    assert!(models.regions().await.unwrap().is_empty());
+    let none = models.regions(&RegionFilter::default(), &first).await;
+    assert!(none.unwrap().items.is_empty());
     log.close().await;
     database.drop_database().await;
 }

@@ -1,15 +1,17 @@
 //! A Redis that a test kills, or looks into.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use eventstore::testing::eventually;
 use redis::{Client, aio::MultiplexedConnection};
+use tokio::net::TcpStream;
 
 use super::{Data, PATIENCE, Process, free_port, new_name, script};
 
 /// See the module. Comes back on the same port, and empty.
 pub struct OwnRedis {
     process: Option<Process>,
+    kind: &'static str,
     name: String,
     folder: PathBuf,
     port: u16,
@@ -19,10 +21,20 @@ pub struct OwnRedis {
 impl OwnRedis {
     /// An empty one that runs.
     pub async fn start() -> Self {
+        Self::start_as("redis").await
+    }
+
+    /// The same over TLS alone.
+    pub async fn start_with_tls() -> Self {
+        Self::start_as("redis-tls").await
+    }
+
+    async fn start_as(kind: &'static str) -> Self {
         let name = new_name("redis");
         let folder = script(&["create", &name, "redis"]).await;
         let mut this = Self {
             process: None,
+            kind,
             folder: folder.into(),
             port: free_port(),
             _data: Data(name.clone()),
@@ -37,10 +49,26 @@ impl OwnRedis {
         assert!(self.process.is_none(), "it runs");
         let log = self.folder.join("server.log");
         let port = self.port.to_string();
-        let process = Process::serve(&[&self.name, "redis", &port], &log, "TERM");
+        let process = Process::serve(&[&self.name, self.kind, &port], &log, "TERM");
         self.process = Some(process);
-        let url = self.url();
-        eventually("Redis serves", PATIENCE, || async { connect(&url).await }).await;
+        if self.has_tls() {
+            let address = self.address();
+            // whether its certificate is trusted is for the test to find out
+            let listens = || async { TcpStream::connect(address).await.ok() };
+            eventually("Redis listens", PATIENCE, listens).await;
+        } else {
+            let url = self.url();
+            eventually("Redis serves", PATIENCE, || async { connect(&url).await }).await;
+        }
+    }
+
+    fn has_tls(&self) -> bool {
+        self.kind == "redis-tls"
+    }
+
+    /// Where the certificate is of whoever vouches for it over TLS.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("authority.crt")
     }
 
     /// Ends it as a power cut would.
@@ -48,9 +76,15 @@ impl OwnRedis {
         self.process.take().expect("it runs").end("KILL").await;
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     /// Its address, as `SOUK_REDIS_URL` wants it.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.has_tls() { "rediss" } else { "redis" };
+        format!("{scheme}://{}", self.address())
     }
 }
 

@@ -159,6 +159,15 @@ async fn what_is_too_much_for_one_request_is_told_so() {
     }
     // few orders, but more items than one decision may take
     let many: Vec<(&str, u64)> = vec![(&product, 1); 500];
+    let change = |items: &[(&str, u64)]| {
+        let mut change = new_order(items);
+        change["order_id"] = json!(Uuid::new_v4());
+        change
+    };
+    let changes = json!({"orders": [change(&many), change(&many), change(one)]});
+    let told = customer.post(UPDATE, &changes).await;
+    let told = told.problem_of(422, "validation");
+    assert_eq!(told["errors"][0]["pointer"], "/orders");
     let told = customer.post(CREATE, &orders(&[&many, &many, one])).await;
     let told = told.problem_of(422, "validation");
     assert_eq!(told["errors"][0]["pointer"], "/orders");
@@ -200,6 +209,62 @@ async fn many_orders_are_read_at_once_and_those_that_are_not_there_are_named() {
     );
     let all = ask(&admin).await.expect(200).json();
     assert_eq!(ids_of(&all), [own[1].clone(), others, own[0].clone()]);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn items_of_many_orders_are_changed_together_or_not_at_all() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let (tea, cup) = (admin.product(1_000, 3).await, admin.product(300, 3).await);
+    let customer = shop.customer(&server).await;
+    let own = placed(&customer, &tea, 3).await;
+    let to = |order: &str, items: &[(&str, u64)]| {
+        let mut change = new_order(items);
+        change["order_id"] = json!(order);
+        change
+    };
+    let before = shop.head().await;
+    let nothing = Uuid::new_v4().to_string();
+    let mut dear = to(&own[1], &[(&cup, 1)]);
+    dear["expected_total"] = json!(1);
+    for (second, status, kind, pointer) in [
+        (
+            to(&own[1], &[(&tea, 4)]),
+            409,
+            "insufficient-stock",
+            "/orders/1",
+        ),
+        (
+            to(&own[1], &[(&nothing, 1)]),
+            409,
+            "not-on-sale",
+            "/orders/1",
+        ),
+        (
+            to(&own[1], &[(&cup, 0)]),
+            422,
+            "validation",
+            "/orders/1/items/0/quantity",
+        ),
+        (to(&own[1], &[]), 422, "validation", "/orders/1/items"),
+        (dear, 409, "price-changed", "/orders/1"),
+    ] {
+        let body = json!({"orders": [to(&own[0], &[(&cup, 2)]), second]});
+        let told = customer.post(UPDATE, &body).await.problem_of(status, kind);
+        assert_eq!(told["errors"][0]["pointer"], pointer, "{body}");
+    }
+    assert_eq!(shop.head().await, before, "nothing is stored");
+
+    let body = json!({"orders": [to(&own[0], &[(&cup, 2)]), to(&own[1], &[(&tea, 2)])]});
+    let answer = customer.post(UPDATE, &body).await.expect(200);
+    let changed = answer.json();
+    let totals = [0, 1].map(|order| changed["items"][order]["subtotal"]["amount"].clone());
+    assert_eq!(totals, [600, 2_000]);
+    let stock = async |product: &str| customer.stock_at(product, &answer.position()).await;
+    assert_eq!(stock(&tea).await, [0, 3, 0], "what the first one gave back");
+    assert_eq!(stock(&cup).await, [1, 2, 0]);
     shop.close().await;
 }
 

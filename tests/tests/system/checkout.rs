@@ -1,13 +1,13 @@
 //! Carts, discounts and checking out over HTTP: what is shown, what is paid, and who gets the last use of a code.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
     answer::{Answer, text_of},
-    client::{Client, new_order, tally},
+    client::{Client, new_order, new_product, tally},
     shop::Shop,
 };
 
@@ -122,6 +122,28 @@ async fn a_cart_is_filled_shown_and_ordered() {
     shop.close().await;
 }
 
+#[tokio::test]
+async fn what_is_wrong_with_an_item_is_said_of_the_field_that_names_it() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let vietnam = admin.region("VND").await;
+    let coffee = admin.product_in(&vietnam, (50_000, "VND"), 5).await;
+    let customer = shop.customer(&server).await;
+    let _ = put(&customer, &tea, 1_000_000).await.expect(200);
+    for (product, pointer) in [(&tea, "/quantity"), (&coffee, "/product_id")] {
+        let refused = put(&customer, product, 1).await;
+        let problem = refused.problem_of(422, "validation");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{refused}");
+    }
+    let path = format!("{}/items/{coffee}", cart(&customer).await);
+    let refused = customer.put(&path, &json!({"quantity": 1})).send().await;
+    let problem = refused.problem_of(400, "invalid-parameter");
+    assert_eq!(problem["errors"][0]["parameter"], "product_id");
+    shop.close().await;
+}
+
 /// Edge case 31, over HTTP.
 #[tokio::test]
 async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it() {
@@ -145,6 +167,7 @@ async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it(
     let problem = refused.problem_of(409, "price-changed");
     assert_eq!(problem["order_total"], shown["order_total"]);
     let difference = &problem["differences"][0];
+    assert_eq!(difference["what"], "unit_price");
     assert_eq!(difference["product_id"], json!(tea));
     assert_eq!(
         (
@@ -155,6 +178,68 @@ async fn a_price_that_changed_since_the_cart_is_told_and_paid_by_who_accepts_it(
     );
     let accepted = json!({"expected_total": problem["order_total"]["amount"]});
     let _ = check_out(&customer, &accepted).await.expect(201);
+    shop.close().await;
+}
+
+/// The parts of the total that are told to be another than was shown, by name.
+fn parts(problem: &Value) -> BTreeMap<String, Value> {
+    let differences = problem["differences"].as_array().expect("a list").iter();
+    differences
+        .map(|part| (text_of(&part["what"]), part["now"]["amount"].clone()))
+        .collect()
+}
+
+fn named<const N: usize>(parts: [(&str, Value); N]) -> BTreeMap<String, Value> {
+    let parts = parts.map(|(name, amount)| (name.to_owned(), amount));
+    parts.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_tax_that_changed_since_the_cart_was_shown_is_named() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let customer = shop.customer(&server).await;
+    let shown = put(&customer, &tea, 1).await.expect(200).json();
+    let region = format!("/api/v1/regions/{}", admin.region("USD").await);
+    let taxed = json!({"tax_rate": 2_000, "prices_include_tax": false});
+    let _ = admin.patch(&region, &taxed).send().await.expect(200);
+    let body = json!({"expected_total": shown["order_total"]["amount"]});
+    let problem = check_out(&customer, &body).await;
+    let problem = problem.problem_of(409, "price-changed");
+    assert_eq!(problem["order_total"]["amount"], 1_200);
+    let expected = [("tax", json!(200)), ("discount", json!(0))];
+    assert_eq!(parts(&problem), named(expected));
+    let accepted = json!({"expected_total": 1_200});
+    let _ = check_out(&customer, &accepted).await.expect(201);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_automatic_discount_that_ended_since_the_cart_was_shown_is_named() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 5).await;
+    let discount = give(&admin, json!({})).await;
+    let customer = shop.customer(&server).await;
+    let shown = put(&customer, &tea, 1).await.expect(200).json();
+    assert_eq!(shown["discount"]["amount"], 100);
+    let path = format!("/api/v1/discounts/{discount}");
+    let ended = json!({"ends_at": "2020-01-01T00:00:00Z"});
+    let _ = admin.patch(&path, &ended).send().await.expect(200);
+    let body = json!({"expected_total": shown["order_total"]["amount"]});
+    let problem = check_out(&customer, &body).await;
+    let problem = problem.problem_of(409, "price-changed");
+    let now = customer.get(&cart(&customer).await).await;
+    let now = now.expect(200).json();
+    assert_eq!(problem["order_total"], now["order_total"]);
+    let expected = [
+        ("tax", now["tax"]["amount"].clone()),
+        ("discount", json!(0)),
+    ];
+    assert_eq!(parts(&problem), named(expected));
     shop.close().await;
 }
 
@@ -183,6 +268,118 @@ async fn a_product_that_was_deleted_blocks_the_checkout_with_the_reason() {
     let item = format!("{}/items/{tea}", cart(&customer).await);
     let _ = customer.ask(Method::DELETE, &item).send().await.expect(200);
     let _ = check_out(&customer, &json!({})).await.expect(201);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn what_a_shop_that_was_closed_sold_blocks_the_checkout_with_the_reason() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let owner = shop.customer(&server).await;
+    let hats = json!({"title": "Hats"});
+    let hats = owner.post("/api/v1/shops", &hats).await.expect(201).id();
+    let region = owner.region("USD").await;
+    let mut hat = new_product(&region, "HAT", (1_000, "USD"), 5);
+    hat["shop_id"] = json!(hats);
+    let hat = owner.post("/api/v1/products", &hat).await.expect(201).id();
+    let tea = shop.admin(&server).await.product(300, 5).await;
+    let tenth = json!({
+        "region_id": region, "shop_id": hats, "code": "HATS", "title": "A tenth off hats",
+        "value": {"kind": "percentage", "basis_points": 1_000},
+    });
+    let _ = owner.post("/api/v1/discounts", &tenth).await.expect(201);
+    let customer = shop.customer(&server).await;
+    for product in [&hat, &tea] {
+        let _ = put(&customer, product, 1).await.expect(200);
+    }
+    let shown = use_codes(&customer, &["HATS"]).await.expect(200).json();
+    assert_eq!(shown["discount"]["amount"], 100);
+    let closing = owner.ask(Method::DELETE, &format!("/api/v1/shops/{hats}"));
+    let closed = closing.send().await;
+    assert!(closed.status < 300, "{closed}");
+
+    let path = cart(&customer).await;
+    let shown = customer.get(&path).await.expect(200).json();
+    assert_eq!(shown["items"][0]["problem"], "shop_not_open");
+    assert_eq!(shown["items"][0]["unit_price"], Value::Null);
+    assert_eq!(shown["items"][1]["problem"], Value::Null);
+    assert_eq!(shown["can_be_ordered"], false);
+    assert_eq!(shown["subtotal"]["amount"], 300);
+    assert_eq!(shown["discount"]["amount"], 0);
+    let refused = json!([{"code": "HATS", "reason": "nothing_covered"}]);
+    assert_eq!(shown["refused_codes"], refused);
+    let again = put(&customer, &hat, 1).await;
+    let refusals = [again, check_out(&customer, &json!({})).await];
+    for refused in refusals {
+        let problem = refused.problem_of(409, "shop-not-open");
+        assert_eq!(problem["product_id"], json!(hat));
+    }
+    let item = format!("{path}/items/{hat}");
+    let _ = customer.ask(Method::DELETE, &item).send().await.expect(200);
+    let refused = check_out(&customer, &json!({})).await;
+    refused.problem_of(409, "discount-not-due");
+    let _ = use_codes(&customer, &[]).await.expect(200);
+    let _ = check_out(&customer, &json!({})).await.expect(201);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_discount_of_a_category_is_of_what_is_in_it_at_the_time() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let pots = json!({"title": "Pots of a test"});
+    let pots = admin.post("/api/v1/categories", &pots).await;
+    let pots = pots.expect(201).id();
+    let (pot, cup) = (admin.product(1_000, 9).await, admin.product(300, 9).await);
+    let sort = async |product: &str, category: Value| {
+        let path = format!("/api/v1/products/{product}");
+        let body = json!({"category_id": category});
+        let _ = admin.patch(&path, &body).send().await.expect(200);
+    };
+    sort(&pot, json!(pots)).await;
+    let discount = give(&admin, json!({"scope": {"category_ids": [pots]}})).await;
+    let customer = shop.customer(&server).await;
+    let ordered = async || {
+        let placed = customer.order(&[(&pot, 1), (&cup, 1)]).await;
+        placed.expect(201).json()
+    };
+    let order = ordered().await;
+    assert_eq!(order["discount"]["amount"], 100);
+    assert_eq!(order["items"][0]["discount_id"], json!(discount));
+    assert_eq!(order["items"][1]["discount_id"], Value::Null);
+    sort(&pot, Value::Null).await;
+    assert_eq!(ordered().await["discounts"], json!([]));
+    sort(&cup, json!(pots)).await;
+    assert_eq!(ordered().await["discount"]["amount"], 30);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_discount_that_has_not_begun_is_not_given_until_it_has() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let tea = admin.product(1_000, 9).await;
+    let later = json!("2099-01-01T00:00:00Z");
+    let _ = give(&admin, json!({"starts_at": later})).await;
+    let soon = give(&admin, json!({"code": "SOON", "starts_at": later})).await;
+    let customer = shop.customer(&server).await;
+    let _ = put(&customer, &tea, 1).await.expect(200);
+    let shown = use_codes(&customer, &["soon"]).await.expect(200).json();
+    assert_eq!(shown["discounts"], json!([]));
+    let refused = json!([{"code": "SOON", "reason": "not_started"}]);
+    assert_eq!(shown["refused_codes"], refused);
+    let problem = check_out(&customer, &json!({})).await;
+    let problem = problem.problem_of(409, "discount-not-due");
+    assert_eq!(problem["reason"], "not_started");
+
+    let begun = json!({"starts_at": "2026-01-01T00:00:00Z"});
+    let path = format!("/api/v1/discounts/{soon}");
+    let _ = admin.patch(&path, &begun).send().await.expect(200);
+    let ordered = check_out(&customer, &json!({})).await.expect(201).json();
+    assert_eq!(ordered["discount"]["amount"], 100);
+    assert_eq!(ordered["discounts"][0]["discount_id"], json!(soon));
     shop.close().await;
 }
 

@@ -87,12 +87,12 @@ async fn the_status_of_projections_names_each_with_its_lag() {
     let server = shop.serve().await;
     let told = shop.run(&["projections", "status"]).await;
     for name in [
-        "regions_v1",
+        "regions_v2",
         "products_v4",
         "orders_v3",
         "payments_v1",
         "timeline_v1",
-        "categories_v1",
+        "categories_v2",
         "shops_v1",
         "discounts_v1",
         "carts_v1",

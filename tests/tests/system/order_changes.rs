@@ -132,6 +132,57 @@ async fn of_several_products_all_or_none_and_the_short_one_is_named() {
 }
 
 #[tokio::test]
+async fn items_are_changed_at_the_total_that_the_customer_names_or_not_at_all() {
+    let shop = Shop::open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let (tea, cup) = (admin.product(1_000, 9).await, admin.product(300, 9).await);
+    let customer = shop.customer(&server).await;
+    let placed = customer.order(&[(&tea, 1)]).await.expect(201);
+    let order = placed.id();
+    let dearer = json!({"price": {"amount": 1_200, "currency": "USD"}});
+    let path = format!("/api/v1/products/{tea}");
+    let _ = admin.patch(&path, &dearer).send().await.expect(200);
+    let head = shop.head().await;
+    let mut wished = new_order(&[(&tea, 1), (&cup, 1)]);
+    wished["customer_name"] = json!("Somebody else");
+    wished["expected_total"] = json!(1);
+    let refused = change(&customer, &order, &wished).await;
+    let problem = refused.problem_of(409, "price-changed");
+    let difference = &problem["differences"][0];
+    assert_eq!(difference["product_id"], json!(tea));
+    assert_eq!(
+        (
+            &difference["price_when_added"]["amount"],
+            &difference["unit_price"]["amount"]
+        ),
+        (&json!(1_000), &json!(1_200)),
+        "what it cost when it was ordered"
+    );
+    let parts = problem["differences"].as_array().expect("a list").iter();
+    let parts: Vec<_> = parts.map(|part| text_of(&part["what"])).collect();
+    assert_eq!(parts, ["unit_price", "tax", "discount"]);
+    assert!(
+        problem["differences"][1].get("before").is_none(),
+        "other pieces"
+    );
+    assert_eq!(shop.head().await, head, "nothing is stored");
+
+    wished["expected_total"] = problem["order_total"]["amount"].clone();
+    let changed = change(&customer, &order, &wished).await.expect(200).json();
+    assert_eq!(changed["order_total"], problem["order_total"]);
+    assert_eq!(changed["subtotal"]["amount"], 1_500);
+    let name = json!({"customer_name": "Me", "expected_total": 1});
+    let refused = change(&customer, &order, &name).await;
+    let problem = refused.problem_of(409, "price-changed");
+    assert_eq!(problem["differences"], json!([]), "it costs what it did");
+    wished["expected_total"] = json!("a lot");
+    let refused = change(&customer, &order, &wished).await;
+    refused.problem_of(422, "validation");
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn the_buyers_own_reservation_never_blocks_the_buyer() {
     let shop = Shop::open().await;
     let server = shop.serve().await;

@@ -14,7 +14,7 @@ use api::{
     config::{RedisConfig, Secret},
     shared::{
         Shared,
-        products::{ProductCache, Stretch},
+        products::{Begun, ProductCache, Stretch},
         tries::Verdict,
     },
 };
@@ -29,10 +29,13 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection;
 use tests::{
-    answer::Answer,
+    answer::{Answer, text_of},
     client::{Client, PATIENCE, new_product},
     eventually,
-    own::redis::{OwnRedis, Redis},
+    own::{
+        redis::{OwnRedis, Redis},
+        toxiproxy::Toxiproxy,
+    },
     server::Server,
     shop::{DEMO_PASSWORD, Shop},
 };
@@ -113,6 +116,7 @@ async fn a_limit_holds_for_all_servers_and_for_each_of_them_while_redis_is_away(
         assert_left(&shop, server, "192.0.2.1", 2).await;
         assert_eq!(lines_with(server, "Redis is away"), 1);
     }
+    assert_left(&shop, &one, "192.0.2.4", 4).await;
 
     redis.go_on().await;
     for server in [&one, &two] {
@@ -125,6 +129,11 @@ async fn a_limit_holds_for_all_servers_and_for_each_of_them_while_redis_is_away(
     assert_left(&shop, &two, "192.0.2.3", 0).await;
     // it came back empty, which gives nobody more than each server would
     assert_left(&shop, &one, "192.0.2.2", 0).await;
+    // what one refuses by itself is not taken from what all allow
+    for _ in 0..4 {
+        assert_left(&shop, &one, "192.0.2.4", 0).await;
+    }
+    assert_left(&shop, &two, "192.0.2.4", 4).await;
     shop.close().await;
 }
 
@@ -161,7 +170,7 @@ async fn a_redis_that_is_nowhere_keeps_no_server_from_serving_and_an_address_of_
 async fn until_kept(shop: &Shop, redis: &Redis, client: &Client, product: &str) {
     let (path, key) = (
         format!("/api/v1/products/{product}"),
-        format!("{}:product:{product}", shop.prefix),
+        format!("{}:*:product:{product}", shop.prefix),
     );
     eventually("the product is kept", PATIENCE, || async {
         if client.get(&path).await.status != 200 {
@@ -248,6 +257,56 @@ impl Readers {
         }
         self.reads.load(Ordering::Relaxed)
     }
+}
+
+#[tokio::test]
+async fn databases_that_use_one_redis_under_one_prefix_share_nothing() {
+    let redis = Redis::find().await;
+    let opening = |prefix: &str| {
+        Shop::opening()
+            .with_redis_at(redis.url())
+            .set("SOUK_REDIS_PREFIX", prefix)
+            .set(
+                "SOUK_MASTER_KEY",
+                "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            )
+            .set("SOUK_RATE_LIMITS", "true")
+            .set("SOUK_TRUSTED_PROXIES", "127.0.0.0/8")
+            .set("SOUK_LIMIT_LOG_IN", "4/1h")
+    };
+    let prefix = format!("test-{}", Uuid::new_v4().simple());
+    let (one, other) = (opening(&prefix).open().await, opening(&prefix).open().await);
+    let (server, others) = (one.serve().await, other.serve().await);
+    redis_is(&one, &server, "ok").await;
+    redis_is(&other, &others, "ok").await;
+    assert_left(&one, &server, "192.0.2.1", 4).await;
+    assert_left(&other, &others, "192.0.2.1", 4).await;
+
+    // products that the seed has made in both, with the same ids
+    let admin = one.admin(&server).await;
+    let first = "/api/v1/products?sort=title&limit=1";
+    let first = admin.get(first).await.expect(200).json();
+    let id = text_of(&first["items"][0]["product_id"]);
+    let path = format!("/api/v1/products/{id}");
+    let rename = json!({"title": "Renamed here"});
+    let _ = admin.patch(&path, &rename).send().await.expect(200);
+    let same = other.client(&others);
+    let title = same.get(&path).await.expect(200).json()["title"].clone();
+    let read = async |client: &Client| client.get(&path).await.expect(200).json()["title"].clone();
+    eventually("both databases keep the product", PATIENCE, || async {
+        let (_, theirs) = (read(&admin).await, read(&same).await);
+        assert_eq!(theirs, title);
+        let kept = redis.contents(&format!("{prefix}:*:product:{id}")).await;
+        let rows = kept
+            .values()
+            .filter(|fields| fields.iter().any(|field| field == "value"));
+        (rows.count() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(read(&admin).await, "Renamed here");
+    assert_eq!(read(&same).await, title);
+    one.close().await;
+    other.close().await;
 }
 
 #[tokio::test]
@@ -374,6 +433,67 @@ async fn a_redis_that_dies_and_comes_back_empty_is_used_again_and_tells_nothing_
 }
 
 #[tokio::test]
+async fn a_redis_over_tls_is_used_by_who_trusts_its_certificate() {
+    let redis = OwnRedis::start_with_tls().await;
+    let shop = Shop::opening()
+        .with_redis_at(&redis.url())
+        .set("SOUK_RATE_LIMITS", "true")
+        .set("SOUK_TRUSTED_PROXIES", "127.0.0.0/8")
+        .set("SOUK_LIMIT_LOG_IN", "4/1h")
+        .open()
+        .await;
+    let authority = redis.authority().display().to_string();
+    let trusting = [("SSL_CERT_FILE", &*authority)];
+    let one = shop.serve_with(&trusting).await;
+    let two = shop.serve_with(&trusting).await;
+    let stranger = shop.serve().await;
+    for server in [&one, &two] {
+        redis_is(&shop, server, "ok").await;
+    }
+    let tried = try_from(&shop, &one, "192.0.2.1").await;
+    tried.problem_of(401, "wrong-credentials");
+    assert_left(&shop, &two, "192.0.2.1", 3).await;
+    assert_eq!(lines_with(&two, "Redis is away"), 0);
+    eventually("the stranger has tried", PATIENCE, || async {
+        (lines_with(&stranger, "Redis is away") == 1).then_some(())
+    })
+    .await;
+    redis_is(&shop, &stranger, "away").await;
+    assert_left(&shop, &stranger, "192.0.2.1", 4).await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_answers_too_late_is_left_alone_until_it_is_quick_again() {
+    let redis = OwnRedis::start().await;
+    let shop = Shop::open().await;
+    let way = Toxiproxy::start(redis.address(), shop.folder()).await;
+    let url = format!("redis://{}", way.address());
+    let server = shop.serve_with(&[("SOUK_REDIS_URL", &url)]).await;
+    redis_is(&shop, &server, "ok").await;
+    let admin = shop.admin(&server).await;
+    let product = admin.product(100, 10).await;
+    let path = format!("/api/v1/products/{product}");
+    let late = json!({"latency": 200});
+    way.put("late", "latency", "downstream", &late).await;
+    redis_is(&shop, &server, "away").await;
+    let since = Instant::now();
+    // longer than it takes to try it again some times
+    while since.elapsed() < Duration::from_secs(3) {
+        eventually("the read model knows it", PATIENCE, || async {
+            (admin.get(&path).await.status == 200).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(lines_with(&server, "Redis is there"), 1);
+    assert_eq!(lines_with(&server, "Redis is away"), 1);
+    way.take("late").await;
+    redis_is(&shop, &server, "ok").await;
+    assert_eq!(lines_with(&server, "Redis is there"), 2);
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn nothing_personal_is_kept_in_redis() {
     const ADDRESS: &str = "198.51.100.177";
     let redis = Redis::find().await;
@@ -417,7 +537,8 @@ async fn shared(url: &str) -> Shared {
         redis_timeout: Duration::from_secs(5),
     };
     let client = config.client().unwrap().unwrap();
-    let shared = Shared::start(client, &config, &Secret::from("secret".to_owned()));
+    let secret = Secret::from("secret".to_owned());
+    let shared = Shared::start(client, &config, "a-database", &secret);
     eventually("Redis is there", PATIENCE, || async {
         shared.is_there().then_some(())
     })
@@ -485,7 +606,10 @@ async fn a_row_that_was_read_before_a_change_is_not_kept_after_it() {
     let redis = Redis::find().await;
     let scene = Scene::new(redis.url()).await;
     assert!(!scene.keep(10).await, "nobody would take it out");
-    assert!(scene.cache.begin("first", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("first", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert!(scene.keep(10).await);
     assert_eq!(scene.look(0).await, Some(10));
     assert!(scene.change("first", 10, 12).await);
@@ -528,13 +652,19 @@ async fn a_row_that_was_read_before_a_change_is_not_kept_after_it() {
 async fn what_redis_has_lost_or_another_has_begun_is_not_gone_on_with() {
     let redis = Redis::find().await;
     let scene = Scene::new(redis.url()).await;
-    assert!(scene.cache.begin("first", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("first", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert!(scene.keep(10).await);
     assert!(!scene.change("first", 11, 12).await, "a stretch is missing");
     assert!(!scene.cache.renew("first", Position(11), Position(10)).await);
     assert!(scene.cache.renew("first", Position(10), Position(10)).await);
     assert_eq!(scene.look(0).await, Some(10));
-    assert!(scene.cache.begin("second", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("second", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert_eq!(scene.look(0).await, None, "kept before it began");
     assert!(!scene.change("first", 10, 12).await);
     assert!(!scene.cache.renew("first", Position(10), Position(10)).await);
@@ -544,7 +674,10 @@ async fn what_redis_has_lost_or_another_has_begun_is_not_gone_on_with() {
     assert_eq!(scene.look(0).await, None);
     assert!(!scene.keep(10).await);
 
-    assert!(scene.cache.begin("third", Position(10)).await);
+    assert_eq!(
+        scene.cache.begin("third", 1, Position(10)).await,
+        Begun::Yes
+    );
     assert!(scene.keep(10).await);
     eventually(
         "it is not renewed, and counts no more",
@@ -553,6 +686,26 @@ async fn what_redis_has_lost_or_another_has_begun_is_not_gone_on_with() {
     )
     .await;
     assert!(!scene.change("third", 10, 12).await);
+}
+
+#[tokio::test]
+async fn a_leader_that_was_paused_does_not_bring_its_generation_back() {
+    let redis = Redis::find().await;
+    let scene = Scene::new(redis.url()).await;
+    let begin = async |generation, epoch| scene.cache.begin(generation, epoch, Position(10)).await;
+    assert_eq!(begin("paused", 1).await, Begun::Yes);
+    assert_eq!(begin("later", 2).await, Begun::Yes);
+    assert!(scene.keep(10).await);
+    assert!(
+        !scene
+            .cache
+            .renew("paused", Position(10), Position(10))
+            .await
+    );
+    assert_eq!(begin("paused again", 1).await, Begun::Overtaken);
+    assert_eq!(scene.look(0).await, Some(10), "the later one goes on");
+    assert_eq!(begin("the same leads again", 2).await, Begun::Yes);
+    assert_eq!(scene.look(0).await, None);
 }
 
 /// Numbers that look random and are the same in every run.
@@ -624,7 +777,7 @@ async fn whoever_comes_first_nothing_is_found_that_is_older_than_what_was_taken_
         taken_out: 0,
         pending: Vec::new(),
     };
-    assert!(cache.begin("one", Position::START).await);
+    assert_eq!(cache.begin("one", 1, Position::START).await, Begun::Yes);
     for step in 0..3_000 {
         let product = numbers.below(3) as usize;
         match numbers.below(9) {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    fields::{Change, Checked, DiscountKind, Object, input},
+    fields::{Change, Checked, DiscountKind, Given, Object, input},
     routes::body::{MoneyBody, PriceInput},
 };
 
@@ -269,12 +269,13 @@ pub(super) struct DiscountPatch {
     /// Its name, as customers read it.
     #[garde(dive)]
     #[serde(default)]
-    title: Option<input::Title>,
+    #[schema(value_type = input::Title)]
+    title: Given<input::Title>,
     /// How much it takes off.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<ValueInput>)]
-    value: Option<Object<ValueInput>>,
+    #[schema(value_type = ValueInput)]
+    value: Given<Object<ValueInput>>,
     /// What must be bought of what it covers, before any discount; null: nothing in particular.
     #[garde(dive)]
     #[serde(default)]
@@ -527,8 +528,8 @@ impl DiscountPatch {
     pub(super) fn take(self) -> DiscountChanges {
         DiscountChanges {
             currency: self.told().currency(),
-            title: self.title.map(Checked::take),
-            value: self.value.map(|Object(value)| value.take()),
+            title: self.title.take(),
+            value: self.value.value().map(|Object(value)| value.take()),
             scope: changed(self.scope, DiscountScope::default(), ScopeInput::take),
             minimum: changed(self.minimum, 0, |minimum| minimum.take().amount),
             starts_at: self.starts_at.take(),

@@ -17,9 +17,9 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    OrderBody, OrderInput,
+    ItemInput, MAX_ITEMS, OrderBody, OrderInput,
     body::{Snapshot, listed},
-    new_order, shown, stored,
+    new_order, order_items, shown, stored,
 };
 use crate::{
     answer::Answer,
@@ -27,7 +27,7 @@ use crate::{
     call::{Call, Outcome, run, run_once},
     error::ApiError,
     extract::{Body, MinPosition},
-    fields::{Checked, Object, input},
+    fields::{Checked, Given, Object, input},
     openapi::parts::{
         Behind, MayNotOrder, NotBefore, NotChangedOrders, NotDone, NotOrdered, Repeatable, Unplaced,
     },
@@ -88,32 +88,44 @@ pub(super) struct ChangedOrder {
     /// The version that the change was decided on; any when absent.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    version: Option<input::Integer>,
+    #[schema(value_type = i64)]
+    version: Given<input::Integer>,
     /// Who it is for.
     #[garde(dive)]
     #[serde(default)]
-    customer_name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    customer_name: Given<input::PersonName>,
     /// Where it goes.
     #[garde(dive)]
     #[serde(default)]
-    shipping_address: Option<input::PostalAddress>,
+    #[schema(value_type = input::PostalAddress)]
+    shipping_address: Given<input::PostalAddress>,
+    /// What is bought from now on: the whole list, as where a single order is changed. At most 1,000 in all orders.
+    #[garde(length(min = 1, max = MAX_ITEMS), dive)]
+    #[serde(default)]
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<ItemInput>)]
+    items: Given<Vec<Object<ItemInput>>>,
+    /// The `order_total` that the customer was shown for these items and accepts, in minor units: where the order comes to cost
+    /// anything else, nothing is changed.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = i64)]
+    expected_total: Given<input::Integer>,
 }
 
 impl ChangedOrder {
     /// The change, and the version that it was decided on.
     fn take(self, only_of: Option<UserId>) -> (ChangeOrder, Option<i64>) {
-        let address = self.shipping_address;
+        let (name, address) = (self.customer_name.take(), self.shipping_address.take());
         let change = ChangeOrder {
             order_id: self.order_id.take(),
-            customer_name: self
-                .customer_name
-                .map(|name| name.take().as_str().to_owned()),
-            shipping_address: address.map(|address| address.take().as_str().to_owned()),
-            items: None,
+            customer_name: name.map(|name| name.as_str().to_owned()),
+            shipping_address: address.map(|address| address.as_str().to_owned()),
+            items: self.items.value().map(order_items),
+            expected_total: self.expected_total.take(),
             only_of,
         };
-        (change, self.version.map(Checked::take))
+        (change, self.version.take())
     }
 }
 
@@ -163,7 +175,7 @@ async fn create(
     app.assure_may_order(&who)?;
     let inputs = body.value.orders;
     within_limit(&app, "/orders", inputs.len())?;
-    within_item_limit(&inputs)?;
+    within_item_limit(inputs.iter().map(|Object(order)| order.items.len()))?;
     let attempt = call.attempt(&app.idempotency, &who, &body.raw)?;
     let mut orders = Vec::with_capacity(inputs.len());
     for Object(input) in inputs {
@@ -219,8 +231,8 @@ async fn create(
 const SEPARATOR: &str = ",";
 
 /// Refuses more items in all than one unit of work holds.
-fn within_item_limit(orders: &[Object<OrderInput>]) -> Result<(), ApiError> {
-    let items: usize = orders.iter().map(|Object(order)| order.items.len()).sum();
+fn within_item_limit(items: impl Iterator<Item = usize>) -> Result<(), ApiError> {
+    let items: usize = items.sum();
     if items <= MAX_BULK_ITEMS {
         return Ok(());
     }
@@ -251,8 +263,9 @@ fn named(error: ApiError) -> ApiError {
 
 /// Change many orders
 ///
-/// Names and addresses, until something is shipped; all or none, and the one that cannot be changed is named. Demands the
-/// permission to change one's own orders, or any; another's does not exist.
+/// Names and addresses until something is shipped, items until the payment is started, as where a single order is changed; all or
+/// none, and the one that cannot be changed is named. Stock that one gives back the next one finds. Demands the permission to
+/// change one's own orders, or any; another's does not exist.
 #[utoipa::path(post, path = "/api/v1/orders/bulk-update", operation_id = "updateOrders", tag = "orders", security(("bearer" = [])),
     request_body = ChangedOrders,
     responses(
@@ -267,6 +280,10 @@ async fn update(
 ) -> Result<Answer<Orders>, ApiError> {
     let changes = body.value.orders;
     within_limit(&app, "/orders", changes.len())?;
+    let lists = changes
+        .iter()
+        .filter_map(|Object(change)| change.items.as_ref());
+    within_item_limit(lists.map(Vec::len))?;
     let any = who.can(Permission::ChangeAnyOrder);
     let only_of = (!any).then_some(who.user_id);
     let changes: Vec<_> = changes

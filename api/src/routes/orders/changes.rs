@@ -1,21 +1,21 @@
 //! Changing orders until they are shipped, and deleting them: customers their own, admins any.
 
 use axum::{extract::State, http::StatusCode};
-use commands::orders::{ChangeOrder, DeleteOrder, OrderItem, Progress};
+use commands::orders::{ChangeOrder, DeleteOrder, Progress};
 use domain::ids::OrderId;
 use garde::Validate;
 use identity::Permission;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ItemInput, MAX_ITEMS, OrderBody, stored};
+use super::{ItemInput, MAX_ITEMS, OrderBody, order_items, stored};
 use crate::{
     answer::Answer,
     auth::{Allowed, ChangeOrders},
     call::{Call, run},
     error::ApiError,
     extract::{Body, Id, IfMatch},
-    fields::{Object, input},
+    fields::{Given, Object, input},
     openapi::parts::{ById, Missing, NotChangedOrder, NotDone, NotMoved, OnlyIf, Stale},
     problem::Kind,
     state::App,
@@ -28,22 +28,31 @@ pub(super) struct OrderPatch {
     /// Who it is for.
     #[garde(dive)]
     #[serde(default)]
-    customer_name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    customer_name: Given<input::PersonName>,
     /// Where it goes.
     #[garde(dive)]
     #[serde(default)]
-    shipping_address: Option<input::PostalAddress>,
+    #[schema(value_type = input::PostalAddress)]
+    shipping_address: Given<input::PostalAddress>,
     /// What is bought from now on: the whole list. Prices are those of today, the tax stays that of when it was placed.
     #[garde(length(min = 1, max = MAX_ITEMS), dive)]
     #[serde(default)]
-    #[schema(min_items = 1, max_items = 1000, value_type = Option<Vec<ItemInput>>)]
-    items: Option<Vec<Object<ItemInput>>>,
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<ItemInput>)]
+    items: Given<Vec<Object<ItemInput>>>,
+    /// The `order_total` that the customer was shown for these items and accepts, in minor units: where the order comes to cost
+    /// anything else, nothing is changed.
+    #[garde(dive)]
+    #[serde(default)]
+    #[schema(value_type = i64)]
+    expected_total: Given<input::Integer>,
 }
 
 /// Change an order
 ///
 /// Name and address until something is shipped, items until the payment is started. Stock is reserved for the difference
-/// only, all or nothing; an order that comes to cost nothing is paid at once. Demands the permission to change one's own
+/// only, all or nothing; an order that comes to cost nothing is paid at once. Where it comes to cost anything else than
+/// `expected_total`, nothing is changed. Demands the permission to change one's own
 /// orders, or any.
 #[utoipa::path(patch, path = "/api/v1/orders/{id}", operation_id = "updateOrder", tag = "orders", security(("bearer" = [])),
     request_body = OrderPatch, params(ById, OnlyIf),
@@ -63,17 +72,17 @@ pub(super) async fn update(
         customer_name,
         shipping_address,
         items,
+        expected_total,
     } = body.value;
     let any = who.can(Permission::ChangeAnyOrder);
-    let item = |Object(item): Object<ItemInput>| OrderItem {
-        product_id: item.product_id.take(),
-        quantity: item.quantity.take(),
-    };
     let change = ChangeOrder {
         order_id,
-        customer_name: customer_name.map(|name| name.take().as_str().to_owned()),
-        shipping_address: shipping_address.map(|address| address.take().as_str().to_owned()),
-        items: items.map(|items| items.into_iter().map(item).collect()),
+        customer_name: customer_name.take().map(|name| name.as_str().to_owned()),
+        shipping_address: shipping_address
+            .take()
+            .map(|address| address.as_str().to_owned()),
+        items: items.value().map(order_items),
+        expected_total: expected_total.take(),
         only_of: (!any).then_some(who.user_id),
     };
     let request = call.request(&who, "UpdateOrder", None);

@@ -10,7 +10,7 @@ use domain::{
     ids::{ProductId, ShopId},
     inventory::Inventory,
     money::Money,
-    product::Product,
+    product::{MAX_PRICE, Product, ProductError},
     shop::ShopStatus,
     text::Sku,
 };
@@ -62,7 +62,7 @@ pub(crate) struct SimpleProductInput {
     #[garde(dive)]
     #[serde(default)]
     description: Option<input::Description>,
-    /// With at most as many digits as the currency has.
+    /// With at most as many digits as the currency has; at most 20,000,000,000 of its minor units.
     #[garde(dive)]
     price: input::ExactNumber,
     #[garde(dive)]
@@ -268,6 +268,10 @@ async fn new_product(
         .take()
         .in_currency(currency)
         .map_err(|error| invalid("/price", error.to_string()))?;
+    if price.amount > MAX_PRICE {
+        // the refusal of the command would name the field that it has elsewhere
+        return Err(invalid("/price", ProductError::PriceTooHigh.to_string()));
+    }
     let region_id = app.commands.default_region(currency).await?;
     let region_id = region_id.ok_or_else(|| {
         invalid(

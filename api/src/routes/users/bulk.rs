@@ -17,7 +17,7 @@ use crate::{
     call::Call,
     error::ApiError,
     extract::Body,
-    fields::{self, Checked, Object, input},
+    fields::{self, Checked, Given, Object, input},
     openapi::parts::{AddressTaken, NotChanged, NotHashed},
     problem::{FieldError, Kind, Problem},
     state::App,
@@ -75,12 +75,13 @@ pub(super) struct ChangedUser {
     /// The version that the change was decided on; any when absent.
     #[garde(dive)]
     #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    version: Option<input::Integer>,
+    #[schema(value_type = i64)]
+    version: Given<input::Integer>,
     /// Their name.
     #[garde(dive)]
     #[serde(default)]
-    name: Option<input::PersonName>,
+    #[schema(value_type = input::PersonName)]
+    name: Given<input::PersonName>,
     /// Where mail goes; null takes it away.
     #[garde(dive)]
     #[serde(default)]
@@ -99,7 +100,8 @@ pub(super) struct ChangedUser {
     /// All that they are to the shop from now on.
     #[garde(dive)]
     #[serde(default)]
-    roles: Option<input::Roles>,
+    #[schema(value_type = input::Roles)]
+    roles: Given<input::Roles>,
 }
 
 impl ChangedUser {
@@ -113,7 +115,7 @@ impl ChangedUser {
         };
         UserChange {
             user_id: self.user_id.take(),
-            version: self.version.map(Checked::take),
+            version: self.version.take(),
             changes: patch.take(),
         }
     }

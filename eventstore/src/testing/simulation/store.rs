@@ -94,6 +94,13 @@ impl Store for SimStore {
         }))
     }
 
+    fn claim_owner<'a>(&'a self, scope: &'a str, value: &'a str) -> Reply<'a, Option<String>> {
+        let claim = (scope.to_owned(), value.to_owned());
+        Box::pin(self.process.call("claim", None, move |server| {
+            Attempt::ok(server.claims.get(&claim).cloned())
+        }))
+    }
+
     fn notify(&self, position: Position) -> Reply<'_, ()> {
         Box::pin(self.process.call("notify", None, move |server| {
             if !server.random.in_thousand(server.weather.lost_notification) {

@@ -102,6 +102,13 @@ fn all_that_does_not_fit_is_told_with_its_place() {
     told.sort_unstable();
     assert!(told[0].starts_with("starts_at: must be a time"), "{told:?}");
     assert_eq!(told[1..], ["value.currency: is required".to_owned()]);
+    let mut told = wrong::<DiscountPatch>(json!({"title": null, "value": null}));
+    told.sort_unstable();
+    let refused = "must not be null: what is to stay is left out";
+    assert_eq!(
+        told,
+        [format!("title: {refused}"), format!("value: {refused}")]
+    );
 }
 
 fn patch(body: Value) -> DiscountChanges {
@@ -114,7 +121,7 @@ fn what_is_absent_stays_and_null_takes_away() {
     use domain::product::Change as C;
     assert_eq!(patch(json!({})), DiscountChanges::default());
     let cleared = patch(json!({
-        "title": null, "value": null, "minimum": null, "scope": null, "starts_at": null, "ends_at": null,
+        "minimum": null, "scope": null, "starts_at": null, "ends_at": null,
         "max_uses": null, "max_uses_per_customer": null,
     }));
     let expected = DiscountChanges {
