@@ -136,11 +136,11 @@ impl Bucket {
         let mut full = self.full();
         let before = full.get(&slot).copied().unwrap_or(now).max(now);
         let spent = before.duration_since(now) + self.each;
-        if spent > room {
-            return Err(spent - room);
-        }
+        let Some(left) = room.checked_sub(spent) else {
+            return Err(spent.saturating_sub(room));
+        };
         full.insert(slot, now + spent);
-        let left = (room - spent).as_nanos() / self.each.as_nanos().max(1);
+        let left = left.as_nanos() / self.each.as_nanos().max(1);
         Ok(u32::try_from(left).unwrap_or(u32::MAX))
     }
 
