@@ -189,11 +189,6 @@ impl<K: SortKey> PageRequest<K> {
         note.transpose().map_err(|_| PageError::InvalidCursor)
     }
 
-    /// How many rows are wanted.
-    pub const fn limit(&self) -> u32 {
-        self.limit
-    }
-
     /// Adds what is behind the cursor, the order, and one row more than wanted, to know whether there are any.
     /// `table` is the alias of the one that is sorted.
     pub fn push_to(&self, sql: &mut QueryBuilder<'_, Postgres>, table: &str) {

@@ -440,7 +440,7 @@ fn push_room(sql: &mut QueryBuilder<'_, Postgres>, page: &PageRequest<ProductSor
     if best_first(page) {
         sql.push(" and (select count(*) from titles c where true");
         page.push_behind_cursor(sql, "c");
-        let room = i64::from(page.limit()).min(CANDIDATES - 1);
+        let room = (page.limit() as i64).min(CANDIDATES - 1);
         sql.push(format_args!(") <= {room}"));
     } else if first {
         // where most are found by their titles, the others may be far between
