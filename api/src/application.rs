@@ -31,7 +31,7 @@ use crate::{
     router::router,
     sellers::Sellers,
     services::{Services, StartError},
-    shared::Invalidation,
+    shared::{Invalidation, Shared},
     state::App,
     stock_feed::StockFeed,
 };

@@ -430,8 +430,9 @@ async fn categories_and_shops_are_as_their_events_tell() {
         }
     }
     let page = first_of(CategorySort::Title, None, None);
-    let shown = shop.models.categories(&CategoryFilter::default(), &page);
-    let shown = shown.await.unwrap().items;
+    let all = CategoryFilter::default();
+    let shown = shop.models.categories(&all, &page).await;
+    let shown = shown.unwrap().items;
     let [shown] = &shown[..] else {
         panic!("one category: {shown:?}");
     };
