@@ -61,7 +61,7 @@ async fn an_order_without_an_address_gets_one_before_it_is_shipped() {
 
     let path = format!("/api/v1/orders/{order}");
     let address = json!({"shipping_address": "1 Tràng Tiền, Hà Nội"});
-    customer.patch(&path, &address).send().await.expect(200);
+    let _ = customer.patch(&path, &address).send().await.expect(200);
     let shipped = ship(&admin, &order, &json!({})).await.expect(200);
     assert_eq!(shipped.json()["status"], "shipped");
     shop.close().await;
