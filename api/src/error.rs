@@ -253,7 +253,7 @@ fn erased() -> Problem {
 
 fn of_region(error: &RegionError) -> Problem {
     let kind = match error {
-        RegionError::NotFound => Kind::NotFound,
+        RegionError::NotFound | RegionError::Deleted => Kind::NotFound,
         RegionError::AlreadyExists => Kind::Conflict,
         RegionError::Disabled => Kind::RegionDisabled,
     };

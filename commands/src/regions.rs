@@ -151,6 +151,29 @@ impl Commands {
             .await
     }
 
+    /// Shows it no more. It takes no new orders for good, like a disabled one; those placed are finished. Its currency may have
+    /// another default region.
+    pub async fn delete_region(
+        &self,
+        request: Request,
+        id: RegionId,
+        expected: Option<i64>,
+    ) -> Result<Committed<Versioned<RegionDetails>>, Failure> {
+        self.commit(request, vec![StreamRef::of::<Region>(id)], move |work| {
+            let region = region_now(work, id)?;
+            if region.state.deleted {
+                return Ok(region);
+            }
+            check_version::<Region>(work, id, expected)?;
+            work.execute::<Region>(id, RegionCommand::DeleteRegion)?;
+            if region.state.default_for_currency {
+                work.release(DEFAULT_REGION_SCOPE, region.state.currency.code());
+            }
+            region_now(work, id)
+        })
+        .await
+    }
+
     /// The region that products land in which name only this currency, if there is one.
     pub async fn default_region(&self, currency: Currency) -> Result<Option<RegionId>, Failure> {
         let owner = self

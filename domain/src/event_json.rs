@@ -114,6 +114,7 @@ fn region_events_are_frozen() {
         },
         RegionEvent::RegionDisabled {},
         RegionEvent::RegionEnabled {},
+        RegionEvent::RegionDeleted {},
     ];
     check::<Region>(&samples);
     insta::assert_json_snapshot!(samples);

@@ -1,7 +1,7 @@
 //! Region: a market with one currency and one tax rule.
 //!
 //! The currency never changes; the tax rule may, and each order keeps the one it was placed under. A disabled region
-//! takes no new orders while those it has finish. Its stream id is the [`RegionId`]. That only one region is the
+//! takes no new orders while those it has finish; so does a deleted one, for good, and it is shown no more. Its stream id is the [`RegionId`]. That only one region is the
 //! default of a currency is kept by a unique key in the append, since it spans streams.
 
 use serde::{Deserialize, Serialize};
@@ -54,13 +54,16 @@ pub enum RegionEvent {
     RegionDisabled {},
     /// It takes orders again.
     RegionEnabled {},
+    /// It takes no new orders for good, is nobody's default, and is shown no more.
+    RegionDeleted {},
 }
 
 impl_domain_event!(RegionEvent {
     RegionOpened,
     RegionChanged,
     RegionDisabled,
-    RegionEnabled
+    RegionEnabled,
+    RegionDeleted
 });
 
 /// A region as its events tell; empty until it is opened.
@@ -71,6 +74,10 @@ pub struct Region {
 
 /// An opened region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and any of them may hold"
+)]
 pub struct RegionDetails {
     /// Which.
     pub region_id: RegionId,
@@ -88,6 +95,8 @@ pub struct RegionDetails {
     pub default_for_currency: bool,
     /// Whether it takes new orders.
     pub enabled: bool,
+    /// Whether it is shown no more.
+    pub deleted: bool,
 }
 
 /// What an order freezes of its region.
@@ -168,6 +177,8 @@ pub enum RegionCommand {
     DisableRegion,
     /// Take orders again.
     EnableRegion,
+    /// Take no new orders for good, and be shown no more.
+    DeleteRegion,
 }
 
 /// Why a region refuses.
@@ -182,12 +193,15 @@ pub enum RegionError {
     /// It takes no new orders.
     #[error("the region is disabled")]
     Disabled,
+    /// It was deleted.
+    #[error("the region was deleted")]
+    Deleted,
 }
 
 impl_aggregate!(Region, TYPE, RegionCommand, RegionEvent, RegionError);
 
 impl Decider for Region {
-    const STATE_VERSION: i32 = 1;
+    const STATE_VERSION: i32 = 2;
     const EVENTS: &'static [(&'static str, &'static str)] = RegionEvent::CATALOGUE;
 
     fn decide(&self, command: RegionCommand) -> Result<Vec<RegionEvent>, RegionError> {
@@ -210,6 +224,7 @@ impl Decider for Region {
                     prices_include_tax,
                     default_for_currency,
                     enabled: true,
+                    deleted: false,
                 };
                 return self.open(wished);
             }
@@ -220,7 +235,7 @@ impl Decider for Region {
                 prices_include_tax,
                 default_for_currency,
             } => {
-                let now = self.opened.clone().ok_or(RegionError::NotFound)?;
+                let now = self.shown()?.clone();
                 RegionDetails {
                     title: title.unwrap_or(now.title),
                     country: country.unwrap_or(now.country),
@@ -232,6 +247,7 @@ impl Decider for Region {
             }
             RegionCommand::DisableRegion => return self.switch(false),
             RegionCommand::EnableRegion => return self.switch(true),
+            RegionCommand::DeleteRegion => return self.delete(),
         };
         if self.opened.as_ref() == Some(&wished) {
             return Ok(vec![]);
@@ -268,6 +284,7 @@ impl Decider for Region {
                     prices_include_tax: *prices_include_tax,
                     default_for_currency: *default_for_currency,
                     enabled: true,
+                    deleted: false,
                 });
             }
             (
@@ -288,6 +305,11 @@ impl Decider for Region {
             }
             (RegionEvent::RegionDisabled {}, Some(region)) => region.enabled = false,
             (RegionEvent::RegionEnabled {}, Some(region)) => region.enabled = true,
+            (RegionEvent::RegionDeleted {}, Some(region)) => {
+                region.deleted = true;
+                region.enabled = false;
+                region.default_for_currency = false;
+            }
             (_, None) => {}
         }
     }
@@ -316,12 +338,28 @@ impl Region {
     }
 
     fn switch(&self, enabled: bool) -> Result<Vec<RegionEvent>, RegionError> {
-        let region = self.opened.as_ref().ok_or(RegionError::NotFound)?;
-        Ok(match (region.enabled, enabled) {
+        Ok(match (self.shown()?.enabled, enabled) {
             (true, false) => vec![RegionEvent::RegionDisabled {}],
             (false, true) => vec![RegionEvent::RegionEnabled {}],
             (true, true) | (false, false) => vec![],
         })
+    }
+
+    fn delete(&self) -> Result<Vec<RegionEvent>, RegionError> {
+        match self.shown() {
+            Ok(_) => Ok(vec![RegionEvent::RegionDeleted {}]),
+            Err(RegionError::Deleted) => Ok(vec![]),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The region, unless it was deleted.
+    fn shown(&self) -> Result<&RegionDetails, RegionError> {
+        let region = self.opened.as_ref().ok_or(RegionError::NotFound)?;
+        if region.deleted {
+            return Err(RegionError::Deleted);
+        }
+        Ok(region)
     }
 }
 

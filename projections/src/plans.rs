@@ -124,12 +124,12 @@ const SHOPS: &str = "
     analyze shops_v1.shops;
 ";
 
-// Far more than there will be: regions in a handful of currencies, a few disabled; of the categories one in ten deleted.
+// Far more than there will be: regions in a handful of currencies, a few disabled; one in ten of both deleted.
 const REGIONS: &str = "
     insert into regions_v2.regions
         select md5('r' || n)::uuid, 'Region ' || md5(n::text), 'US',
                case n % 4 when 0 then 'USD' when 1 then 'VND' when 2 then 'SGD' else 'EUR' end, 825, false, false,
-               n % 200 > 0, 1, timestamptz '2026-01-01' + n * interval '1 minute', now()
+               n % 199 > 0 and n % 10 > 0, n % 10 = 0, 1, timestamptz '2026-01-01' + n * interval '1 minute', now()
         from generate_series(1, 20000) n;
     analyze regions_v2.regions;
 ";

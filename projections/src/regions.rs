@@ -30,7 +30,7 @@ pub struct RegionView {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Which regions are listed; all of what is given must fit.
+/// Which regions are listed: none that was deleted, and of the others those that fit all of what is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegionFilter {
     /// With prices in this currency.
@@ -74,7 +74,7 @@ impl SortKey for RegionSort {
 }
 
 impl ReadModels {
-    /// A region, also when it is disabled.
+    /// A region, also when it is disabled or was deleted.
     pub async fn region(&self, id: RegionId) -> Result<Option<RegionView>, QueryError> {
         self.row(id.0).await
     }
@@ -105,7 +105,8 @@ pub(crate) fn list<'q>(
     filter: &RegionFilter,
     page: &PageRequest<RegionSort>,
 ) -> QueryBuilder<'q, Postgres> {
-    let mut sql = QueryBuilder::new(schema.sql("select * from {schema}.regions r where true"));
+    let mut sql =
+        QueryBuilder::new(schema.sql("select * from {schema}.regions r where not r.deleted"));
     if let Some(currency) = filter.currency {
         sql.push(" and r.currency = ").push_bind(currency.code());
     }
@@ -157,6 +158,7 @@ impl AggregateRow for RegionView {
                 prices_include_tax: *prices_include_tax,
                 default_for_currency: *default_for_currency,
                 enabled: true,
+                deleted: false,
             },
             sequence: decoded.sequence,
             created_at: decoded.at,
@@ -183,6 +185,11 @@ impl AggregateRow for RegionView {
             }
             RegionEvent::RegionDisabled {} => details.enabled = false,
             RegionEvent::RegionEnabled {} => details.enabled = true,
+            RegionEvent::RegionDeleted {} => {
+                details.deleted = true;
+                details.enabled = false;
+                details.default_for_currency = false;
+            }
         }
         self.sequence = decoded.sequence;
         self.updated_at = decoded.at;
@@ -204,6 +211,7 @@ impl AggregateRow for RegionView {
                 prices_include_tax: row.try_get("prices_include_tax")?,
                 default_for_currency: row.try_get("default_for_currency")?,
                 enabled: row.try_get("enabled")?,
+                deleted: row.try_get("deleted")?,
             },
             sequence: row.try_get("sequence")?,
             created_at: row.try_get("created_at")?,
@@ -218,11 +226,12 @@ impl AggregateRow for RegionView {
     ) -> Result<(), sqlx::Error> {
         let sql = schema.sql(
             "insert into {schema}.regions (region_id, title, country, currency, tax_rate, prices_include_tax, \
-                default_for_currency, enabled, sequence, created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                default_for_currency, enabled, deleted, sequence, created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
              on conflict (region_id) do update set title = excluded.title, country = excluded.country, \
              tax_rate = excluded.tax_rate, prices_include_tax = excluded.prices_include_tax, \
              default_for_currency = excluded.default_for_currency, enabled = excluded.enabled, \
+             deleted = excluded.deleted, \
              sequence = excluded.sequence, updated_at = excluded.updated_at",
         );
         let details = &self.details;
@@ -235,6 +244,7 @@ impl AggregateRow for RegionView {
             .bind(details.prices_include_tax)
             .bind(details.default_for_currency)
             .bind(details.enabled)
+            .bind(details.deleted)
             .bind(self.sequence)
             .bind(self.created_at)
             .bind(self.updated_at)

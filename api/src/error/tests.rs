@@ -185,6 +185,7 @@ fn reasons_of_the_domain_point_at_the_field() {
             Kind::Validation,
         ),
         (Failure::Region(RegionError::Disabled), Kind::RegionDisabled),
+        (Failure::Region(RegionError::Deleted), Kind::NotFound),
         (
             Failure::ClaimTaken {
                 scope: "sku:1".into(),

@@ -105,6 +105,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("/api/v1/profile", "PATCH"),
     ("/api/v1/profile/password", "PUT"),
     ("/api/v1/regions", "POST"),
+    ("/api/v1/regions/{id}", "DELETE"),
     ("/api/v1/regions/{id}", "PATCH"),
     ("/api/v1/regions/{id}/disable", "POST"),
     ("/api/v1/regions/{id}/enable", "POST"),

@@ -48,7 +48,7 @@ use crate::{
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(list_regions, open))
-        .routes(routes!(read, change))
+        .routes(routes!(read, change, delete))
         .routes(routes!(enable))
         .routes(routes!(disable))
 }
@@ -202,7 +202,7 @@ fn answered(done: Committed<Versioned<RegionDetails>>) -> Answer<RegionBody> {
 
 /// List regions
 ///
-/// The disabled ones too, unless `enabled` says which.
+/// The disabled ones too, unless `enabled` says which; without the deleted ones.
 #[utoipa::path(get, path = "/api/v1/regions", operation_id = "listRegions", tag = "regions",
     params(RegionQuery, NotBefore),
     responses((status = 200, body = PageBody<ListedRegion>, headers(("Link"))), Unplaced, Behind))]
@@ -284,7 +284,9 @@ async fn read(
     position: MinPosition,
 ) -> Result<Answer<ListedRegion>, ApiError> {
     app.caught_up_on(View::Regions, id, position).await?;
-    let region = app.read_models.region(id).await?.ok_or(Kind::NotFound)?;
+    let region = app.read_models.region(id).await?;
+    let region = region.filter(|region| !region.details.deleted);
+    let region = region.ok_or(Kind::NotFound)?;
     let sequence = region.sequence;
     Ok(Answer::ok(region.into()).version(sequence))
 }
@@ -322,6 +324,31 @@ async fn change(
     })
     .await?;
     Ok(answered(region))
+}
+
+/// Delete a region
+///
+/// It is shown no more, and takes no new orders and products, for good; orders that are placed are finished. Its currency may have
+/// another default region. Demands the permission to manage regions.
+#[utoipa::path(delete, path = "/api/v1/regions/{id}", operation_id = "deleteRegion", tag = "regions", security(("bearer" = [])),
+    params(ById, OnlyIf),
+    responses((status = 204, description = "Deleted, now or before", headers(("Souk-Position"))), Missing, Stale, NotDone))]
+async fn delete(
+    State(app): State<App>,
+    who: Allowed<ManageRegions>,
+    Id(id): Id<RegionId>,
+    expected: IfMatch,
+    call: Call,
+) -> Result<Answer<()>, ApiError> {
+    let request = call.request(&who, "DeleteRegion", None);
+    let commands = app.commands.clone();
+    let deleted = run(async move {
+        commands
+            .delete_region(request, id, expected.version())
+            .await
+    })
+    .await?;
+    Ok(Answer::no_content().at(deleted.head))
 }
 
 /// Enable a region

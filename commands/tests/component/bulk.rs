@@ -239,14 +239,14 @@ async fn a_process_that_has_seen_nothing_of_them_changes_many_orders() {
     in_shop(settings(), |shop| async move {
         let discount = give(&shop, None, percent(1_000)).await;
         let cheap = shop.product(1_000).await;
-        let mut changes = Vec::new();
+        let mut wished = Vec::new();
         for _ in 0..60 {
             let product = shop.product(5).await;
             let order = shop.placed(&[(product, 3)], DEFAULT).await;
-            changes.push((only(order, cheap, 2), None));
+            wished.push((only(order, cheap, 2), None));
         }
         let other = shop.another_process(settings()).await;
-        let changed = other.change_orders(request(), changes).await.unwrap();
+        let changed = other.change_orders(request(), wished).await.unwrap();
         assert_eq!(changed.output.len(), 60);
         assert_eq!(shop.stock(cheap).await.reserved, 120);
         assert_eq!(used(&shop, discount).await, 60);

@@ -188,6 +188,44 @@ async fn a_product_fits_its_region() {
 }
 
 #[tokio::test]
+async fn a_deleted_region_takes_nothing_new_and_leaves_its_currency_to_another() {
+    in_shop(settings(), |shop| async move {
+        let id = RegionId(Uuid::now_v7());
+        let open = |id| shop.commands.open_region(request(), default_region(id));
+        let opened = open(id).await.unwrap().output;
+        let other = RegionId(Uuid::now_v7());
+        assert!(matches!(
+            open(other).await.unwrap_err(),
+            Failure::ClaimTaken { .. }
+        ));
+        let delete = |expected| shop.commands.delete_region(request(), id, expected);
+        assert_eq!(
+            delete(Some(7)).await.unwrap_err(),
+            Failure::PreconditionFailed { current: 1 }
+        );
+        let deleted = delete(Some(opened.sequence)).await.unwrap().output;
+        assert!(deleted.state.deleted && !deleted.state.default_for_currency);
+        let again = delete(Some(7)).await.unwrap();
+        assert_eq!((again.output, again.appended), (deleted, 0));
+        let enabled = shop.commands.enable_region(request(), id, None).await;
+        assert_eq!(enabled.unwrap_err(), Failure::Region(RegionError::Deleted));
+        let product = new_product(ProductId(Uuid::now_v7()), id, 0);
+        let create = shop
+            .commands
+            .create_product(request(), Manager::Market, product);
+        assert_eq!(
+            create.await.unwrap_err(),
+            Failure::Region(RegionError::Disabled)
+        );
+        let _ = open(other).await.unwrap();
+        let unknown = RegionId(Uuid::now_v7());
+        let unknown = shop.commands.delete_region(request(), unknown, None).await;
+        assert_eq!(unknown.unwrap_err(), Failure::NotFound { what: "region" });
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_update_on_an_old_version_is_refused_with_the_current_one() {
     in_shop(settings(), |shop| async move {
         let id = shop.product(0).await;

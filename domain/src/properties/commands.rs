@@ -77,6 +77,7 @@ pub(super) fn region_command() -> impl Strategy<Value = RegionCommand> {
             ),
         Just(RegionCommand::DisableRegion),
         Just(RegionCommand::EnableRegion),
+        Just(RegionCommand::DeleteRegion),
     ]
 }
 

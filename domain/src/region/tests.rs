@@ -46,6 +46,10 @@ fn disabled() -> Vec<RegionEvent> {
     [opened(), vec![RegionEvent::RegionDisabled {}]].concat()
 }
 
+fn deleted() -> Vec<RegionEvent> {
+    [opened(), vec![RegionEvent::RegionDeleted {}]].concat()
+}
+
 #[test]
 fn every_command_in_every_state() {
     let states = [
@@ -56,6 +60,7 @@ fn every_command_in_every_state() {
             "enabled again",
             [disabled(), vec![RegionEvent::RegionEnabled {}]].concat(),
         ),
+        ("deleted", deleted()),
     ];
     let commands = [
         ("OpenRegion, the same", open("Singapore")),
@@ -65,32 +70,42 @@ fn every_command_in_every_state() {
         ("ChangeRegion, nothing", CHANGE_NOTHING),
         ("DisableRegion", RegionCommand::DisableRegion),
         ("EnableRegion", RegionCommand::EnableRegion),
+        ("DeleteRegion", RegionCommand::DeleteRegion),
     ];
     let expected = "
 OpenRegion, the same
   RegionOpened: unknown
   -: enabled, enabled again
-  !AlreadyExists: disabled
+  !AlreadyExists: disabled, deleted
 OpenRegion, another
   RegionOpened: unknown
-  !AlreadyExists: enabled, disabled, enabled again
+  !AlreadyExists: enabled, disabled, enabled again, deleted
 ChangeRegion, a new rate
   !NotFound: unknown
   RegionChanged: enabled, disabled, enabled again
+  !Deleted: deleted
 ChangeRegion, the same rate
   !NotFound: unknown
   -: enabled, disabled, enabled again
+  !Deleted: deleted
 ChangeRegion, nothing
   !NotFound: unknown
   -: enabled, disabled, enabled again
+  !Deleted: deleted
 DisableRegion
   !NotFound: unknown
   RegionDisabled: enabled, enabled again
   -: disabled
+  !Deleted: deleted
 EnableRegion
   !NotFound: unknown
   -: enabled, enabled again
   RegionEnabled: disabled
+  !Deleted: deleted
+DeleteRegion
+  !NotFound: unknown
+  RegionDeleted: enabled, disabled, enabled again
+  -: deleted
 ";
     assert_text(&outcomes::<Region>(&states, &commands), expected);
 }
@@ -130,6 +145,7 @@ fn every_field_that_may_change_changes() {
         prices_include_tax: false,
         default_for_currency: true,
         enabled: true,
+        deleted: false,
     };
     assert_eq!(region.details(), Some(&expected));
 }
@@ -143,9 +159,8 @@ fn only_an_enabled_region_gives_terms_for_an_order() {
         prices_include_tax: true,
     };
     assert_eq!(given::<Region>(&opened()).terms(), Ok(terms));
-    assert_eq!(
-        given::<Region>(&disabled()).terms(),
-        Err(RegionError::Disabled)
-    );
+    for none in [disabled(), deleted()] {
+        assert_eq!(given::<Region>(&none).terms(), Err(RegionError::Disabled));
+    }
     assert_eq!(Region::default().terms(), Err(RegionError::NotFound));
 }

@@ -91,6 +91,17 @@ async fn a_region_is_as_its_events_tell() {
         }
         assert_eq!(found, expected, "{filter:?} {key:?}");
     }
+    shop.command::<Region>(other, RegionCommand::DeleteRegion)
+        .await;
+    shop.settle(&[View::Regions]).await;
+    let (aggregate, sequence) = shop.log.load::<Region>(other).await.unwrap();
+    let row = shop.models.region(other).await.unwrap().unwrap();
+    assert_eq!(Some(&row.details), aggregate.details());
+    assert_eq!((row.details.deleted, row.sequence), (true, sequence));
+    let page = first_of(title, None, None);
+    let shown = shop.models.regions(&none, &page).await.unwrap().items;
+    let shown: Vec<_> = shown.iter().map(|it| it.details.region_id).collect();
+    assert_eq!(shown, [region_id]);
     shop.close().await;
 }
 
@@ -431,8 +442,7 @@ async fn categories_and_shops_are_as_their_events_tell() {
     }
     let page = first_of(CategorySort::Title, None, None);
     let all = CategoryFilter::default();
-    let shown = shop.models.categories(&all, &page).await;
-    let shown = shown.unwrap().items;
+    let shown = shop.models.categories(&all, &page).await.unwrap().items;
     let [shown] = &shown[..] else {
         panic!("one category: {shown:?}");
     };

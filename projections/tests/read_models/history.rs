@@ -95,8 +95,9 @@ pub(crate) async fn write(shop: &Shop, orders: usize) {
     }
     change_discounts(shop, discounts).await;
     empty_carts(shop, carts, products).await;
-    shop.command::<Region>(other, RegionCommand::DisableRegion)
-        .await;
+    for command in [RegionCommand::DisableRegion, RegionCommand::DeleteRegion] {
+        shop.command::<Region>(other, command).await;
+    }
 }
 
 fn rules(title: &str) -> DiscountRules {

@@ -61,6 +61,7 @@ const TABLE: &[(&str, &str, &str, u16)] = &[
     ("POST",   "/api/v1/regions",                         "a",       422),
     ("GET",    "/api/v1/regions/{id}",                    EVERYBODY, 200),
     ("PATCH",  "/api/v1/regions/{id}",                    "a",       422),
+    ("DELETE", "/api/v1/regions/{id}",                    "a",       204),
     ("POST",   "/api/v1/regions/{id}/disable",            "a",       200),
     ("POST",   "/api/v1/regions/{id}/enable",             "a",       200),
     ("GET",    "/api/v1/categories",                      EVERYBODY, 200),
@@ -176,6 +177,7 @@ const THINGS: &[(&str, &str, Whose, &str)] = &[
     ("DELETE", "/api/v1/api-keys/{id}",                   OWN,    ""),
     ("GET",    "/api/v1/regions/{id}",                    SHARED, ""),
     ("PATCH",  "/api/v1/regions/{id}",                    SHARED, ""),
+    ("DELETE", "/api/v1/regions/{id}",                    SHARED, ""),
     ("POST",   "/api/v1/regions/{id}/disable",            SHARED, ""),
     ("POST",   "/api/v1/regions/{id}/enable",             SHARED, ""),
     ("GET",    "/api/v1/categories/{id}",                 SHARED, ""),
@@ -230,6 +232,8 @@ const LISTS: &[&str] = &[
 /// it, and the product is of no shop.
 struct Things {
     region: String,
+    /// One in which nothing is.
+    empty_region: String,
     category: String,
     shop: String,
     stall: String,
@@ -254,6 +258,9 @@ impl Things {
             .await
             .expect(201)
             .id();
+        let empty_region =
+            json!({"title": "Empty", "country": "XX", "currency": "CHF", "tax_rate": 0});
+        let empty_region = admin.post("/api/v1/regions", &empty_region).await;
         let titled = json!({"title": "Of the table"});
         let category = admin.post("/api/v1/categories", &titled).await;
         let other = shop.customer(server).await;
@@ -276,6 +283,7 @@ impl Things {
         let api_key = text_of(&make_key(&owner, &[]).await["api_key_id"]);
         Self {
             region,
+            empty_region: empty_region.expect(201).id(),
             category: category.expect(201).id(),
             shop: opened.id(),
             stall,
@@ -311,6 +319,7 @@ impl Things {
         match (method, template) {
             (_, "/api/v1/api-keys/{id}") => path(template, &Uuid::nil().to_string()),
             ("DELETE", "/api/v1/orders/{id}") => path(template, &self.free_order),
+            ("DELETE", "/api/v1/regions/{id}") => path(template, &self.empty_region),
             _ => path(template, self.id(template))
                 .replace("{order_id}", &self.order)
                 .replace("{product_id}", &self.product),

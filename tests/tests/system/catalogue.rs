@@ -113,6 +113,55 @@ async fn a_disabled_region_takes_no_orders_and_existing_ones_finish() {
 }
 
 #[tokio::test]
+async fn a_deleted_region_is_shown_no_more_takes_nothing_new_and_finishes_its_orders() {
+    let shop = Shop::opening().set("SOUK_PAYMENT_DELAY", "2s").open().await;
+    let server = shop.serve().await;
+    let admin = shop.admin(&server).await;
+    let product = admin.product(100, 10).await;
+    let region = admin.region("USD").await;
+    let path = format!("/api/v1/regions/{region}");
+    let customer = shop.customer(&server).await;
+    let before = customer.order(&[(&product, 1)]).await.expect(201).id();
+    let stale = admin.ask(Method::DELETE, &path).if_match("\"7\"");
+    stale.send().await.problem_of(412, "precondition-failed");
+    let delete = async || admin.ask(Method::DELETE, &path).send().await.expect(204);
+    let deleted = delete().await;
+    let _ = delete().await;
+    let read = async |path: &str| {
+        let ask = admin.ask(Method::GET, path);
+        ask.min_position(&deleted.position()).send().await
+    };
+    read(&path).await.problem_of(404, "not-found");
+    let listed = read("/api/v1/regions?currency=USD").await.expect(200);
+    assert_eq!(listed.json()["items"], json!([]));
+    for (to, status, kind) in [
+        (format!("{path}/enable"), 404, "not-found"),
+        (format!("{path}/disable"), 404, "not-found"),
+    ] {
+        let answer = admin.ask(Method::POST, &to).send().await;
+        answer.problem_of(status, kind);
+    }
+    let change = admin.patch(&path, &json!({"title": "Back"}));
+    change.send().await.problem_of(404, "not-found");
+    customer
+        .order(&[(&product, 1)])
+        .await
+        .problem_of(409, "region-disabled");
+    let item = json!({"product_id": product, "quantity": 1});
+    let cart = format!("/api/v1/carts/{region}");
+    let added = customer.post(&format!("{cart}/items"), &item).await;
+    assert_eq!(added.expect(200).json()["can_be_ordered"], false);
+    let checkout = format!("{cart}/checkout");
+    let refused = customer
+        .post(&checkout, &json!({"expected_total": 0}))
+        .await;
+    refused.problem_of(409, "region-disabled");
+    customer.wait_until_paid(&before).await;
+    let _ = customer.read_order(&before).await;
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_change_on_an_old_version_is_refused_and_selling_does_not_disturb_it() {
     let shop = Shop::open().await;
     let server = shop.serve().await;
