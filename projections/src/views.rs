@@ -81,11 +81,7 @@ impl View {
             Self::Products => 4,
             Self::Orders => 3,
             Self::Regions | Self::Categories => 2,
-            Self::Shops
-            | Self::Discounts
-            | Self::Carts
-            | Self::Payments
-            | Self::Timeline => 1,
+            Self::Shops | Self::Discounts | Self::Carts | Self::Payments | Self::Timeline => 1,
         }
     }
 
