@@ -14,6 +14,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    append::bounded,
     event::{EVENT_COLUMNS, RecordedEvent},
     feed::Feed,
     load,
@@ -266,7 +267,7 @@ impl EventLog {
         scope: &str,
         value: &str,
     ) -> Result<Option<String>, sqlx::Error> {
-        self.shared.store.claim_owner(scope, value).await
+        bounded(self.shared.store.claim_owner(scope, value)).await
     }
 
     /// The committed state of an aggregate and its sequence (0 where it has no events), read from the database.
@@ -275,11 +276,7 @@ impl EventLog {
         id: impl std::fmt::Display,
     ) -> Result<(A, i64), LoadError> {
         let stream = StreamRef::of::<A>(id);
-        let loaded = self
-            .shared
-            .store
-            .load(std::slice::from_ref(&stream))
-            .await?;
+        let loaded = bounded(self.shared.store.load(std::slice::from_ref(&stream))).await?;
         let Some((_, cached)) = loaded.into_iter().next() else {
             return Ok((A::default(), 0));
         };
