@@ -459,6 +459,9 @@ async fn while_it_is_away_postgresql_searches_and_nobody_waits() {
     let begun = client.get(&path(&ranked)).await.expect(200);
     let by_price = client.get(&path(&priced)).await.expect(200);
 
+    // it may also have been met while it made the index
+    let lines = || server.output().matches("the search engine is away").count();
+    let told = lines();
     way.refuse(true);
     way.cut();
     for _ in 0..5 {
@@ -473,10 +476,7 @@ async fn while_it_is_away_postgresql_searches_and_nobody_waits() {
     assert!(refused.header("retry-after").is_some());
     let second = client.get(&next(&by_price).unwrap()).await.expect(200);
     assert_eq!(members(&second, "product_id"), lamps[2..4]);
-    assert_eq!(
-        server.output().matches("the search engine is away").count(),
-        1
-    );
+    assert_eq!(lines(), told + 1);
     let _ = offer(&admin, &region, "Lamp while it is away", 90).await;
 
     way.refuse(false);
