@@ -104,7 +104,7 @@ async fn routes(shop: &Shop, server: &tests::server::Server) -> Vec<Route> {
     let cart = format!("/api/v1/carts/{region}");
     // what costs nothing is paid at once
     let free = admin.product(0, 10).await;
-    let paid = customer.order(&[(&free, 3)]).await.expect(201).id();
+    let paid = customer.place(&[(&free, 3)], "default").await;
     let mut full_order = new_order(&[(&product, 2)]);
     full_order["customer_name"] = json!("Somebody");
     full_order["shipping_address"] = json!("1 Long Street");

@@ -233,7 +233,7 @@ async fn items_of_many_orders_are_changed_together_or_not_at_all() {
         (
             to(&own[1], &[(&tea, 4)]),
             409,
-            "insufficient-stock",
+            "insufficient_stock",
             "/orders/1",
         ),
         (

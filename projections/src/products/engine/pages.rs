@@ -78,7 +78,7 @@ impl SearchEngine {
         let Some(text) = &filter.text else {
             return read_models.products(filter, page).await;
         };
-        let whose = whose(page, text)?;
+        let whose = whose(page)?;
         let asked = match (whose, self.state()) {
             (Whose::Anybodys, EngineState::Serving) => !as_of_now && !filter.include_deleted,
             (Whose::Engines, EngineState::Serving) => true,
@@ -139,7 +139,7 @@ impl SearchEngine {
             }
             size = MORE;
         }
-        let note = note(key, text);
+        let note = note(key);
         let is_full = rows.len() > page.limit();
         let Page { items, next } = page.page_noting(rows, |row| row.0.clone(), Some(note.clone()));
         // too many have fallen out: the page is short, and the list goes on behind what was looked at
@@ -208,18 +208,15 @@ async fn still_so(
 }
 
 /// What the cursors of a list of the engine's hold. Prices and times are the same for everybody: PostgreSQL may go on
-/// with such a list, as with one of its own that was not spelled otherwise, and in which the last word may go on anywhere.
-fn note(key: ProductSort, text: &SearchText) -> Value {
+/// with such a list, as with one of its own that was not spelled otherwise.
+fn note(key: ProductSort) -> Value {
     match key {
         ProductSort::Relevance => json!(Noted { ranking: RANKING }),
-        ProductSort::Price | ProductSort::CreatedAt | ProductSort::Title if text.is_open() => {
-            json!({"b": true})
-        }
         ProductSort::Price | ProductSort::CreatedAt | ProductSort::Title => json!({}),
     }
 }
 
-fn whose(page: &PageRequest<ProductSort>, text: &SearchText) -> Result<Whose, PageError> {
+fn whose(page: &PageRequest<ProductSort>) -> Result<Whose, PageError> {
     if page.sort.key == ProductSort::Title {
         // by the collation of the database
         return Ok(Whose::Postgres);
@@ -231,7 +228,7 @@ fn whose(page: &PageRequest<ProductSort>, text: &SearchText) -> Result<Whose, Pa
         return Ok(Whose::Postgres);
     };
     if page.sort.key != ProductSort::Relevance {
-        let plain = noted == note(page.sort.key, text);
+        let plain = noted == note(page.sort.key);
         return Ok(if plain {
             Whose::Anybodys
         } else {
@@ -270,8 +267,6 @@ mod tests {
     #[test]
     fn whoever_began_a_list_goes_on_with_it_unless_its_places_mean_the_same_to_all() {
         let candidates = json!({"o": [null, [1, Uuid::from_u128(1)]]});
-        let text = |text| SearchText::parse(text).unwrap();
-        let (closed, open) = (text("\"lamp\""), text("lamp"));
         for (key, noted, expected) in [
             (
                 ProductSort::Price,
@@ -296,16 +291,9 @@ mod tests {
             ),
         ] {
             let page = page(key, noted.clone());
-            assert_eq!(whose(&page, &closed), Ok(expected), "{key:?} {noted:?}");
-        }
-        for (noted, expected) in [
-            (json!({"b": true}), Whose::Anybodys),
-            (json!({}), Whose::Postgres),
-        ] {
-            let page = page(ProductSort::Price, Some(noted));
-            assert_eq!(whose(&page, &open), Ok(expected));
+            assert_eq!(whose(&page), Ok(expected), "{key:?} {noted:?}");
         }
         let other = page(ProductSort::Relevance, Some(json!({"e": 2})));
-        assert_eq!(whose(&other, &closed), Err(PageError::InvalidCursor));
+        assert_eq!(whose(&other), Err(PageError::InvalidCursor));
     }
 }

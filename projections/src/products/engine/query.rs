@@ -41,7 +41,7 @@ pub(super) fn body(
 ) -> Value {
     let (unwanted, wanted): (Vec<Phrase<'_>>, Vec<Phrase<'_>>) =
         text.phrases().partition(|phrase| phrase.unwanted);
-    let counted: Vec<Value> = wanted.iter().map(counted).collect();
+    let mut counted: Vec<Value> = wanted.iter().map(counted).collect();
     let in_title: Vec<Value> = wanted
         .iter()
         .map(|phrase| stands_in("title", phrase))
@@ -50,10 +50,22 @@ pub(super) fn body(
         .iter()
         .flat_map(|phrase| TEXTS.map(|(field, _)| stands_in(field, phrase)))
         .collect();
-    let all_in_title = worth(&json!({"bool": {"filter": in_title}}), ALL_IN_TITLE);
+    let in_title = json!({"bool": {"filter": in_title}});
+    let all_in_title = worth(&in_title, ALL_IN_TITLE);
+    let mut filters = filters(filter);
+    let (must, should) = if text.is_open() {
+        // the last word may go on where all stand in the title; elsewhere it is whole, and whatever stands there counts
+        let whole: Vec<Value> = wanted.iter().map(whole).collect();
+        let whole = json!({"bool": {"filter": whole}});
+        filters.push(json!({"bool": {"should": [in_title, whole], "minimum_should_match": 1}}));
+        counted.push(all_in_title);
+        (vec![], counted)
+    } else {
+        (counted, vec![all_in_title])
+    };
     let mut body = json!({
         "query": {"bool": {
-            "must": counted, "should": [all_in_title], "must_not": unwanted, "filter": filters(filter),
+            "must": must, "should": should, "must_not": unwanted, "filter": filters,
         }},
         "sort": order(sort),
         "size": size,
@@ -69,6 +81,16 @@ pub(super) fn body(
 /// A phrase that is wanted somewhere, and counts where it stands.
 fn counted(phrase: &Phrase<'_>) -> Value {
     let anywhere = TEXTS.map(|(field, weight)| worth(&stands_in(field, phrase), i64::from(weight)));
+    json!({"bool": {"should": anywhere, "minimum_should_match": 1}})
+}
+
+/// A phrase of whole words that is wanted somewhere.
+fn whole(phrase: &Phrase<'_>) -> Value {
+    let phrase = Phrase {
+        open: false,
+        ..*phrase
+    };
+    let anywhere = TEXTS.map(|(field, _)| stands_in(field, &phrase));
     json!({"bool": {"should": anywhere, "minimum_should_match": 1}})
 }
 
