@@ -31,12 +31,11 @@ pub async fn promote(log: EventLog) {
 }
 
 async fn step(log: &EventLog, held: &mut Option<Position>) -> Result<Vec<View>, sqlx::Error> {
-    let left = match *held {
-        Some(held) => promote_those_at(log, held).await?,
-        None => {
-            let behind = behind(log.background_pool()).await?;
-            behind.into_iter().map(|(view, _)| view).collect()
-        }
+    let left = if let Some(held) = *held {
+        promote_those_at(log, held).await?
+    } else {
+        let behind = behind(log.background_pool()).await?;
+        behind.into_iter().map(|(view, _)| view).collect()
     };
     *held = Some(log.head().await?.position);
     Ok(left)

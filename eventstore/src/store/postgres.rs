@@ -72,10 +72,12 @@ impl Store for PgStore {
 
     fn claim_owner<'a>(&'a self, scope: &'a str, value: &'a str) -> Reply<'a, Option<String>> {
         Box::pin(
-            sqlx::query_scalar::<_, String>("select owner from claims where scope = $1 and value = $2")
-                .bind(scope)
-                .bind(value)
-                .fetch_optional(&self.pool),
+            sqlx::query_scalar::<_, String>(
+                "select owner from claims where scope = $1 and value = $2",
+            )
+            .bind(scope)
+            .bind(value)
+            .fetch_optional(&self.pool),
         )
     }
 
